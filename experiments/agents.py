@@ -1,0 +1,48 @@
+"""The agents that experiments know by name, with their presets."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from hyperjax import agents
+from hyperjax import index as index_lib
+
+# Index distributions by the names that the command line and config.json use.
+INDICES = {
+    'gaussian': index_lib.Gaussian,
+    'sphere': index_lib.Sphere,
+    'cube': index_lib.Cube,
+    'coordinate': index_lib.Coordinate,
+    'sparse': index_lib.Sparse,
+    'one_hot': index_lib.OneHot,
+}
+
+
+class Entry(NamedTuple):
+  """An agent's class and its presets: functions that make a config."""
+
+  agent: type[agents.TDAgent]
+  presets: dict[str, Callable[[], Any]]
+
+
+AGENTS = {
+    'hyperagent': Entry(agents.HyperAgent, {
+        'default': agents.HyperAgentConfig,
+        'paper': agents.HyperAgentConfig.paper_deep_sea,
+    }),
+    'dqn': Entry(agents.DQN, {'default': agents.DQNConfig}),
+}
+
+
+def preset(agent: str, name: str) -> Any:
+  """The config of a preset.
+
+  Raises:
+    ValueError: for an unknown name, with the known ones.
+  """
+  if agent not in AGENTS:
+    raise ValueError(f'unknown agent {agent!r}; known: {", ".join(AGENTS)}')
+  presets = AGENTS[agent].presets
+  if name not in presets:
+    raise ValueError(
+        f'unknown preset {name!r} of {agent}; known: {", ".join(presets)}')
+  return presets[name]()

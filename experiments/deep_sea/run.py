@@ -1,0 +1,357 @@
+"""One agent on DeepSea of one size, for several seeds at once.
+
+  python -m experiments.deep_sea.run --agent hyperagent --size 20 \\
+      --num-seeds 10 --seed 0 --num-episodes 1000 --output results/deep_sea_20
+
+The same command again, in the same folder, resumes a run that was interrupted
+and leaves a finished one alone. README.md says what the folder then holds.
+
+A seed has learned at the first evaluation whose mean return over
+`eval_episodes` episodes, each greedy for its own freshly drawn index, reaches
+0.99, the best there is. This is the published criterion.
+"""
+
+import dataclasses
+import os
+from pathlib import Path
+import sys
+import time
+from typing import Annotated, Any, Generic, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tqdm
+import tyro
+
+from experiments import agents
+from experiments import cli
+from experiments import records
+from experiments.deep_sea import plot
+from hyperjax import checkpoint
+from hyperjax.environments import deep_sea
+from hyperjax.loops import on_device
+
+LEARNED_RETURN = 0.99
+EPISODES = ('agent', 'size', 'seed', 'episode', 'env_steps', 'episode_return')
+EVALUATIONS = ('agent', 'size', 'seed', 'episode', 'env_steps', 'eval_return')
+SUMMARY = ('agent', 'size', 'seed', 'solved', 'episodes_to_learn', 'env_steps',
+           'updates', 'wall_seconds')
+
+Config = TypeVar('Config')
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(Generic[Config]):
+  """Runs an agent on DeepSea.
+
+  Attributes:
+    output: folder to write to; resumed if it holds the same run.
+    config: the agent's settings.
+    agent: name of the agent.
+    preset: name of the agent's settings before the options given here.
+    size: N of the N x N grid.
+    stochastic: whether right may fail and the end cells are noisy.
+    num_seeds: independent runs, of the seeds seed, seed + 1, ...
+    seed: the first one. It is the seed of the action mapping too.
+    num_episodes: of each seed.
+    evaluate_every: episodes between evaluations; max(1, 1000 // size) if None.
+    eval_episodes: in an evaluation.
+    stop_when_solved: whether the run ends when all seeds have learned.
+    checkpoint_seconds: time between checkpoints.
+  """
+
+  output: Path
+  config: Config
+  agent: Annotated[str, tyro.conf.arg(
+      metavar='{' + ','.join(agents.AGENTS) + '}')] = 'hyperagent'
+  preset: str = 'default'
+  size: int = 20
+  stochastic: bool = False
+  num_seeds: int = 10
+  seed: int = 0
+  num_episodes: int = 1000
+  evaluate_every: int | None = None
+  eval_episodes: int = 100
+  stop_when_solved: bool = False
+  checkpoint_seconds: float = 60.
+
+  def __post_init__(self):
+    for name in ('num_seeds', 'num_episodes', 'eval_episodes'):
+      if getattr(self, name) < 1:
+        raise ValueError(
+            f'{name} must be at least 1, got {getattr(self, name)}')
+    if self.seed < 0:
+      raise ValueError(f'seed must be at least 0, got {self.seed}')
+    if self.evaluate_every is not None and not (
+        1 <= self.evaluate_every <= self.coarsest_evaluation):
+      raise ValueError(
+          f'evaluate_every must be between 1 and {self.coarsest_evaluation} '
+          f'at size {self.size}, got {self.evaluate_every}')
+
+  @property
+  def coarsest_evaluation(self) -> int:
+    """Episodes between evaluations as published: 1000 steps, or less."""
+    return max(1, 1000 // max(1, self.size))
+
+
+@dataclasses.dataclass
+class _Memory:
+  """What the host remembers of a run, beside the state on the devices.
+
+  Attributes:
+    learned: for each seed (episodes, env_steps, updates, wall_seconds) when
+      it had learned, or None.
+    seconds: spent so far, in all sessions.
+    positions: bytes of each log.
+    finished: whether the run is over.
+  """
+
+  learned: list[list[float] | None]
+  seconds: float = 0.
+  positions: dict[str, int] = dataclasses.field(default_factory=dict)
+  finished: bool = False
+
+
+class Run:
+  """A run in its folder."""
+
+  def __init__(self, settings: Settings):
+    """Checks everything and opens the folder; trains nothing yet.
+
+    Raises:
+      ValueError: for settings or a folder that cannot be used.
+      MemoryError: if the replays do not fit into memory.
+    """
+    self.settings = settings
+    size = settings.size
+    self.environment = deep_sea.DeepSea(size, settings.stochastic)
+    self.agent = agents.AGENTS[settings.agent].agent(
+        self.environment.observation_spec(), self.environment.action_spec(),
+        settings.config)
+    num_steps = settings.num_episodes * size
+    # A run needs no more replay than it has steps.
+    self.loop = on_device.OnDeviceLoop(
+        self.agent, self.environment,
+        replay_capacity=max(min(settings.config.replay_capacity, num_steps),
+                            settings.config.batch_size))
+    self.seeds = [settings.seed + i for i in range(settings.num_seeds)]
+    self.env_params = jax.tree.map(
+        lambda *x: jnp.stack(x),
+        *[self.environment.params_from_seed(s) for s in self.seeds])
+    self.loop.check_memory(settings.num_seeds)
+    described = records.settings_as_json(settings)
+    # Where the folder lies and how often it is saved is not what was run.
+    for name in ('output', 'checkpoint_seconds'):
+      del described[name]
+    records.open_folder(settings.output, described)
+    self._logs = {
+        'episodes.csv': records.CsvLog(
+            settings.output / 'episodes.csv', EPISODES),
+        'evaluations.csv': records.CsvLog(
+            settings.output / 'evaluations.csv', EVALUATIONS)}
+    self._checkpointer = checkpoint.Checkpointer(
+        settings.output / 'checkpoints')
+    self._session_start = time.monotonic()
+    self._earlier_seconds = 0.
+
+  def __call__(self):
+    """Trains to the end, or from the last checkpoint to the end."""
+    state, memory = self._restore_or_begin()
+    if memory.finished:
+      print(f'{self.settings.output} holds this run, and it is finished.')
+      self._report(memory)
+      return
+    self._earlier_seconds = memory.seconds
+    evaluate_every = (
+        self.settings.evaluate_every or self.settings.coarsest_evaluation)
+    last_saved = time.monotonic()
+    with _Progress(self.settings, int(state.num_episodes[0])) as progress:
+      while not memory.finished:
+        episode = int(state.num_episodes[0])
+        num_episodes = min(evaluate_every,
+                           self.settings.num_episodes - episode)
+        state, log = self.loop.run(state, num_episodes * self.settings.size)
+        self._check_finite(log)
+        self._record(state, log, memory)
+        learned = [x is not None for x in memory.learned]
+        progress.update(num_episodes, int(log.num_updates.sum()), learned)
+        memory.finished = (
+            int(state.num_episodes[0]) >= self.settings.num_episodes
+            or (self.settings.stop_when_solved and all(learned)))
+        if memory.finished:
+          self._finish(state, memory)
+        if memory.finished or (time.monotonic() - last_saved
+                               > self.settings.checkpoint_seconds):
+          self._save(state, memory)
+          last_saved = time.monotonic()
+    self._report(memory)
+
+  def close(self):
+    """Releases files."""
+    for log in self._logs.values():
+      log.close()
+    self._checkpointer.close()
+
+  def _restore_or_begin(self) -> tuple[on_device.RunState, _Memory]:
+    abstract = self.loop.abstract_state(self.seeds, self.env_params)
+    restored = self._checkpointer.restore(abstract)
+    if restored is not None:
+      state, memory = restored[0], _Memory(**restored[1])
+      for name, log in self._logs.items():
+        log.truncate(memory.positions[name])
+      if not memory.finished:
+        print(f'resuming after {int(state.num_episodes[0])} episodes')
+      return state, memory
+    for log in self._logs.values():
+      log.truncate(None)
+    state = self.loop.init(self.seeds, self.env_params)
+    memory = _Memory([None] * len(self.seeds))
+    self._record(state, None, memory)
+    self._save_posterior(state, 'before')
+    return state, memory
+
+  def _seconds(self) -> float:
+    return self._earlier_seconds + time.monotonic() - self._session_start
+
+  def _record(
+      self, state: on_device.RunState, log: on_device.ChunkLog | None,
+      memory: _Memory,
+  ):
+    """Writes a chunk's episodes and the evaluation that follows it."""
+    name, size = self.settings.agent, self.settings.size
+    num_episodes = np.asarray(state.num_episodes)
+    num_steps = np.asarray(state.num_steps)
+    updates = np.asarray(state.train.learner.steps)
+    returns = np.asarray(
+        self.loop.evaluate(state, self.settings.eval_episodes)
+    ).mean(axis=1, dtype=np.float64)
+    episodes, evaluations = [], []
+    for i, seed in enumerate(self.seeds):
+      if log is not None:
+        count = log.num_episodes[i]
+        first = num_episodes[i] - count + 1
+        episodes += [
+            (name, size, seed, first + j, log.episode_step[i, j],
+             f'{log.episode_return[i, j]:.6g}') for j in range(count)]
+      evaluations.append((name, size, seed, num_episodes[i], num_steps[i],
+                          f'{returns[i]:.6g}'))
+      # Returns are sums of single-precision rewards.
+      if memory.learned[i] is None and returns[i] >= LEARNED_RETURN - 1e-5:
+        memory.learned[i] = [int(num_episodes[i]), int(num_steps[i]),
+                             int(updates[i]), round(self._seconds(), 2)]
+        if i == 0:
+          self._save_posterior(state, 'learned')
+    self._logs['episodes.csv'].append(episodes)
+    self._logs['evaluations.csv'].append(evaluations)
+
+  def _check_finite(self, log: on_device.ChunkLog):
+    for i, seed in enumerate(self.seeds):
+      if log.first_nonfinite[i] >= 0:
+        raise FloatingPointError(
+            f'the loss of seed {seed} was not finite at update '
+            f'{log.first_nonfinite[i]}; the last checkpoint is from before')
+
+  def _save(self, state: on_device.RunState, memory: _Memory):
+    memory.positions = {
+        name: log.sync() for name, log in self._logs.items()}
+    memory.seconds = self._seconds()
+    self._checkpointer.save(int(state.num_steps[0]), state,
+                            dataclasses.asdict(memory))
+
+  def _save_posterior(self, state: on_device.RunState, moment: str):
+    """Keeps the first seed's posterior over the grid, for the picture."""
+    params = jax.tree.map(lambda x: x[0], state.train.learner.params)
+    mean, std = jax.jit(plot.posterior_of_values, static_argnums=(0, 1))(
+        self.agent, self.environment, params)
+    plot.save_posterior(
+        self.settings.output, moment, int(state.num_episodes[0]),
+        np.asarray(mean), np.asarray(std))
+
+  def _finish(self, state: on_device.RunState, memory: _Memory):
+    """Writes the summary and the pictures."""
+    rows = []
+    updates = np.asarray(state.train.learner.steps)
+    for i, seed in enumerate(self.seeds):
+      learned = memory.learned[i]
+      rows.append((
+          self.settings.agent, self.settings.size, seed,
+          int(learned is not None),
+          *(learned or ('', int(state.num_steps[i]), int(updates[i]),
+                        round(self._seconds(), 2)))))
+    for log in self._logs.values():
+      log.sync()
+    self._save_posterior(state, 'after')
+    records.write_csv(self.settings.output / 'summary.csv', SUMMARY, rows)
+    plot.learning_curves(self.settings.output)
+    plot.posterior(self.settings.output)
+
+  def _report(self, memory: _Memory):
+    episodes = [x[0] for x in memory.learned if x is not None]
+    mean = f', after {np.mean(episodes):.0f} episodes on average' if (
+        episodes) else ''
+    print(f'{len(episodes)} of {len(self.seeds)} seeds have learned DeepSea-'
+          f'{self.settings.size}{mean} ({memory.seconds:.0f} s).')
+    for name in ('summary.csv', 'learning_curves.png', 'posterior.png'):
+      print(f'  {self.settings.output / name}')
+
+
+class _Progress:
+  """A progress bar, or a line now and then where there is no terminal."""
+
+  def __init__(self, settings: Settings, episode: int):
+    self._updates, self._start = 0, time.monotonic()
+    # The first chunks compile and say nothing of the speed.
+    interactive = sys.stderr.isatty()
+    self._bar = tqdm.tqdm(
+        total=settings.num_episodes, initial=episode, unit='episode',
+        desc=f'{settings.agent}, DeepSea-{settings.size}',
+        mininterval=0.5 if interactive else 10.,
+        ncols=None if interactive else 100)
+
+  def update(self, episodes: int, updates: int, learned: list[bool]):
+    self._updates += updates
+    rate = self._updates / (time.monotonic() - self._start)
+    self._bar.set_postfix_str(
+        f'{sum(learned)}/{len(learned)} learned, {rate:.0f} updates/s',
+        refresh=False)
+    self._bar.update(episodes)
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *unused):
+    self._bar.close()
+
+
+def use_all_cores():
+  """Lets JAX see each CPU core as a device, to spread the seeds over.
+
+  Call it before anything else of JAX; afterwards it has no effect.
+  """
+  try:
+    cores = len(os.sched_getaffinity(0))
+  except AttributeError:  # Not on Linux.
+    cores = os.cpu_count() or 1
+  jax.config.update('jax_num_cpu_devices', cores)
+
+
+def main(argv: list[str] | None = None):
+  """The command; see the module."""
+  use_all_cores()
+  settings = cli.parse(
+      Settings, argv, 'python -m experiments.deep_sea.run')
+  try:
+    run = Run(settings)
+  except (ValueError, MemoryError) as error:
+    sys.exit(f'error: {error}')
+  try:
+    run()
+  except FloatingPointError as error:
+    sys.exit(f'error: {error}')
+  finally:
+    run.close()
+
+
+if __name__ == '__main__':
+  main()

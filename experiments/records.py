@@ -1,0 +1,181 @@
+"""The folder of a run: its settings, CSV logs and other files.
+
+A log's length in bytes is part of a checkpoint, so that a resumed run cuts off
+what was written after it: no row is there twice and none is missing.
+"""
+
+import csv
+import dataclasses
+import importlib.metadata
+import io
+import json
+import os
+from pathlib import Path
+import subprocess
+from typing import Any
+
+import jax
+import numpy as np
+
+PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'rlax', 'flashbax', 'numpy')
+
+
+def write_atomically(path: Path, data: bytes):
+  """Writes a file that is either whole or not there."""
+  temporary = path.with_name(path.name + '.tmp')
+  with open(temporary, 'wb') as f:
+    f.write(data)
+    f.flush()
+    os.fsync(f.fileno())
+  os.replace(temporary, path)
+
+
+class CsvLog:
+  """A CSV file to which rows are appended."""
+
+  def __init__(self, path: Path, fields: tuple[str, ...]):
+    """Opens the file, and writes the header if it is new or empty."""
+    self._file = open(path, 'ab')
+    self._fields = fields
+    self._header = _csv_bytes([fields])
+    if not self._file.tell():
+      self._file.write(self._header)
+
+  def append(self, rows: list[tuple[Any, ...]]):
+    """Appends rows whose values are in the order of the fields."""
+    assert all(len(row) == len(self._fields) for row in rows)
+    self._file.write(_csv_bytes(rows))
+
+  def sync(self) -> int:
+    """Makes sure all is on disk and returns the length in bytes."""
+    self._file.flush()
+    os.fsync(self._file.fileno())
+    return self._file.tell()
+
+  def truncate(self, length: int | None):
+    """Cuts off all behind `length` bytes; None leaves the header alone."""
+    self._file.flush()
+    length = len(self._header) if length is None else length
+    size = os.path.getsize(self._file.name)
+    if size < length:
+      raise ValueError(
+          f'{self._file.name} has {size} bytes, but its checkpoint knows of '
+          f'{length}: it was changed by something else')
+    os.truncate(self._file.fileno(), length)
+    self._file.seek(length)
+
+  def close(self):
+    self._file.close()
+
+
+def _csv_bytes(rows) -> bytes:
+  text = io.StringIO()
+  csv.writer(text, lineterminator='\n').writerows(rows)
+  return text.getvalue().encode()
+
+
+def settings_as_json(settings: Any) -> dict[str, Any]:
+  """A dataclass of settings as plain data: classes by name, paths as text."""
+
+  def plain(value):
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+      return {f.name: plain(getattr(value, f.name))
+              for f in dataclasses.fields(value)}
+    if isinstance(value, type):
+      return value.__name__
+    if isinstance(value, (tuple, list)):
+      return [plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value
+
+  return plain(settings)
+
+
+def _commit() -> str:
+  """The commit of the code that runs; marked if files were changed since."""
+  folder = Path(__file__).parent
+  try:
+    commit = subprocess.run(
+        ['git', 'rev-parse', 'HEAD'], cwd=folder, check=True,
+        capture_output=True, text=True).stdout.strip()
+    changed = subprocess.run(
+        ['git', 'status', '--porcelain', '--untracked-files=no'], cwd=folder,
+        check=True, capture_output=True, text=True).stdout.strip()
+    return commit + ('+changes' if changed else '')
+  except (OSError, subprocess.CalledProcessError):
+    return 'unknown'
+
+
+def provenance() -> dict[str, Any]:
+  """Where results come from: commit, versions and devices."""
+  return {
+      'commit': _commit(),
+      'versions': {name: importlib.metadata.version(name)
+                   for name in PACKAGES},
+      'devices': [f'{d.platform}: {d.device_kind}' for d in jax.devices()],
+  }
+
+
+def open_folder(folder: Path, settings: dict[str, Any]):
+  """Makes a run's folder, or checks that it is the same run's.
+
+  Args:
+    folder: where the run writes.
+    settings: as plain data; written to config.json with the provenance.
+
+  Raises:
+    ValueError: if the folder cannot be written, holds other files, or holds a
+      run of other settings; the first difference is named.
+  """
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / '.writable'
+    probe.touch()
+    probe.unlink()
+  except OSError as error:
+    raise ValueError(
+        f'output folder {folder} cannot be written: {error}') from error
+  path = folder / 'config.json'
+  if not path.exists():
+    others = sorted(p.name for p in folder.iterdir()
+                    if p.name != path.name + '.tmp')
+    if others:
+      raise ValueError(
+          f'output folder {folder} has no config.json but other files '
+          f'({others[0]}, ...); expected an empty folder or one of an earlier '
+          f'run')
+    write_atomically(path, json.dumps(
+        {'settings': settings, **provenance()}, indent=2).encode() + b'\n')
+    return
+  try:
+    found = json.loads(path.read_text())['settings']
+  except (ValueError, KeyError, TypeError) as error:
+    raise ValueError(f'{path} is not a config of a run: {error}') from error
+  difference = _first_difference(found, settings)
+  if difference:
+    name, theirs, ours = difference
+    raise ValueError(
+        f'output folder {folder} holds a run of other settings: {name} is '
+        f'{theirs!r} there, {ours!r} here')
+
+
+def _first_difference(a: Any, b: Any, name: str = ''):
+  if isinstance(a, dict) and isinstance(b, dict):
+    for key in {**a, **b}:
+      found = _first_difference(
+          a.get(key), b.get(key), f'{name}.{key}' if name else key)
+      if found:
+        return found
+    return None
+  return None if a == b else (name, a, b)
+
+
+def write_csv(path: Path, fields: tuple[str, ...], rows: list[tuple]):
+  """Writes a whole CSV file at once."""
+  write_atomically(path, _csv_bytes([fields, *rows]))
+
+
+def write_npz(path: Path, **arrays: Any):
+  """Writes a whole NumPy archive at once."""
+  data = io.BytesIO()
+  np.savez(data, **arrays)
+  write_atomically(path, data.getvalue())

@@ -1,0 +1,76 @@
+"""DQN and Double DQN.
+
+Mnih et al., "Human-level control through deep reinforcement learning", Nature
+2015; van Hasselt, Guez and Silver, "Deep reinforcement learning with double
+Q-learning", AAAI 2016. The value function is plain, Q(s, a); the loss is
+
+  (r + gamma Q-(s', a*) - Q(s, a))^2,
+
+where a* is greedy for Q (double, the default) or for Q- (as in 2015); acting
+is epsilon-greedy. In the terms of this library: the index has dimension 0.
+"""
+
+import dataclasses
+from typing import Any
+
+from flax import linen as nn
+
+from hyperjax import index as index_lib
+from hyperjax import losses
+from hyperjax import networks
+from hyperjax import perturbation
+from hyperjax import specs
+from hyperjax.agents import td
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DQNConfig(td.TDConfig):
+  """Settings of DQN; what is new beside `TDConfig`.
+
+  The defaults are those of bsuite's DQN (google-deepmind/bsuite at effafc01,
+  `bsuite/baselines/jax/dqn`), with Double DQN's target added.
+
+  Attributes:
+    epsilon: probability of a uniformly random action.
+  """
+
+  epsilon: float = 0.05
+  batch_size: int = 32
+  adam_epsilon: float = 1e-8
+  max_gradient_norm: float | None = None
+  replay_capacity: int = 10_000
+  min_replay_size: int = 100
+
+  def __post_init__(self):
+    super().__post_init__()
+    self.check_within('epsilon', 0., 1., self.epsilon)
+
+
+class DQN(td.TDAgent):
+  """(Double) DQN, see the module."""
+
+  def __init__(
+      self,
+      observation_spec: Any,
+      num_actions: Any,
+      config: DQNConfig = DQNConfig(),
+  ):
+    """Composes the agent; arguments and errors as in `HyperAgent`."""
+    spec = specs.observation_spec(observation_spec)
+    num_actions = specs.num_actions(num_actions)
+    index = index_lib.NoIndex()
+    network = networks.AffineValue(nn.Sequential((
+        networks.MLPTorso(config.hidden_sizes, spec),
+        networks.LinearHead(num_actions))))
+    super().__init__(
+        observation_spec=spec,
+        num_actions=num_actions,
+        config=config,
+        network=network,
+        index=index,
+        loss=losses.ExactTD(
+            network, index, perturbation.Perturbation(index, 0.),
+            config.double),
+        optimizer=td.adam(config.learning_rate, config.adam_epsilon,
+                          config.max_gradient_norm),
+        epsilon=config.epsilon)

@@ -1,0 +1,168 @@
+"""HyperAgent: Double DQN with a last-layer hypermodel.
+
+Li, Xu, Han and Luo, "Q-Star Meets Scalable Posterior Sampling: Bridging Theory
+and Practice via HyperAgent", ICML 2024 (arXiv 2402.10228).
+
+The value function is
+
+  Q(s, a; z) = c <b_a + A_a z, phi(s)> + c0 <b0_a + A0_a z, phi0(s)>
+
+with trained (phi, b, A), a fixed random prior (phi0, b0, A0), and an index z,
+uniform on the unit sphere in R^M. A draw of z is a draw of the value function
+from an approximate posterior: an actor keeps one z for a while and is greedy
+for Q(., .; z). For a transition (s, a, r, s') with its own random vector xi,
+and an independent z' drawn for s', the loss is
+
+  E_z (r + sigma xi^T z + gamma Q-(s', a*; z') - Q(s, a; z))^2,
+  a* = argmax_a Q(s', a; z').
+
+The perturbation sigma xi^T z makes the spread over z shrink with the number of
+visits as a posterior's does; the prior gives the spread where there is no data.
+"""
+
+import dataclasses
+from typing import Any
+
+from flax import linen as nn
+
+from hyperjax import index as index_lib
+from hyperjax import losses
+from hyperjax import networks
+from hyperjax import perturbation
+from hyperjax import specs
+from hyperjax.agents import td
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HyperAgentConfig(td.TDConfig):
+  """Settings of HyperAgent; what is new beside `TDConfig`.
+
+  The defaults are `paper_deep_sea` with three differences: the expectation
+  over the index is exact, there are four updates for each step, and an acting
+  index lives for a whole episode.
+
+  Attributes:
+    index_dim: M, at least 1.
+    index: the class of the index distribution, made with `index_dim`.
+    num_index_samples: indices K for each transition in the loss; None takes
+      the expectation exactly.
+    scale: c, of the trained part of the value.
+    prior_scale: c0, of the fixed prior; 0 leaves the prior out.
+    prior_std: length of each row of the prior's A0, and of b and b0.
+    perturbation_scale: sigma, in units of reward.
+    resample_probability: of a new acting index before each step within an
+      episode. (A new episode always has a new index.)
+  """
+
+  index_dim: int = 4
+  index: type[index_lib.IndexDistribution] = index_lib.Sphere
+  num_index_samples: int | None = None
+  scale: float = 1.
+  prior_scale: float = 10.
+  prior_std: float = 1.
+  perturbation_scale: float = 0.
+  resample_probability: float = 0.
+  updates_per_step: int = 4
+
+  def __post_init__(self):
+    super().__post_init__()
+    self.check_at_least('index_dim', 1, self.index_dim)
+    if self.num_index_samples is not None:
+      self.check_at_least('num_index_samples', 1, self.num_index_samples)
+    for name in ('scale', 'prior_scale', 'prior_std', 'perturbation_scale'):
+      self.check_at_least(name, 0., getattr(self, name))
+    self.check_within(
+        'resample_probability', 0., 1., self.resample_probability)
+
+  @classmethod
+  def paper_deep_sea(cls, **overrides: Any) -> 'HyperAgentConfig':
+    """The settings behind the published DeepSea results.
+
+    Those of the authors' released code (szrlee/HyperAgent at 014902c,
+    `hyperagent/scripts/hyperagent/run_deepsea.py`), where it differs from
+    table 2 of the paper: the index is on the unit sphere, sigma is 0, and the
+    acting index is drawn again with probability 1 - gamma at each step.
+
+    Args:
+      **overrides: fields to set otherwise.
+    """
+    return cls(**{
+        'index_dim': 4,
+        'index': index_lib.Sphere,
+        'num_index_samples': 20,
+        'scale': 1.,
+        'prior_scale': 10.,
+        'prior_std': 1.,
+        'perturbation_scale': 0.,
+        'resample_probability': 0.01,
+        'hidden_sizes': (64, 64),
+        'discount': 0.99,
+        'double': True,
+        'learning_rate': 1e-3,
+        'adam_epsilon': 1.5e-4,
+        'max_gradient_norm': 10.,
+        'batch_size': 128,
+        'target_period': 4,
+        'replay_capacity': 1_000_000,
+        'min_replay_size': 128,
+        'steps_per_update': 1,
+        'updates_per_step': 1,
+        **overrides})
+
+
+class HyperAgent(td.TDAgent):
+  """Posterior sampling with a last-layer hypermodel (see the module)."""
+
+  def __init__(
+      self,
+      observation_spec: Any,
+      num_actions: Any,
+      config: HyperAgentConfig = HyperAgentConfig(),
+  ):
+    """Composes the agent.
+
+    Args:
+      observation_spec: a dm_env spec of one array. A `DiscreteArray` is a
+        category, treated as its one-hot vector.
+      num_actions: A, or a dm_env spec of discrete actions.
+      config: see `HyperAgentConfig`.
+
+    Raises:
+      ValueError: if a spec is of another kind.
+    """
+    spec = specs.observation_spec(observation_spec)
+    num_actions = specs.num_actions(num_actions)
+    index = config.index(config.index_dim)
+
+    def hypermodel(factor_init):
+      return nn.Sequential((
+          networks.MLPTorso(config.hidden_sizes, spec),
+          networks.HypermodelHead(
+              num_actions, index.dim,
+              mean_init=networks.sphere_init(config.prior_std),
+              factor_init=factor_init)))
+
+    prior = None
+    if config.prior_scale > 0.:
+      prior = hypermodel(networks.factor_sphere_init(config.prior_std))
+    network = networks.AffineValue(
+        hypermodel(networks.factor_xavier_init()), prior,
+        config.scale, config.prior_scale)
+    # Unit norm, as the analysis asks, whatever the index.
+    noise = perturbation.Perturbation(
+        index_lib.Sphere(index.dim), config.perturbation_scale)
+    if config.num_index_samples is None:
+      loss = losses.ExactTD(network, index, noise, config.double)
+    else:
+      loss = losses.SampledTD(
+          network, index, noise, config.double, config.num_index_samples)
+    super().__init__(
+        observation_spec=spec,
+        num_actions=num_actions,
+        config=config,
+        network=network,
+        index=index,
+        loss=loss,
+        optimizer=td.adam(config.learning_rate, config.adam_epsilon,
+                          config.max_gradient_norm),
+        resample_probability=config.resample_probability)

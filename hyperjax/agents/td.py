@@ -1,0 +1,264 @@
+"""The learner that every value-based agent shares.
+
+DQN, HyperAgent and their kin are temporal-difference learning on a value
+function Q(s, a; z), z ~ p(z). An algorithm chooses the components of a
+`TDAgent`, in one short file beside this one; nothing here knows which
+algorithm it runs.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import chex
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+import optax
+
+from hyperjax import acting
+from hyperjax import index as index_lib
+from hyperjax import losses
+from hyperjax import specs
+from hyperjax import types
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TDConfig:
+  """The settings that every agent here has.
+
+  Attributes:
+    hidden_sizes: widths of the torso's layers.
+    discount: gamma, of one step.
+    double: whether the online network chooses the action of the target.
+    learning_rate: of Adam.
+    adam_epsilon: of Adam, added to the root of the second moment.
+    max_gradient_norm: gradients of a larger global norm are scaled down to it;
+      None for no limit.
+    batch_size: B, transitions in an update.
+    target_period: updates between two copies to the target network.
+    replay_capacity: transitions kept; the oldest are overwritten.
+    min_replay_size: transitions before the first update. Until then actions
+      are uniformly random.
+    steps_per_update: environment steps (of all environments of an agent
+      together) between learning.
+    updates_per_step: updates then done at once.
+  """
+
+  hidden_sizes: tuple[int, ...] = (64, 64)
+  discount: float = 0.99
+  double: bool = True
+  learning_rate: float = 1e-3
+  adam_epsilon: float = 1.5e-4
+  max_gradient_norm: float | None = 10.
+  batch_size: int = 128
+  target_period: int = 4
+  replay_capacity: int = 1_000_000
+  min_replay_size: int = 128
+  steps_per_update: int = 1
+  updates_per_step: int = 1
+
+  def __post_init__(self):
+    """Raises ValueError for a setting that cannot be meant."""
+    self.check_at_least('hidden_sizes', 1, *self.hidden_sizes)
+    if not self.hidden_sizes:
+      raise ValueError('hidden_sizes must name at least one layer, got ()')
+    self.check_within('discount', 0., 1., self.discount)
+    self.check_at_least('learning_rate', 0., self.learning_rate)
+    self.check_at_least('adam_epsilon', 0., self.adam_epsilon)
+    if self.max_gradient_norm is not None and not self.max_gradient_norm > 0.:
+      raise ValueError(
+          f'max_gradient_norm must be positive or None, '
+          f'got {self.max_gradient_norm}')
+    for name in ('batch_size', 'target_period', 'replay_capacity',
+                 'min_replay_size', 'steps_per_update', 'updates_per_step'):
+      self.check_at_least(name, 1, getattr(self, name))
+    for name in ('batch_size', 'min_replay_size'):
+      if getattr(self, name) > self.replay_capacity:
+        raise ValueError(
+            f'{name} must be at most replay_capacity, {self.replay_capacity}, '
+            f'got {getattr(self, name)}')
+
+  @staticmethod
+  def check_at_least(name: str, minimum: float, *values: float):
+    for value in values:
+      if not value >= minimum:  # Also refuses a NaN.
+        raise ValueError(f'{name} must be at least {minimum}, got {value}')
+
+  @staticmethod
+  def check_within(name: str, low: float, high: float, value: float):
+    if not low <= value <= high:
+      raise ValueError(
+          f'{name} must be between {low} and {high}, got {value}')
+
+
+@functools.cache
+def adam(
+    learning_rate: float, epsilon: float, max_gradient_norm: float | None
+) -> optax.GradientTransformation:
+  """Adam behind a limit on the global gradient norm.
+
+  Cached, so that agents of equal settings are equal and hash alike.
+  """
+  optimizer = optax.adam(learning_rate, eps=epsilon)
+  if max_gradient_norm is None:
+    return optimizer
+  return optax.chain(optax.clip_by_global_norm(max_gradient_norm), optimizer)
+
+
+@dataclasses.dataclass(frozen=True)
+class TDAgent:
+  """Temporal-difference learning on an index-conditioned value function.
+
+  An agent holds no state. Every method is a pure function that returns
+  (state, output); jit them, vmap them over seeds, scan over them.
+
+  Attributes:
+    observation_spec: what `select_action` and `update` expect.
+    num_actions: A.
+    config: the algorithm's settings, a `TDConfig`.
+    network: a value function with two methods: calling it encodes one
+      observation, `value` maps the encoding and an index to values [A].
+    index: distribution of z, for acting and evaluation.
+    loss: of a batch, see `hyperjax.losses`.
+    optimizer: over params['params'].
+    resample_probability: of a new acting index before a step that is not the
+      first of an episode; before the first one it is always new.
+    epsilon: probability of a uniformly random action.
+  """
+
+  observation_spec: specs.ObservationSpec
+  num_actions: int
+  config: Any
+  network: nn.Module
+  index: index_lib.IndexDistribution
+  loss: losses.Loss
+  optimizer: optax.GradientTransformation
+  resample_probability: float = 0.
+  epsilon: float = 0.
+
+  def init(self, key: chex.PRNGKey) -> types.LearnerState:
+    """The learner before its first update.
+
+    Args:
+      key: of the initial weights and of all randomness in learning.
+    """
+    key_params, key_learner = jax.random.split(key)
+    params = self.network.init(key_params, self.observation_spec.zeros())
+    return types.LearnerState(
+        params=params,
+        # A copy, so that the state may be donated to a compiled update.
+        target_params=jax.tree.map(jnp.copy, params['params']),
+        opt_state=self.optimizer.init(params['params']),
+        steps=jnp.int32(0),
+        key=key_learner)
+
+  def init_actor(
+      self, key: chex.PRNGKey, num_envs: int = 1) -> types.ActorState:
+    """The actor before its first step in `num_envs` environments (N)."""
+    key_index, key_actor = jax.random.split(key)
+    return types.ActorState(
+        index=self.index.sample(key_index, (num_envs,)), key=key_actor)
+
+  def q_values(
+      self, params: types.Params, observation: Array,
+      index: Float[Array, 'N M'],
+  ) -> Float[Array, 'N A']:
+    """Q(s, .; z) for each pair of an observation and an index.
+
+    Args:
+      params: Flax variables, `LearnerState.params`.
+      observation: s, [N, ...].
+      index: z, [N, M].
+
+    Raises:
+      ValueError: if the observations do not fit the spec.
+    """
+    self.observation_spec.check(observation)
+
+    def value(s, z):
+      encoding = self.network.apply(params, s)
+      return self.network.apply(params, encoding, z, method='value')
+
+    return jax.vmap(value)(observation, index)
+
+  def select_action(
+      self, params: types.Params, actor: types.ActorState, observation: Array,
+      is_first: Bool[Array, 'N'],
+  ) -> tuple[types.ActorState, Int[Array, 'N']]:
+    """Acts in N environments, each greedy for its own index z.
+
+    Args:
+      params: Flax variables, `LearnerState.params`.
+      actor: of the same N environments.
+      observation: s, [N, ...].
+      is_first: whether s is the first of its episode, bool [N].
+
+    Returns:
+      The next actor state, and actions, int32 [N].
+
+    Raises:
+      ValueError: if the observations do not fit the spec.
+    """
+    key, key_redraw, key_index, key_action = jax.random.split(actor.key, 4)
+    redraw = is_first
+    if self.resample_probability > 0.:
+      redraw |= jax.random.bernoulli(
+          key_redraw, self.resample_probability, is_first.shape)
+    index = jnp.where(
+        redraw[:, None], self.index.sample(key_index, is_first.shape),
+        actor.index)
+    values = self.q_values(params, observation, index)
+    action = acting.epsilon_greedy(key_action, values, self.epsilon)
+    return types.ActorState(index, key), action
+
+  def select_random_action(
+      self, actor: types.ActorState
+  ) -> tuple[types.ActorState, Int[Array, 'N']]:
+    """Uniformly random actions, int32 [N], from the actor's own key."""
+    key, key_action = jax.random.split(actor.key)
+    action = acting.uniform(
+        key_action, actor.index.shape[:1], self.num_actions)
+    return actor._replace(key=key), action
+
+  def update(
+      self, learner: types.LearnerState, batch: types.Transition
+  ) -> tuple[types.LearnerState, types.Metrics]:
+    """One step of the optimiser on one batch.
+
+    Args:
+      learner: the state before.
+      batch: transitions [B].
+
+    Returns:
+      The state after, and metrics, float32 [] each: 'loss' at least.
+
+    Raises:
+      ValueError: if the observations do not fit the spec.
+    """
+    self.observation_spec.check(batch.observation)
+    self.observation_spec.check(batch.next_observation)
+    index_key, perturbation_key = jax.random.split(learner.key)
+    index_key = jax.random.fold_in(index_key, learner.steps)
+    target_params = optax.periodic_update(
+        learner.params['params'], learner.target_params, learner.steps,
+        self.config.target_period)
+
+    def loss_fn(trained):
+      return self.loss(
+          {**learner.params, 'params': trained},
+          {**learner.params, 'params': target_params},
+          batch, index_key, perturbation_key)
+
+    gradients, metrics = jax.grad(loss_fn, has_aux=True)(
+        learner.params['params'])
+    updates, opt_state = self.optimizer.update(
+        gradients, learner.opt_state, learner.params['params'])
+    trained = optax.apply_updates(learner.params['params'], updates)
+    return types.LearnerState(
+        params={**learner.params, 'params': trained},
+        target_params=target_params,
+        opt_state=opt_state,
+        steps=learner.steps + 1,
+        key=learner.key), metrics

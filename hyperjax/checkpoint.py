@@ -1,0 +1,102 @@
+"""Saving and restoring the whole state of a run, with orbax.
+
+A checkpoint holds every array of a state (learner, actor, replay, environment,
+counters and keys), a dictionary of what the host remembers, and a checksum. It
+becomes visible only when it is whole; one that was damaged later is found out
+by its checksum and passed over.
+"""
+
+import logging
+import os
+from typing import Any
+import warnings
+import zlib
+
+import chex
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+
+def _checksum(state: chex.ArrayTree) -> int:
+  """A checksum of all arrays, their order included."""
+  checksum = 0
+  for leaf in jax.tree.leaves(state):
+    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+      leaf = jax.random.key_data(leaf)
+    array = np.ascontiguousarray(jax.device_get(leaf))
+    checksum = zlib.crc32(array.reshape(-1).view(np.uint8), checksum)
+  return checksum
+
+
+class Checkpointer:
+  """Numbered checkpoints in one folder; the newest whole one is restored."""
+
+  def __init__(self, directory: str | os.PathLike, max_to_keep: int = 2):
+    """Makes the folder if need be.
+
+    Args:
+      directory: of this run's checkpoints alone.
+      max_to_keep: older ones are deleted when a new one is whole. With 2, one
+        is left if the newest is damaged.
+    """
+    # Orbax reports every step of its work.
+    logging.getLogger('absl').setLevel(logging.WARNING)
+    self._manager = ocp.CheckpointManager(
+        os.path.abspath(directory),
+        options=ocp.CheckpointManagerOptions(
+            max_to_keep=max_to_keep,
+            enable_async_checkpointing=False,
+            cleanup_tmp_directories=True))
+
+  def save(self, step: int, state: chex.ArrayTree, memory: dict[str, Any]):
+    """Writes a checkpoint and returns when it is whole.
+
+    Args:
+      step: its number, larger than that of the checkpoint restored.
+      state: arrays and PRNG keys.
+      memory: what else to remember; must survive JSON.
+    """
+    if step in self._manager.all_steps():  # A damaged one, passed over.
+      self._manager.delete(step)
+    self._manager.save(step, args=ocp.args.Composite(
+        state=ocp.args.StandardSave(state),
+        memory=ocp.args.JsonSave(
+            {'checksum': _checksum(state), 'memory': memory})))
+
+  def restore(
+      self, like: chex.ArrayTree
+  ) -> tuple[chex.ArrayTree, dict[str, Any]] | None:
+    """The newest whole checkpoint, or None if there is none.
+
+    A checkpoint that cannot be read or fails its checksum is passed over with
+    a warning that names it. It stays where it is until a later `save` of the
+    same number takes its place.
+
+    Args:
+      like: a state of the same structure, or its shapes and shardings.
+
+    Returns:
+      The state, placed as `like` is, and what was to be remembered.
+    """
+    for step in sorted(self._manager.all_steps(), reverse=True):
+      try:
+        # An item that is damaged enough is no longer recognised as one, so
+        # the items are asked for by name.
+        restored = self._manager.restore(step, args=ocp.args.Composite(
+            state=ocp.args.StandardRestore(like),
+            memory=ocp.args.JsonRestore()))
+        state, memory = restored['state'], restored['memory']
+        if _checksum(state) != memory['checksum']:
+          raise ValueError('its checksum does not match')
+        return state, memory['memory']
+      except Exception as error:  # pylint: disable=broad-except
+        # Whatever is wrong with it, an older one may be whole.
+        warnings.warn(
+            f'checkpoint {self._manager.directory / str(step)} is damaged and '
+            f'passed over: {error}')
+    return None
+
+  def close(self):
+    """Releases what orbax holds."""
+    self._manager.close()

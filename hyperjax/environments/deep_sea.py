@@ -1,0 +1,160 @@
+"""DeepSea in pure JAX (Osband et al., 2019, bsuite).
+
+A diver falls through an N x N grid, one row at each step, and moves one column
+left or right. Which of the two actions means right differs from cell to cell,
+by a random mapping. Right costs 0.01 / N; only the policy that goes right at
+all N steps finds the treasure, 1, so the best return is 0.99, and a policy
+that acts at random finds it once in 2^N episodes. In the stochastic version
+right fails with probability 1 / N, and the two end cells of the last row give
+N(0, 1) extra reward.
+
+Equal to `bsuite.environments.deep_sea.DeepSea` step for step; what bsuite draws
+from NumPy's generator is drawn here from a key.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import chex
+import dm_env
+from dm_env import specs
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+import numpy as np
+
+from hyperjax import types
+
+
+class DeepSeaParams(NamedTuple):
+  """What stays the same in every episode.
+
+  Attributes:
+    action_mapping: the action that means right in each cell, int8 [N, N].
+  """
+
+  action_mapping: Int[Array, 'N N']
+
+
+class DeepSeaState(NamedTuple):
+  """Where the diver is.
+
+  Attributes:
+    row: 0..N, N only after the end, int32 [].
+    column: 0..N-1, int32 [].
+    is_bad: whether a wrong action was taken while on the diagonal, which makes
+      the treasure out of reach; bsuite's bad episode. Bool [].
+  """
+
+  row: Int[Array, '']
+  column: Int[Array, '']
+  is_bad: Bool[Array, '']
+
+
+@dataclasses.dataclass(frozen=True)
+class DeepSea:
+  """DeepSea of one size; see the module.
+
+  Attributes:
+    size: N, at least 2.
+    stochastic: whether right may fail and the end cells are noisy.
+    one_hot: whether an observation is an N x N grid of zeros and a one, as in
+      bsuite, or the number of the cell, row * N + column. After the end the
+      grid is all zero and the number is N^2, which stands for no cell.
+  """
+
+  size: int
+  stochastic: bool = False
+  one_hot: bool = False
+
+  def __post_init__(self):
+    if self.size < 2:
+      raise ValueError(f'size must be at least 2, got {self.size}')
+
+  @property
+  def max_episode_length(self) -> int:
+    return self.size
+
+  def observation_spec(self) -> specs.Array:
+    if self.one_hot:
+      return specs.Array((self.size, self.size), np.float32, 'observation')
+    return specs.DiscreteArray(self.size**2, np.int32, 'cell')
+
+  def action_spec(self) -> specs.DiscreteArray:
+    return specs.DiscreteArray(2, np.int32, 'action')
+
+  def params_from_seed(self, mapping_seed: int) -> DeepSeaParams:
+    """The mapping that bsuite makes of the same `mapping_seed` (on the host)."""
+    rng = np.random.RandomState(mapping_seed)
+    mapping = rng.binomial(1, 0.5, [self.size, self.size])
+    return DeepSeaParams(jnp.asarray(mapping, jnp.int8))
+
+  def observe(self, state: DeepSeaState) -> Array:
+    """The observation of a state."""
+    cell = jnp.where(state.row < self.size,
+                     state.row * self.size + state.column, self.size**2)
+    if not self.one_hot:
+      return cell.astype(jnp.int32)
+    grid = jax.nn.one_hot(cell, self.size**2)
+    return grid.reshape(self.size, self.size)
+
+  def reset(
+      self, params: DeepSeaParams, key: chex.PRNGKey
+  ) -> tuple[DeepSeaState, types.TimeStep]:
+    """Begins an episode in the top left cell; nothing is random."""
+    del params, key
+    state = DeepSeaState(jnp.int32(0), jnp.int32(0), jnp.bool_(False))
+    return state, types.TimeStep(
+        step_type=jnp.int32(dm_env.StepType.FIRST),
+        reward=jnp.float32(0.),
+        discount=jnp.float32(1.),
+        observation=self.observe(state))
+
+  def step(
+      self, params: DeepSeaParams, state: DeepSeaState, action: Int[Array, ''],
+      key: chex.PRNGKey,
+  ) -> tuple[DeepSeaState, types.TimeStep]:
+    """One step; the key matters only in the stochastic version."""
+    if not self.stochastic:
+      return self.step_with(
+          params, state, action, jnp.bool_(False), jnp.float32(0.))
+    key_fails, key_noise = jax.random.split(key)
+    return self.step_with(
+        params, state, action,
+        jax.random.uniform(key_fails) <= 1. / self.size,
+        jax.random.normal(key_noise))
+
+  def step_with(
+      self, params: DeepSeaParams, state: DeepSeaState, action: Int[Array, ''],
+      right_fails: Bool[Array, ''], noise: Float[Array, ''],
+  ) -> tuple[DeepSeaState, types.TimeStep]:
+    """One step whose random draws are given.
+
+    Args:
+      params: the mapping.
+      state: before the step, with row < N.
+      action: 0 or 1.
+      right_fails: whether a step to the right leaves the column as it is.
+      noise: extra reward, given only in the end cells of the last row.
+    """
+    last_cell = self.size - 1
+    is_right = action == params.action_mapping[state.row, state.column]
+    treasure = is_right & (state.column == last_cell)
+    noisy = (state.row == last_cell) & (
+        (state.column == 0) | (state.column == last_cell))
+    reward = (treasure.astype(jnp.float32)
+              + jnp.where(noisy, noise, 0.)
+              - jnp.where(is_right, 0.01 / self.size, 0.))
+    move = jnp.where(is_right, jnp.where(right_fails, 0, 1), -1)
+    next_state = DeepSeaState(
+        row=state.row + 1,
+        column=jnp.clip(state.column + move, 0, last_cell),
+        is_bad=state.is_bad | (~is_right & (state.row == state.column)))
+    is_last = next_state.row == self.size
+    return next_state, types.TimeStep(
+        step_type=jnp.where(
+            is_last, int(dm_env.StepType.LAST), int(dm_env.StepType.MID)
+        ).astype(jnp.int32),
+        reward=reward.astype(jnp.float32),
+        discount=jnp.where(is_last, 0., 1.).astype(jnp.float32),
+        observation=self.observe(next_state))

@@ -1,0 +1,196 @@
+"""Reference distributions of the index z in R^M.
+
+An index selects one member of an approximate posterior: Q(s, a; z) with a
+fresh z is one sample of the value function. Every distribution here says its
+dimension, how to sample, and its first two moments,
+
+  E[z] = mean * 1   and   E[z z^T] = second_moment * I,
+
+which is all that the closed form of the squared TD error needs
+(`hyperjax.losses.ExactTD`).
+
+The published distributions: Gaussian and sphere in Li et al. (2024, HyperAgent),
+cube, coordinate and sparse in Ensemble++ (Li et al., 2024, appendix E), one-hot
+for ensembles. `Sphere` has radius 1, as in the authors' reinforcement-learning
+code; the others follow the isotropic scaling E[z z^T] = I of the bandit papers.
+"""
+
+import dataclasses
+import math
+from typing import Protocol
+
+import chex
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+class IndexDistribution(Protocol):
+  """A distribution of z in R^M.
+
+  Attributes:
+    dim: M.
+  """
+
+  dim: int
+
+  @property
+  def mean(self) -> float:
+    """The common value of every entry of E[z]."""
+
+  @property
+  def second_moment(self) -> float:
+    """The c in E[z z^T] = c I."""
+
+  def sample(
+      self, key: chex.PRNGKey, shape: tuple[int, ...] = ()
+  ) -> Float[Array, '... M']:
+    """Independent samples, float32 [*shape, M]."""
+
+
+def _check_dim(dim: int):
+  if dim < 1:
+    raise ValueError(f'index dimension must be at least 1, got {dim}')
+
+
+@dataclasses.dataclass(frozen=True)
+class NoIndex:
+  """M = 0: a plain value function, the same for every sample."""
+
+  dim: int = 0
+
+  def __post_init__(self):
+    if self.dim:
+      raise ValueError(f'NoIndex has dimension 0, got {self.dim}')
+
+  @property
+  def mean(self) -> float:
+    return 0.
+
+  @property
+  def second_moment(self) -> float:
+    return 0.
+
+  def sample(
+      self, key: chex.PRNGKey, shape: tuple[int, ...] = ()
+  ) -> Float[Array, '... M']:
+    del key
+    return jnp.zeros((*shape, 0), jnp.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Isotropic:
+  """Mean zero and E[z z^T] = I unless a subclass says otherwise."""
+
+  dim: int
+
+  def __post_init__(self):
+    _check_dim(self.dim)
+
+  @property
+  def mean(self) -> float:
+    return 0.
+
+  @property
+  def second_moment(self) -> float:
+    return 1.
+
+
+@dataclasses.dataclass(frozen=True)
+class Gaussian(_Isotropic):
+  """z ~ N(0, I)."""
+
+  def sample(
+      self, key: chex.PRNGKey, shape: tuple[int, ...] = ()
+  ) -> Float[Array, '... M']:
+    return jax.random.normal(key, (*shape, self.dim))
+
+
+@dataclasses.dataclass(frozen=True)
+class Sphere(_Isotropic):
+  """z uniform on the unit sphere S^{M-1}, so that E[z z^T] = I / M."""
+
+  @property
+  def second_moment(self) -> float:
+    return 1. / self.dim
+
+  def sample(
+      self, key: chex.PRNGKey, shape: tuple[int, ...] = ()
+  ) -> Float[Array, '... M']:
+    z = jax.random.normal(key, (*shape, self.dim))
+    return z / jnp.linalg.norm(z, axis=-1, keepdims=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cube(_Isotropic):
+  """z uniform on the corners {-1, 1}^M."""
+
+  def sample(
+      self, key: chex.PRNGKey, shape: tuple[int, ...] = ()
+  ) -> Float[Array, '... M']:
+    return jax.random.rademacher(key, (*shape, self.dim), jnp.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Coordinate(_Isotropic):
+  """z uniform on the 2M signed coordinates +-sqrt(M) e_i."""
+
+  def sample(
+      self, key: chex.PRNGKey, shape: tuple[int, ...] = ()
+  ) -> Float[Array, '... M']:
+    key_i, key_sign = jax.random.split(key)
+    i = jax.random.randint(key_i, shape, 0, self.dim)
+    sign = jax.random.rademacher(key_sign, (*shape, 1), jnp.float32)
+    return math.sqrt(self.dim) * sign * jax.nn.one_hot(i, self.dim)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sparse(_Isotropic):
+  """s coordinates chosen without replacement, each +-sqrt(M / s).
+
+  Attributes:
+    nonzeros: s, at least 1 and at most M.
+  """
+
+  nonzeros: int = 2
+
+  def __post_init__(self):
+    super().__post_init__()
+    if not 1 <= self.nonzeros <= self.dim:
+      raise ValueError(
+          f'nonzeros must be between 1 and the dimension {self.dim}, '
+          f'got {self.nonzeros}')
+
+  def sample(
+      self, key: chex.PRNGKey, shape: tuple[int, ...] = ()
+  ) -> Float[Array, '... M']:
+    key_order, key_sign = jax.random.split(key)
+    order = jax.random.uniform(key_order, (*shape, self.dim))
+    rank = jnp.argsort(jnp.argsort(order, axis=-1), axis=-1)
+    sign = jax.random.rademacher(key_sign, (*shape, self.dim), jnp.float32)
+    scale = math.sqrt(self.dim / self.nonzeros)
+    return jnp.where(rank < self.nonzeros, scale * sign, 0.)
+
+
+@dataclasses.dataclass(frozen=True)
+class OneHot:
+  """z uniform on the M coordinate vectors e_i: one member of an ensemble."""
+
+  dim: int
+
+  def __post_init__(self):
+    _check_dim(self.dim)
+
+  @property
+  def mean(self) -> float:
+    return 1. / self.dim
+
+  @property
+  def second_moment(self) -> float:
+    return 1. / self.dim
+
+  def sample(
+      self, key: chex.PRNGKey, shape: tuple[int, ...] = ()
+  ) -> Float[Array, '... M']:
+    i = jax.random.randint(key, shape, 0, self.dim)
+    return jax.nn.one_hot(i, self.dim)

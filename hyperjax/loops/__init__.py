@@ -1,0 +1,6 @@
+"""Loops: where an agent meets an environment."""
+
+from hyperjax.loops.environment_loop import EnvironmentLoop
+from hyperjax.loops.environment_loop import EpisodeResult
+from hyperjax.loops.on_device import OnDeviceLoop
+from hyperjax.loops.trainer import Trainer

@@ -1,0 +1,79 @@
+"""The classic loop of one agent and one environment, on the host."""
+
+from typing import Any, Iterator, NamedTuple, Protocol
+
+import dm_env
+
+
+class Actor(Protocol):
+  """The interface of acme's actors; `hyperjax.adapters.acme.Actor` has it."""
+
+  def select_action(self, observation: Any) -> Any:
+    ...
+
+  def observe_first(self, timestep: dm_env.TimeStep) -> None:
+    ...
+
+  def observe(self, action: Any, next_timestep: dm_env.TimeStep) -> None:
+    ...
+
+  def update(self, wait: bool = False) -> None:
+    ...
+
+
+class EpisodeResult(NamedTuple):
+  """What an episode came to.
+
+  Attributes:
+    episode: its number, from 1.
+    env_steps: taken in all episodes so far.
+    episode_length: in steps.
+    episode_return: sum of rewards, not discounted.
+  """
+
+  episode: int
+  env_steps: int
+  episode_length: int
+  episode_return: float
+
+
+class EnvironmentLoop:
+  """Lets an actor act in a dm_env environment, one episode after another.
+
+  For an actor with `update`, learning is up to the actor: it is called after
+  every step.
+  """
+
+  def __init__(self, environment: dm_env.Environment, actor: Actor):
+    self._environment = environment
+    self._actor = actor
+    self._episodes = 0
+    self._env_steps = 0
+
+  def run_episode(self) -> EpisodeResult:
+    """Runs one episode to its end."""
+    timestep = self._environment.reset()
+    self._actor.observe_first(timestep)
+    length, episode_return = 0, 0.
+    while not timestep.last():
+      action = self._actor.select_action(timestep.observation)
+      timestep = self._environment.step(action)
+      self._actor.observe(action, timestep)
+      self._actor.update()
+      length += 1
+      episode_return += timestep.reward
+    self._episodes += 1
+    self._env_steps += length
+    return EpisodeResult(
+        self._episodes, self._env_steps, length, float(episode_return))
+
+  def episodes(self, num_episodes: int) -> Iterator[EpisodeResult]:
+    """Runs episodes one at a time, as the caller asks for them."""
+    if num_episodes < 1:
+      raise ValueError(f'num_episodes must be at least 1, got {num_episodes}')
+    for _ in range(num_episodes):
+      yield self.run_episode()
+
+  def run(self, num_episodes: int) -> list[EpisodeResult]:
+    """Runs episodes and returns what they came to."""
+    return list(self.episodes(num_episodes))

@@ -1,0 +1,44 @@
+"""Installs hyperjax: `pip install .`, with extras `pip install .[bsuite]`."""
+
+import pathlib
+
+import setuptools
+
+HERE = pathlib.Path(__file__).parent
+VERSION = next(
+    line.split("'")[1]
+    for line in (HERE / 'hyperjax' / '__init__.py').read_text().splitlines()
+    if line.startswith('__version__'))
+
+EXTRAS = {
+    'atari': ['envpool>=1.1.1'],
+    'bsuite': ['bsuite>=0.3.5'],
+    # What the commands under experiments/ and benchmarks/ need.
+    'experiments': ['matplotlib>=3.8', 'tqdm>=4.66', 'tyro>=0.9'],
+    'test': ['beartype>=0.19', 'hypothesis>=6.100', 'pytest>=8.0',
+             'pytest-xdist>=3.5', 'ruff>=0.8'],
+}
+
+setuptools.setup(
+    name='hyperjax',
+    version=VERSION,
+    description='Agents that explore by posterior sampling, in JAX.',
+    long_description=(HERE / 'README.md').read_text(),
+    long_description_content_type='text/markdown',
+    packages=setuptools.find_packages(include=['hyperjax', 'hyperjax.*']),
+    python_requires='>=3.11',
+    install_requires=[
+        'chex>=0.1.90',
+        'dm-env>=1.6',
+        'flashbax>=0.1.3',
+        'flax>=0.10.4',
+        'jax>=0.8',  # shard_map at the top level with check_vma.
+        'jaxtyping>=0.2.36',  # Shapes in signatures.
+        'numpy>=1.26',
+        'optax>=0.2.4',
+        'orbax-checkpoint>=0.11',
+        'psutil>=5.9',
+        'rlax>=0.1.6',
+    ],
+    extras_require={**EXTRAS, 'all': sorted(sum(EXTRAS.values(), []))},
+)
