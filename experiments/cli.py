@@ -1,7 +1,7 @@
 """Command lines from frozen dataclasses."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import sys
 from typing import Any, get_origin
 
@@ -17,14 +17,14 @@ def _index_class(
     info: tyro.constructors.PrimitiveTypeInfo,
 ) -> tyro.constructors.PrimitiveConstructorSpec | None:
   """Index distributions are given by name."""
-  if get_origin(info.type) is not type:
+  if get_origin(info.type) is not Callable:
     return None
   names = {cls: name for name, cls in agents.INDICES.items()}
   return tyro.constructors.PrimitiveConstructorSpec(
       nargs=1,
       metavar='{' + ','.join(agents.INDICES) + '}',
       instance_from_str=lambda args: agents.INDICES[args[0]],
-      is_instance=lambda instance: instance in names,
+      is_instance=names.__contains__,
       str_from_instance=lambda instance: [names[instance]],
       choices=tuple(agents.INDICES))
 

@@ -61,8 +61,8 @@ class CsvLog:
       raise ValueError(
           f'{self._file.name} has {size} bytes, but its checkpoint knows of '
           f'{length}: it was changed by something else')
-    os.truncate(self._file.fileno(), length)
-    self._file.seek(length)
+    if size > length:
+      self._file.truncate(length)
 
   def close(self):
     self._file.close()

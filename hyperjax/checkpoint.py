@@ -14,14 +14,33 @@ import zlib
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
 
-def _checksum(state: chex.ArrayTree) -> int:
+def _arrays(state: chex.ArrayTree) -> dict[str, Any]:
+  """The arrays of a state by name, without the empty ones.
+
+  orbax does not save empty arrays; the index of an agent without one is such.
+  """
+  leaves, _ = jax.tree_util.tree_flatten_with_path(state)
+  return {jax.tree_util.keystr(path): leaf for path, leaf in leaves
+          if leaf.size}
+
+
+def _with_arrays(like: chex.ArrayTree, arrays: dict[str, Any]):
+  """The state of which `arrays` are the arrays; the inverse of `_arrays`."""
+  return jax.tree_util.tree_map_with_path(
+      lambda path, leaf: arrays[jax.tree_util.keystr(path)] if leaf.size
+      else jnp.zeros(leaf.shape, leaf.dtype, device=leaf.sharding), like)
+
+
+def _checksum(arrays: dict[str, Any]) -> int:
   """A checksum of all arrays, their order included."""
   checksum = 0
-  for leaf in jax.tree.leaves(state):
+  for name in sorted(arrays):
+    leaf = arrays[name]
     if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
       leaf = jax.random.key_data(leaf)
     array = np.ascontiguousarray(jax.device_get(leaf))
@@ -59,10 +78,11 @@ class Checkpointer:
     """
     if step in self._manager.all_steps():  # A damaged one, passed over.
       self._manager.delete(step)
+    arrays = _arrays(state)
     self._manager.save(step, args=ocp.args.Composite(
-        state=ocp.args.StandardSave(state),
+        state=ocp.args.StandardSave(arrays),
         memory=ocp.args.JsonSave(
-            {'checksum': _checksum(state), 'memory': memory})))
+            {'checksum': _checksum(arrays), 'memory': memory})))
 
   def restore(
       self, like: chex.ArrayTree
@@ -84,17 +104,17 @@ class Checkpointer:
         # An item that is damaged enough is no longer recognised as one, so
         # the items are asked for by name.
         restored = self._manager.restore(step, args=ocp.args.Composite(
-            state=ocp.args.StandardRestore(like),
+            state=ocp.args.StandardRestore(_arrays(like)),
             memory=ocp.args.JsonRestore()))
-        state, memory = restored['state'], restored['memory']
-        if _checksum(state) != memory['checksum']:
+        arrays, memory = restored['state'], restored['memory']
+        if _checksum(arrays) != memory['checksum']:
           raise ValueError('its checksum does not match')
-        return state, memory['memory']
+        return _with_arrays(like, arrays), memory['memory']
       except Exception as error:  # pylint: disable=broad-except
         # Whatever is wrong with it, an older one may be whole.
         warnings.warn(
             f'checkpoint {self._manager.directory / str(step)} is damaged and '
-            f'passed over: {error}')
+            f'passed over: {error}', stacklevel=2)
     return None
 
   def close(self):

@@ -9,15 +9,16 @@ dimension, how to sample, and its first two moments,
 which is all that the closed form of the squared TD error needs
 (`hyperjax.losses.ExactTD`).
 
-The published distributions: Gaussian and sphere in Li et al. (2024, HyperAgent),
-cube, coordinate and sparse in Ensemble++ (Li et al., 2024, appendix E), one-hot
-for ensembles. `Sphere` has radius 1, as in the authors' reinforcement-learning
-code; the others follow the isotropic scaling E[z z^T] = I of the bandit papers.
+The published distributions: Gaussian and sphere in HyperAgent (Li et al.,
+2024), cube, coordinate and sparse in Ensemble++ (Li et al., 2024, appendix E),
+one-hot for ensembles. `Sphere` has radius 1, as in the authors' code for
+reinforcement learning; the others follow the isotropic scaling E[z z^T] = I of
+the bandit papers.
 """
 
 import dataclasses
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import chex
 import jax
@@ -25,6 +26,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
+@runtime_checkable
 class IndexDistribution(Protocol):
   """A distribution of z in R^M.
 

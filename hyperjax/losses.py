@@ -16,7 +16,7 @@ that returns the loss, averaged over the batch, and metrics.
 """
 
 import dataclasses
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import chex
 from flax import linen as nn
@@ -30,6 +30,7 @@ from hyperjax import perturbation as perturbation_lib
 from hyperjax import types
 
 
+@runtime_checkable
 class Loss(Protocol):
   """What the learner minimises."""
 

@@ -6,12 +6,14 @@ Shapes in this library are written with one legend:
   S  seeds (independent runs)        K  indices sampled for each example
   M  dimension of the index z        A  actions
   F  features of the torso           T  time steps
+  E  episodes                        heads  the M+1 value heads psi
 
 All states are NamedTuples, hence JAX pytrees; all configs are frozen
 dataclasses, hence hashable and usable as static arguments of `jax.jit`.
 """
 
-from typing import Any, Mapping, NamedTuple, Protocol
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import chex
 import dm_env
@@ -101,6 +103,7 @@ class ActorState(NamedTuple):
   key: chex.PRNGKey
 
 
+@runtime_checkable
 class Agent(Protocol):
   """What the loops and adapters need of an agent. All methods are pure.
 

@@ -100,7 +100,7 @@ def learning_curves(folder: Path):
   left, right = fig.subplots(1, 2, sharex=True)
   seeds = list(dict.fromkeys(evaluations['seed']))
   colors = matplotlib.colormaps['viridis'](np.linspace(0., 0.9, len(seeds)))
-  for seed, color in zip(seeds, colors):
+  for seed, color in zip(seeds, colors, strict=False):
     mine = evaluations['seed'] == seed
     left.plot(evaluations['episode'][mine].astype(int),
               evaluations['eval_return'][mine].astype(float),
@@ -127,7 +127,8 @@ def read_columns(path: Path) -> dict[str, np.ndarray]:
   """The columns of a CSV file by name, as text."""
   with open(path, newline='', encoding='utf-8') as f:
     header, *rows = csv.reader(f)
-  return dict(zip(header, np.array(rows).reshape(-1, len(header)).T))
+  columns = np.array(rows).reshape(-1, len(header)).T
+  return dict(zip(header, columns, strict=True))
 
 
 def _save(fig: figure.Figure, path: Path):

@@ -1,6 +1,6 @@
 """The interface of environments in pure JAX."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import chex
 from dm_env import specs
@@ -12,6 +12,7 @@ EnvParams = Any
 EnvState = Any
 
 
+@runtime_checkable
 class Environment(Protocol):
   """An environment whose every method is a pure function.
 

@@ -84,7 +84,7 @@ class DeepSea:
     return specs.DiscreteArray(2, np.int32, 'action')
 
   def params_from_seed(self, mapping_seed: int) -> DeepSeaParams:
-    """The mapping that bsuite makes of the same `mapping_seed` (on the host)."""
+    """The mapping that bsuite makes of the same seed; on the host."""
     rng = np.random.RandomState(mapping_seed)
     mapping = rng.binomial(1, 0.5, [self.size, self.size])
     return DeepSeaParams(jnp.asarray(mapping, jnp.int8))

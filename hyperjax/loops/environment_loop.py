@@ -1,10 +1,12 @@
 """The classic loop of one agent and one environment, on the host."""
 
-from typing import Any, Iterator, NamedTuple, Protocol
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import dm_env
 
 
+@runtime_checkable
 class Actor(Protocol):
   """The interface of acme's actors; `hyperjax.adapters.acme.Actor` has it."""
 

@@ -11,8 +11,9 @@ how a run is cut into chunks does not change it.
   returns = loop.evaluate(state, num_episodes=100)
 """
 
+from collections.abc import Sequence
 import functools
-from typing import Any, NamedTuple, Sequence
+from typing import Any, NamedTuple
 
 import chex
 import jax

@@ -55,7 +55,7 @@ class Trainer:
   def __post_init__(self):
     if self.num_envs < 1:
       raise ValueError(f'num_envs must be at least 1, got {self.num_envs}')
-    self.replay  # Its own checks, now rather than in the first trace.
+    _ = self.replay  # Its own checks, now rather than in the first trace.
 
   @property
   def config(self):

@@ -52,7 +52,7 @@ class AffineValue(nn.Module):
   prior_scale: float = 1.
 
   @nn.compact
-  def __call__(self, observation: Array) -> Float[Array, 'M+1 A']:
+  def __call__(self, observation: Array) -> Float[Array, 'heads A']:
     """The encoding psi, [M+1, A], of one observation."""
     psi = self.scale * self.body(observation)
     if self.prior is not None:
@@ -60,7 +60,7 @@ class AffineValue(nn.Module):
     return psi
 
   def value(
-      self, psi: Float[Array, 'M+1 A'], index: Float[Array, 'M']
+      self, psi: Float[Array, 'heads A'], index: Float[Array, 'M']
   ) -> Float[Array, 'A']:
     """Q(s, .; z), [A], from the encoding of s and an index z."""
     return psi[0] + jnp.tensordot(index, psi[1:], axes=1)

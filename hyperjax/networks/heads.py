@@ -53,7 +53,7 @@ class HypermodelHead(nn.Module):
   factor_init: Initializer
 
   @nn.compact
-  def __call__(self, features: Float[Array, 'F']) -> Float[Array, 'M+1 A']:
+  def __call__(self, features: Float[Array, 'F']) -> Float[Array, 'heads A']:
     num_features, = features.shape
     mean = self.param('mean', self.mean_init, (num_features, self.num_actions))
     factors = self.param('factors', self.factor_init,

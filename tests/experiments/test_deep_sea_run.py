@@ -1,0 +1,255 @@
+"""The command: what it writes, how it resumes, what it refuses."""
+
+import csv
+import json
+import os
+from pathlib import Path
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import cli
+from experiments import records
+from experiments.deep_sea import run as run_lib
+
+ROOT = Path(__file__).parents[2]
+ARGUMENTS = (
+    '--size', '5', '--num-seeds', '2', '--seed', '30', '--num-episodes', '400',
+    '--evaluate-every', '10', '--hidden-sizes', '16', '--batch-size', '32',
+    '--min-replay-size', '64', '--eval-episodes', '20',
+    '--checkpoint-seconds', '0')
+
+
+def parse(folder, *more):
+  return cli.parse(
+      run_lib.Settings, [*ARGUMENTS, '--output', str(folder), *more], 'run')
+
+
+def run(folder, *more):
+  task = run_lib.Run(parse(folder, *more))
+  try:
+    task()
+  finally:
+    task.close()
+
+
+def rows(path):
+  with open(path, newline='', encoding='utf-8') as f:
+    return list(csv.DictReader(f))
+
+
+def final_state(folder, *more):
+  """The state at the end of a finished run, as NumPy arrays."""
+  task = run_lib.Run(parse(folder, *more))
+  state, memory = task._restore_or_begin()
+  task.close()
+  assert memory.finished
+  return [np.asarray(jax.random.key_data(x) if jax.dtypes.issubdtype(
+      x.dtype, jax.dtypes.prng_key) else x) for x in jax.tree.leaves(state)]
+
+
+def results(folder):
+  """All that a run writes but the time that it took."""
+  summary = rows(folder / 'summary.csv')
+  for row in summary:
+    assert float(row.pop('wall_seconds')) > 0.
+  return (summary, (folder / 'episodes.csv').read_bytes(),
+          (folder / 'evaluations.csv').read_bytes(),
+          [np.load(folder / f'posterior_{moment}.npz')['mean'].tolist()
+           for moment in ('before', 'learned', 'after')])
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('runs') / 'whole'
+  run(folder)
+  return folder
+
+
+def test_writes_what_it_says(finished):
+  config = json.loads((finished / 'config.json').read_text())
+  assert config['settings']['size'] == 5
+  assert config['settings']['config']['index'] == 'Gaussian'
+  assert config['settings']['config']['hidden_sizes'] == [16]
+  assert config['versions']['jax'] == jax.__version__
+  assert {'commit', 'devices'} <= set(config)
+
+  episodes = rows(finished / 'episodes.csv')
+  for seed in ('30', '31'):
+    mine = [row for row in episodes if row['seed'] == seed]
+    assert [int(r['episode']) for r in mine] == list(range(1, 401))
+    assert [int(r['env_steps']) for r in mine] == list(range(5, 2001, 5))
+    returns = {float(r['episode_return']) for r in mine}
+    assert returns <= {round(x / 5, 6) for x in np.arange(0, -.05, -.01)} | {
+        0.99} | {round(x, 6) for x in -0.002 * np.arange(6)}
+
+  evaluations = rows(finished / 'evaluations.csv')
+  assert [int(r['episode']) for r in evaluations if r['seed'] == '31'
+          ] == list(range(0, 401, 10))
+
+  summary = rows(finished / 'summary.csv')
+  assert tuple(summary[0]) == run_lib.SUMMARY
+  for row in summary:
+    assert row['solved'] == '1'
+    first = next(r for r in evaluations if r['seed'] == row['seed']
+                 and float(r['eval_return']) >= 0.99 - 1e-5)
+    assert row['episodes_to_learn'] == first['episode']
+    assert row['env_steps'] == first['env_steps']
+    # Updates begin when 64 transitions are stored, four for each step.
+    assert int(row['updates']) == 4 * (int(row['env_steps']) - 64)
+  for name in ('learning_curves.png', 'posterior.png'):
+    assert (finished / name).read_bytes().startswith(b'\x89PNG')
+
+
+def test_a_finished_run_is_left_alone(finished, capsys):
+  before = {p: p.stat().st_mtime_ns for p in finished.glob('*.*')}
+  run(finished)
+  assert 'it is finished' in capsys.readouterr().out
+  assert {p: p.stat().st_mtime_ns for p in finished.glob('*.*')} == before
+
+
+def test_how_often_it_evaluates_does_not_change_training(finished, tmp_path):
+  run(tmp_path, '--evaluate-every', '200', '--eval-episodes', '3')
+  # Each chunk writes its rows, so that their order is another.
+  ours, theirs = ((folder / 'episodes.csv').read_text().splitlines()
+                  for folder in (tmp_path, finished))
+  assert sorted(ours) == sorted(theirs)
+
+
+def test_stops_when_all_seeds_have_learned(finished, tmp_path):
+  run(tmp_path, '--stop-when-solved')
+  last = max(int(r['episodes_to_learn'])
+             for r in rows(finished / 'summary.csv'))
+  assert last < 400
+  assert max(int(r['episode']) for r in rows(tmp_path / 'episodes.csv')) == last
+  # What it did until then is what the longer run did.
+  short = (tmp_path / 'evaluations.csv').read_bytes()
+  assert (finished / 'evaluations.csv').read_bytes().startswith(short)
+
+
+def _kill_and_resume(folder, cache, num_kills):
+  """Starts the command, kills it at a random moment, again and again."""
+  command = [sys.executable, '-m', 'experiments.deep_sea.run', *ARGUMENTS,
+             '--output', str(folder)]
+  environment = {
+      **os.environ, 'PYTHONPATH': str(ROOT),
+      'JAX_COMPILATION_CACHE_DIR': str(cache),
+      'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0'}
+  rng = random.Random(0)
+  log = folder / 'evaluations.csv'
+  kills = 0
+  while kills < num_kills:
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL)
+    # Begin to count when it has come to training.
+    size = log.stat().st_size if log.exists() else 0
+    deadline = time.monotonic() + 120
+    while (process.poll() is None and time.monotonic() < deadline
+           and (not log.exists() or log.stat().st_size == size)):
+      time.sleep(0.01)
+    time.sleep(rng.uniform(0., 1.))
+    assert process.poll() is None, 'it ended before it could be killed'
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (folder / 'summary.csv').exists()
+    kills += 1
+  subprocess.run(command, cwd=ROOT, env=environment, check=True,
+                 capture_output=True)
+
+
+@pytest.mark.parametrize('num_kills', [
+    2, pytest.param(10, marks=pytest.mark.slow)])
+def test_a_killed_run_ends_in_the_same_bits(finished, tmp_path, num_kills):
+  folder = tmp_path / 'killed'
+  _kill_and_resume(folder, tmp_path / 'cache', num_kills)
+  assert results(folder) == results(finished)
+  for ours, theirs in zip(final_state(folder), final_state(finished),
+                          strict=True):
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_refuses_the_folder_of_another_run(finished, tmp_path):
+  with pytest.raises(ValueError, match='config.prior_scale is 10.0 there, 3.0'):
+    run_lib.Run(parse(finished, '--prior-scale', '3'))
+  with pytest.raises(ValueError, match='num_episodes is 400 there, 500 here'):
+    run_lib.Run(parse(finished, '--num-episodes', '500'))
+  (tmp_path / 'thesis.tex').touch()
+  with pytest.raises(ValueError, match='other files.*thesis.tex'):
+    run_lib.Run(parse(tmp_path))
+  (tmp_path / 'file').touch()
+  with pytest.raises(ValueError, match='cannot be written'):
+    run_lib.Run(parse(tmp_path / 'file' / 'folder'))
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (('--size', '1'), 'size must be at least 2, got 1'),
+    (('--num-seeds', '0'), 'num_seeds must be at least 1, got 0'),
+    (('--num-episodes', '0'), 'num_episodes must be at least 1, got 0'),
+    (('--seed', '-1'), 'seed must be at least 0, got -1'),
+    (('--index-dim', '0'), 'index_dim must be at least 1, got 0'),
+    (('--prior-scale', '-1'), 'prior_scale must be at least 0.0, got -1.0'),
+    (('--batch-size', '100', '--replay-capacity', '99'),
+     'batch_size must be at most replay_capacity, 99, got 100'),
+    (('--evaluate-every', '300'), 'between 1 and 200 at size 5, got 300'),
+    (('--sigma', '1'), '--sigma'),
+    (('--agent', 'ppo'), "unknown agent 'ppo'; known: hyperagent, dqn"),
+    (('--agent', 'dqn', '--preset', 'paper'),
+     "unknown preset 'paper' of dqn; known: default"),
+    (('--index', 'torus'), 'torus'),
+])
+def test_bad_settings_are_named_and_leave_nothing(
+    tmp_path, capsys, arguments, message):
+  folder = tmp_path / 'new'
+  with pytest.raises((SystemExit, ValueError)) as caught:
+    run_lib.Run(parse(folder, *arguments))
+  said = capsys.readouterr()
+  text = ' '.join(f'{said.out}{said.err}{caught.value}'.replace('│', '').split())
+  assert message in text
+  assert not folder.exists()
+
+
+def test_a_replay_that_does_not_fit_is_refused(tmp_path):
+  with pytest.raises(MemoryError, match='GB'):
+    run_lib.Run(parse(tmp_path / 'new', '--num-episodes', str(10**12),
+                      '--replay-capacity', str(10**12)))
+  assert not (tmp_path / 'new').exists()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+  arguments = ('--learning-rate', '1e18', '--max-gradient-norm', 'None')
+  with pytest.raises(FloatingPointError,
+                     match=r'loss of seed 30 was not finite at update \d+'):
+    run(tmp_path, *arguments)
+  assert not (tmp_path / 'summary.csv').exists()
+
+
+def test_dqn_runs_and_saves(tmp_path):
+  """It has no index: an array of no elements in its state."""
+  arguments = (*ARGUMENTS[:8], '--agent', 'dqn', '--output', str(tmp_path),
+               '--num-episodes', '60')
+  task = run_lib.Run(cli.parse(run_lib.Settings, arguments, 'run'))
+  task()
+  task.close()
+  assert len(rows(tmp_path / 'summary.csv')) == 2
+
+
+def test_log_of_a_crash_is_cut_back(tmp_path):
+  log = records.CsvLog(tmp_path / 'log.csv', ('a', 'b'))
+  log.append([(1, 2)])
+  position = log.sync()
+  log.append([(3, 4), (5, 6)])
+  log.close()
+  with open(tmp_path / 'log.csv', 'ab') as f:
+    f.write(b'7,')  # A row that was cut short.
+  log = records.CsvLog(tmp_path / 'log.csv', ('a', 'b'))
+  log.truncate(position)
+  log.append([(8, 9)])
+  log.close()
+  assert (tmp_path / 'log.csv').read_text() == 'a,b\n1,2\n8,9\n'

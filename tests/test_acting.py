@@ -1,0 +1,84 @@
+"""Greedy and epsilon-greedy choices."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hyperjax import acting
+
+_NUM = 20_000
+
+
+def _counts(actions, num_actions) -> np.ndarray:
+  return np.bincount(np.asarray(actions), minlength=num_actions)
+
+
+def _assert_counts(counts, probabilities):
+  """Binomial counts, each within 5 standard deviations."""
+  p = np.asarray(probabilities)
+  num = counts.sum()
+  bound = 5. * np.sqrt(num * p * (1. - p))
+  assert (np.abs(counts - num * p) <= bound).all(), (counts, num * p)
+
+
+def test_greedy_breaks_ties_uniformly():
+  values = jnp.tile(jnp.array([1., 3., -2., 3., 3.]), (_NUM, 1))
+  actions = acting.greedy(jax.random.PRNGKey(0), values)
+  _assert_counts(_counts(actions, 5), [0., 1 / 3, 0., 1 / 3, 1 / 3])
+
+
+def test_ties_of_neighbours_are_broken_independently():
+  a = np.asarray(acting.greedy(jax.random.PRNGKey(1), jnp.zeros((_NUM, 2))))
+  agree = a[::2] == a[1::2]
+  _assert_counts(_counts(agree, 2), [0.5, 0.5])
+
+
+@pytest.mark.parametrize('shape', [(3,), (50, 3), (4, 5, 3)])
+def test_greedy_is_argmax_without_ties(shape):
+  # Negative values too, far below what the lottery for ties gives to losers.
+  values = 100. * jax.random.normal(jax.random.PRNGKey(2), shape) - 200.
+  actions = acting.greedy(jax.random.PRNGKey(3), values)
+  np.testing.assert_array_equal(actions, np.argmax(values, axis=-1))
+  assert actions.shape == shape[:-1]
+  assert actions.dtype == jnp.int32
+
+
+@pytest.mark.parametrize('epsilon', [0.1, 0.5, 1.])
+def test_epsilon_greedy_rates(epsilon):
+  num_actions, best = 4, 2
+  values = jnp.tile(jnp.array([0., 1., 5., 4.]), (_NUM, 1))
+  actions = acting.epsilon_greedy(jax.random.PRNGKey(4), values, epsilon)
+  probabilities = np.full(num_actions, epsilon / num_actions)
+  probabilities[best] += 1. - epsilon
+  _assert_counts(_counts(actions, num_actions), probabilities)
+  assert actions.dtype == jnp.int32
+
+
+def test_epsilon_greedy_breaks_ties():
+  values = jnp.tile(jnp.array([1., 1., 0., 0.]), (_NUM, 1))
+  actions = acting.epsilon_greedy(jax.random.PRNGKey(5), values, 0.2)
+  _assert_counts(_counts(actions, 4), [0.45, 0.45, 0.05, 0.05])
+
+
+def test_epsilon_zero_is_greedy():
+  key = jax.random.PRNGKey(6)
+  values = jax.random.normal(key, (1000, 3))
+  actions = acting.epsilon_greedy(key, values, 0.)
+  np.testing.assert_array_equal(actions, np.argmax(values, axis=-1))
+  np.testing.assert_array_equal(actions, acting.greedy(key, values))
+
+
+def test_exploration_of_neighbours_is_independent():
+  values = jnp.tile(jnp.array([0., 1.]), (_NUM, 1))
+  a = np.asarray(acting.epsilon_greedy(jax.random.PRNGKey(7), values, 1.))
+  both = np.mean(a[::2] * a[1::2])
+  assert abs(both - 0.25) < 5. * math.sqrt(0.25 * 0.75 / (_NUM / 2))
+
+
+def test_uniform():
+  actions = acting.uniform(jax.random.PRNGKey(8), (_NUM,), 3)
+  _assert_counts(_counts(actions, 3), [1 / 3, 1 / 3, 1 / 3])
+  assert actions.dtype == jnp.int32

@@ -1,0 +1,87 @@
+"""The benchmark's command, with settings too small to measure anything."""
+
+import csv
+import json
+import math
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from benchmarks import learner
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+  # The tests have chosen their devices.
+  monkeypatch.setattr(learner.deep_sea_run, 'use_all_cores', lambda: None)
+  monkeypatch.setattr(learner, 'PRODUCT_SIZES', {'cpu': 32})
+  monkeypatch.setattr(learner, 'COPY_BYTES', 2**16)
+  monkeypatch.setattr(learner, 'REPLAY_CAPACITY', 200)
+
+
+def test_writes_a_row_for_each_point(tmp_path, capsys):
+  output = tmp_path / 'new' / 'results'
+  learner.main(['--output', str(output), '--sizes', '3', '--num-seeds', '2',
+                '--seconds', '0.001', '--repeats', '2'])
+
+  with open(output / 'learner.csv', newline='', encoding='utf-8') as f:
+    rows = list(csv.DictReader(f))
+  assert [row['loss'] for row in rows] == ['exact', 'sampled']
+  for row in rows:
+    assert tuple(row) == learner.FIELDS
+    assert (row['size'], row['num_seeds']) == ('3', '2')
+    value = {k: float(v) for k, v in row.items() if k != 'loss'}
+    assert all(math.isfinite(v) and v > 0. for v in value.values())
+    assert value['min'] <= value['updates_per_second'] <= value['max']
+    assert math.isclose(
+        value['share_of_peak'],
+        value['updates_per_second'] * value['flops_per_update']
+        / value['peak_flops'], rel_tol=1e-4)
+    # Five numbers of four bytes for each transition of each seed, at least.
+    assert 2 * 200 * 5 * 4 <= value['replay_bytes'] < value['state_bytes']
+    assert value['state_bytes'] < value['peak_memory_bytes']
+    # The products behind 64 hidden units alone: four encodings of s and s',
+    # and twice one of them backwards.
+    products = 6 * 2 * 128 * 64 * 64
+    assert products < value['flops_per_update'] < 4 * products
+
+  described = json.loads((output / 'learner.json').read_text())
+  assert described['settings']['sizes'] == [3]
+  assert described['num_devices'] == len(jax.devices())
+  assert described['cpu'] and described['commit']
+  assert min(described['peak_flops'].values()) > 0.
+  assert (output / 'learner.png').read_bytes().startswith(b'\x89PNG')
+  assert not list(output.glob('*.tmp*'))
+  assert 'repeat 2 of 2' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('options, message', [
+    (['--sizes', '10', '1'], 'sizes must be at least 2, got 1'),
+    (['--sizes'], 'sizes must name at least one'),
+    (['--num-seeds', '0'], 'num_seeds must be at least 1, got 0'),
+    (['--num-seeds', '4', '4'], 'num_seeds must be different'),
+    (['--seconds', '0'], 'seconds must be positive'),
+    (['--seconds', 'nan'], 'seconds must be positive'),
+    (['--repeats', '0'], 'repeats must be at least 1, got 0'),
+    (['--size', '10'], 'Unrecognized'),
+    (['--output'], 'output'),
+])
+def test_refuses(options, message, tmp_path, capsys):
+  with pytest.raises(SystemExit) as error:
+    learner.main(['--output', str(tmp_path), *options])
+  assert error.value.code not in (0, None)
+  assert message in capsys.readouterr().err
+  assert not list(tmp_path.iterdir())
+
+
+def test_refuses_an_output_that_is_a_file(tmp_path):
+  path = tmp_path / 'file'
+  path.touch()
+  with pytest.raises(SystemExit, match='cannot be written'):
+    learner.main(['--output', str(path)])
+
+
+def test_bytes_of_keys_count():
+  tree = {'key': jax.random.key(0), 'x': jnp.zeros(3, jnp.float32)}
+  assert learner._num_bytes(tree) == 8 + 12

@@ -1,0 +1,129 @@
+"""Checkpoints: whole or passed over."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hyperjax import checkpoint
+
+
+class _State(NamedTuple):
+  weights: jax.Array
+  counts: jax.Array
+  key: jax.Array
+  empty: jax.Array
+
+
+def make_state(seed):
+  key = jax.random.split(jax.random.key(seed), 3)
+  return _State(jax.random.normal(key[0], (3, 400)), jnp.arange(3) + seed, key,
+                jnp.zeros((3, 0)))
+
+
+def assert_equal(a, b):
+  np.testing.assert_array_equal(
+      jax.random.key_data(a.key), jax.random.key_data(b.key))
+  jax.tree.map(np.testing.assert_array_equal,
+               a._replace(key=0), b._replace(key=0))
+
+
+@pytest.fixture
+def saved(tmp_path):
+  """Three checkpoints, of which two are kept."""
+  checkpointer = checkpoint.Checkpointer(tmp_path)
+  for step in (1, 2, 3):
+    checkpointer.save(step, make_state(step), {'step': step})
+  checkpointer.close()
+  return tmp_path
+
+
+def restore(folder):
+  checkpointer = checkpoint.Checkpointer(folder)
+  try:
+    return checkpointer.restore(make_state(0))
+  finally:
+    checkpointer.close()
+
+
+def data_files(folder, step):
+  """The files of a checkpoint, the largest first: that has the arrays."""
+  files = [p for p in Path(folder, str(step)).rglob('*') if p.is_file()]
+  return sorted(files, key=lambda p: -p.stat().st_size)
+
+
+def test_the_newest_is_restored_exactly(saved):
+  with warnings.catch_warnings():
+    warnings.simplefilter('error')
+    state, memory = restore(saved)
+  assert_equal(state, make_state(3))
+  assert memory == {'step': 3}
+  assert sorted(p for p in os.listdir(saved) if p.isdigit()) == ['2', '3']
+
+
+def test_nothing_is_restored_from_an_empty_folder(tmp_path):
+  assert restore(tmp_path) is None
+
+
+def damage_truncate(files):
+  with open(files[0], 'r+b') as f:
+    f.truncate(files[0].stat().st_size // 2)
+
+
+def damage_flip_a_byte(files):
+  data = bytearray(files[0].read_bytes())
+  data[len(data) // 2] ^= 0xff
+  files[0].write_bytes(bytes(data))
+
+
+def damage_remove(files):
+  files[0].unlink()
+
+
+def damage_remove_metadata(files):
+  for path in files:
+    if 'meta' in path.name.lower():
+      path.unlink()
+
+
+@pytest.mark.parametrize('damage', [
+    damage_truncate, damage_flip_a_byte, damage_remove, damage_remove_metadata])
+def test_a_damaged_one_is_passed_over_with_a_warning(saved, damage):
+  damage(data_files(saved, 3))
+  with pytest.warns(UserWarning, match=r'/3 is damaged and passed over'):
+    state, memory = restore(saved)
+  assert_equal(state, make_state(2))
+  assert memory == {'step': 2}
+
+
+def test_a_damaged_one_is_replaced_when_its_step_comes_again(saved):
+  damage_flip_a_byte(data_files(saved, 3))
+  checkpointer = checkpoint.Checkpointer(saved)
+  with pytest.warns(UserWarning, match='passed over'):
+    checkpointer.restore(make_state(0))
+  checkpointer.save(3, make_state(33), {'step': 33})
+  checkpointer.close()
+  state, memory = restore(saved)
+  assert_equal(state, make_state(33))
+  assert memory == {'step': 33}
+
+
+def test_all_damaged_restores_nothing(saved):
+  for step in (2, 3):
+    damage_truncate(data_files(saved, step))
+  with pytest.warns(UserWarning, match='passed over'):
+    assert restore(saved) is None
+
+
+def test_an_unfinished_one_is_not_seen(saved):
+  """What a killed save leaves behind: a folder of another name."""
+  unfinished = saved / '4.orbax-checkpoint-tmp-1'
+  unfinished.mkdir()
+  (unfinished / 'state').mkdir()
+  state, _ = restore(saved)
+  assert_equal(state, make_state(3))

@@ -1,0 +1,316 @@
+"""Losses against enumeration, against one another and against formulas."""
+
+import functools
+import itertools
+import math
+
+from dm_env import specs as dm_specs
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hyperjax import index as index_lib
+from hyperjax import losses
+from hyperjax import networks
+from hyperjax import specs
+from hyperjax import types
+from hyperjax.perturbation import Perturbation
+
+_DIM = 3
+_ACTIONS = 3
+_INPUTS = 4
+_BATCH = 8
+_SCALE = 0.5
+_SPEC = specs.observation_spec(dm_specs.Array((_INPUTS,), np.float32))
+_INDEX_KEY = jax.random.PRNGKey(11)
+_PERTURBATION_KEY = jax.random.PRNGKey(12)
+
+
+def _hypermodel():
+  init = jax.nn.initializers.normal(0.7)
+  return nn.Sequential((
+      networks.MLPTorso((8, 6), _SPEC),
+      networks.HypermodelHead(_ACTIONS, _DIM, mean_init=init, factor_init=init)))
+
+
+_NETWORK = networks.AffineValue(_hypermodel(), _hypermodel(), _SCALE, 0.8)
+
+
+@functools.cache
+def _params(seed, network=_NETWORK):
+  """Online and target variables that share their prior, as a learner's do."""
+  init = jax.jit(network.init)
+  one, two = (init(jax.random.PRNGKey(seed + i), _SPEC.zeros())
+              for i in (0, 1))
+  return one, {**one, 'params': two['params']}
+
+
+def _batch(seed=0) -> types.Transition:
+  rng = np.random.default_rng(seed)
+  batch = types.Transition(
+      observation=rng.normal(size=(_BATCH, _INPUTS)).astype(np.float32),
+      action=rng.integers(_ACTIONS, size=_BATCH).astype(np.int32),
+      reward=rng.normal(size=_BATCH).astype(np.float32),
+      # Every third transition ends its episode.
+      discount=np.where(
+          np.arange(_BATCH) % 3 == 0, 0., 0.9).astype(np.float32),
+      next_observation=rng.normal(size=(_BATCH, _INPUTS)).astype(np.float32),
+      uid=rng.integers(1000, size=_BATCH).astype(np.int32))
+  return jax.tree.map(jnp.asarray, batch)
+
+
+def _noise(scale):
+  return Perturbation(index_lib.Sphere(_DIM), scale)
+
+
+def _perturbations(scale, batch) -> np.ndarray:
+  return np.stack([_noise(scale)(_PERTURBATION_KEY, uid) for uid in batch.uid])
+
+
+def _q(params, observations, indices, network=_NETWORK):
+  """Q of each observation at its own index, [B, A]."""
+
+  def value(s, z):
+    return network.apply(params, network.apply(params, s), z, method='value')
+
+  return jax.vmap(value)(observations, indices)
+
+
+def _targets(params, target_params, batch, index, double, network=_NETWORK):
+  """y of each transition, [B], in numpy from the values at z'."""
+  _, key_target = jax.random.split(_INDEX_KEY)
+  z = index.sample(key_target, (_BATCH,))
+  next_target = np.asarray(
+      _q(target_params, batch.next_observation, z, network))
+  chooser = np.asarray(
+      _q(params, batch.next_observation, z, network)) if double else next_target
+  best = chooser.argmax(axis=-1)
+  reward, discount = np.asarray(batch.reward), np.asarray(batch.discount)
+  return reward + discount * next_target[np.arange(_BATCH), best]
+
+
+def _enumerated_loss(params, targets, perturbations, batch, points):
+  """The mean over all z in `points`, one after the other, and the batch."""
+  total = 0.
+  for z in points:
+    q = _q(params, batch.observation, jnp.tile(z, (_BATCH, 1)))
+    q = jnp.sum(q * jax.nn.one_hot(batch.action, _ACTIONS), axis=-1)
+    total += jnp.mean((targets + perturbations @ z - q)**2)
+  return total / len(points)
+
+
+def _assert_trees_close(one, two, **tolerance):
+  assert jax.tree.structure(one) == jax.tree.structure(two)
+  for (path, x), y in zip(
+      jax.tree.leaves_with_path(one), jax.tree.leaves(two), strict=True):
+    np.testing.assert_allclose(
+        x, y, err_msg=jax.tree_util.keystr(path), **tolerance)
+
+
+def _loss_fn(loss, target_params, batch):
+  def loss_fn(params):
+    return loss(
+        params, target_params, batch, _INDEX_KEY, _PERTURBATION_KEY)[0]
+  return loss_fn
+
+
+_CORNERS = np.array(
+    list(itertools.product([-1., 1.], repeat=_DIM)), np.float32)
+_SIGNED = math.sqrt(_DIM) * np.concatenate(
+    [np.eye(_DIM), -np.eye(_DIM)]).astype(np.float32)
+
+
+@pytest.mark.parametrize('index, points', [
+    (index_lib.OneHot(_DIM), np.eye(_DIM, dtype=np.float32)),
+    (index_lib.Cube(_DIM), _CORNERS),
+    (index_lib.Coordinate(_DIM), _SIGNED),
+], ids=['one_hot', 'cube', 'coordinate'])
+@pytest.mark.parametrize('sigma', [0., 0.7])
+@pytest.mark.parametrize('double', [True, False])
+def test_exact_is_enumeration(index, points, sigma, double):
+  params, target_params = _params(0)
+  batch = _batch()
+  loss = losses.ExactTD(_NETWORK, index, _noise(sigma), double)
+  value, gradient = jax.jit(jax.value_and_grad(
+      _loss_fn(loss, target_params, batch)))(params)
+  targets = _targets(params, target_params, batch, index, double)
+  expected, expected_gradient = jax.jit(jax.value_and_grad(_enumerated_loss))(
+      params, targets, _perturbations(sigma, batch), batch, points)
+  np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-5)
+  _assert_trees_close(gradient, expected_gradient, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('index', [
+    index_lib.Gaussian(_DIM), index_lib.Sphere(_DIM), index_lib.Cube(_DIM),
+    index_lib.Coordinate(_DIM), index_lib.Sparse(_DIM, nonzeros=2),
+    index_lib.OneHot(_DIM)], ids=repr)
+@pytest.mark.parametrize('sigma', [0., 0.7])
+def test_sampled_converges_on_exact(index, sigma):
+  """The error of the gradient falls as 1 / sqrt(K): it has no bias."""
+  params, target_params = _params(0)
+  batch = _batch(1)
+
+  def gradient(loss, key):
+    g = jax.grad(lambda trained: loss(
+        {**params, 'params': trained}, target_params, batch, key,
+        _PERTURBATION_KEY)[0])(params['params'])
+    return jnp.concatenate([x.ravel() for x in jax.tree.leaves(g)])
+
+  shared = (_NETWORK, index, _noise(sigma), True)
+  num_samples = (4, 64, 1024)
+
+  @jax.jit
+  @jax.vmap
+  def squared_errors(key):
+    exact = gradient(losses.ExactTD(*shared), key)
+    return jnp.stack([
+        jnp.sum((gradient(losses.SampledTD(*shared, k), key) - exact)**2)
+        for k in num_samples]), jnp.sum(exact**2)
+
+  errors, exact = squared_errors(jax.random.split(jax.random.PRNGKey(3), 48))
+  rms = np.sqrt(np.mean(np.asarray(errors, np.float64), axis=0))
+  for coarse, fine in itertools.pairwise(rms):
+    assert 4. / 1.5 < coarse / fine < 4. * 1.5, rms
+  # At K = 1024 it is within a few hundredths of the gradient itself.
+  assert rms[-1] < 0.1 * math.sqrt(np.mean(exact))
+
+
+@pytest.mark.parametrize('double', [True, False])
+@pytest.mark.parametrize('make', [
+    losses.ExactTD, losses.SampledTD], ids=['exact', 'sampled'])
+def test_without_index_it_is_q_learning(make, double):
+  network = networks.AffineValue(nn.Sequential((
+      networks.MLPTorso((8, 6), _SPEC), networks.LinearHead(_ACTIONS))))
+  params, target_params = _params(4, network)
+  batch = _batch(2)
+  index = index_lib.NoIndex()
+  loss, metrics = make(network, index, Perturbation(index, 0.), double)(
+      params, target_params, batch, _INDEX_KEY, _PERTURBATION_KEY)
+  params, target_params, batch = jax.device_get((params, target_params, batch))
+
+  def q(variables, x):
+    torso, head = (variables['params']['body'][f'layers_{i}'] for i in (0, 1))
+    for layer in (torso['InputLayer_0'], torso['Dense_0']):
+      x = np.maximum(x @ np.asarray(layer['kernel']) + layer['bias'], 0.)
+    layer, = head.values()
+    return x @ np.asarray(layer['kernel']) + layer['bias']
+
+  total = 0.
+  chosen = {True: [], False: []}
+  for i in range(_BATCH):
+    next_online = q(params, batch.next_observation[i])
+    next_target = q(target_params, batch.next_observation[i])
+    chosen[True].append(np.argmax(next_online))
+    chosen[False].append(np.argmax(next_target))
+    y = batch.reward[i] + batch.discount[i] * next_target[chosen[double][i]]
+    total += (y - q(params, batch.observation[i])[batch.action[i]])**2
+  assert chosen[True] != chosen[False]  # Else the test cannot tell them apart.
+  assert (batch.discount == 0.).any() and (batch.discount > 0.).any()
+  np.testing.assert_allclose(loss, total / _BATCH, rtol=1e-5)
+  np.testing.assert_array_equal(metrics['loss'], loss)
+
+
+_both = pytest.mark.parametrize('loss', [
+    losses.ExactTD(
+        _NETWORK, index_lib.Sphere(_DIM), _noise(0.7), True),
+    losses.SampledTD(
+        _NETWORK, index_lib.Sphere(_DIM), _noise(0.7), True, 5),
+], ids=['exact', 'sampled'])
+
+
+@_both
+def test_no_gradient_to_the_target_network(loss):
+  params, target_params = _params(0)
+
+  def loss_fn(target_params):
+    return loss(params, target_params, _batch(3), _INDEX_KEY,
+                _PERTURBATION_KEY)[0]
+
+  value, gradient = jax.value_and_grad(loss_fn)(target_params)
+  for g in jax.tree.leaves(gradient):
+    np.testing.assert_array_equal(g, 0.)
+  # It does depend on the target network.
+  assert abs(value - loss_fn(params)) > 1e-3
+
+
+@_both
+def test_no_gradient_through_the_target(loss):
+  """The gradient is that of the same problem with its targets as rewards."""
+  params, _ = _params(0)
+  batch = _batch(4)
+  # One network for both parts, where a leak would show the most.
+  targets = _targets(params, params, batch, loss.index, double=True)
+  fixed = batch._replace(
+      reward=jnp.asarray(targets, jnp.float32),
+      discount=jnp.zeros(_BATCH))
+  gradient = jax.grad(lambda p: loss(
+      p, p, batch, _INDEX_KEY, _PERTURBATION_KEY)[0])(params)
+  expected = jax.grad(_loss_fn(loss, params, fixed))(params)
+  _assert_trees_close(gradient, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('index', [
+    index_lib.Sphere(_DIM), index_lib.Gaussian(_DIM)], ids=repr)
+@pytest.mark.parametrize('sigma', [0., 0.7])
+def test_gradient_of_the_head(index, sigma):
+  """dL/db_a = mean -2 (y - m) phi, dL/dA_ma = mean -2 c (u_m - v_m) phi."""
+  params, target_params = _params(0)
+  batch = _batch(5)
+  loss = losses.ExactTD(_NETWORK, index, _noise(sigma), True)
+  gradient = jax.grad(_loss_fn(loss, target_params, batch))(params)
+  got = gradient['params']['body']['layers_1']
+
+  y = _targets(params, target_params, batch, index, double=True)
+  u = _perturbations(sigma, batch)
+  torso = params['params']['body']['layers_0']
+  batch = jax.device_get(batch)
+  second_moment = {'Sphere': 1 / _DIM, 'Gaussian': 1.}[type(index).__name__]
+  mean = np.zeros((6, _ACTIONS))
+  factors = np.zeros((_DIM, 6, _ACTIONS))
+  for i in range(_BATCH):
+    psi = np.asarray(
+        _NETWORK.apply(params, jnp.asarray(batch.observation[i])))
+    phi = batch.observation[i]
+    for layer in (torso['InputLayer_0'], torso['Dense_0']):
+      phi = np.maximum(phi @ np.asarray(layer['kernel']) + layer['bias'], 0.)
+    a = batch.action[i]
+    m, v = psi[0, a], psi[1:, a]
+    mean[:, a] += -2. * _SCALE * (y[i] - m) * phi / _BATCH
+    factors[:, :, a] += -2. * _SCALE * second_moment * np.outer(
+        u[i] - v, phi) / _BATCH
+  assert np.abs(mean).max() > 0.01 and np.abs(factors).max() > 0.01
+  np.testing.assert_allclose(got['mean'], mean, rtol=1e-4, atol=1e-5)
+  np.testing.assert_allclose(got['factors'], factors, rtol=1e-4, atol=1e-5)
+
+
+@_both
+def test_each_transition_has_its_own_indices(loss):
+  """Copies of one transition differ in z', and in z where z is sampled."""
+  params, target_params = _params(0)
+  one = jax.tree.map(lambda x: x[1:2], _batch(6))
+  assert one.discount[0] > 0.
+  copies = jax.tree.map(lambda x: jnp.repeat(x, 400, axis=0), one)
+
+  def value(batch, key):
+    return loss(params, target_params, batch, key, _PERTURBATION_KEY)[0]
+
+  singles = jax.jit(jax.vmap(value, in_axes=(None, 0)))(
+      one, jax.random.split(jax.random.PRNGKey(5), 400))
+  std = np.std(singles)
+  assert std > 1e-3
+  # A batch of copies is a mean of independent draws: far less spread out.
+  batches = jax.jit(jax.vmap(value, in_axes=(None, 0)))(
+      copies, jax.random.split(jax.random.PRNGKey(6), 40))
+  assert np.std(batches) < 2. * std / math.sqrt(400)
+  assert abs(np.mean(batches) - np.mean(singles)) < 5. * std / math.sqrt(400)
+
+
+def test_losses_are_hashable_and_equal_by_value():
+  index = index_lib.Sphere(_DIM)
+  one, two = (losses.SampledTD(_NETWORK, index, _noise(0.1), True, 4)
+              for _ in range(2))
+  assert one == two and hash(one) == hash(two)
+  assert one != losses.SampledTD(
+      _NETWORK, index, _noise(0.1), True, 5)

@@ -1,0 +1,305 @@
+"""Value functions: affine in the index, fixed priors, cells as numbers."""
+
+import math
+
+from dm_env import specs as dm_specs
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from hyperjax import agents
+from hyperjax import networks
+from hyperjax import specs
+from hyperjax import types
+
+_N = 4  # A DeepSea of _N x _N cells.
+_ACTIONS = 3
+_CONFIG = agents.HyperAgentConfig(
+    hidden_sizes=(8, 6), index_dim=5, scale=0.5, prior_scale=3., prior_std=2.,
+    perturbation_scale=0.1, learning_rate=1e-2, target_period=3)
+
+
+def _agent(spec, config=_CONFIG):
+  return agents.HyperAgent(spec, _ACTIONS, config)
+
+
+def _numbers():
+  return _agent(dm_specs.DiscreteArray(_N * _N))
+
+
+def _grids():
+  return _agent(dm_specs.Array((_N, _N), np.float32))
+
+
+def _grid(cells) -> jax.Array:
+  """Cells as one-hot grids; cell _N * _N, the end, as the all-zero grid."""
+  return jnp.eye(_N * _N + 1)[cells][:, :-1].reshape(-1, _N, _N)
+
+
+def _batch(seed, size=16) -> types.Transition:
+  rng = np.random.default_rng(seed)
+  batch = types.Transition(
+      observation=rng.integers(_N * _N, size=size).astype(np.int32),
+      action=rng.integers(_ACTIONS, size=size).astype(np.int32),
+      reward=rng.normal(size=size).astype(np.float32),
+      discount=0.9 * rng.integers(2, size=size).astype(np.float32),
+      next_observation=rng.integers(
+          _N * _N + 1, size=size).astype(np.int32),
+      uid=rng.permutation(size).astype(np.int32))
+  return jax.tree.map(jnp.asarray, batch)
+
+
+def _as_grids(batch: types.Transition) -> types.Transition:
+  return batch._replace(
+      observation=_grid(batch.observation),
+      next_observation=_grid(batch.next_observation))
+
+
+def _numpy_mlp(torso, x):
+  layers = (torso['InputLayer_0'], torso['Dense_0'])
+  for layer in layers:
+    x = np.maximum(x @ np.asarray(layer['kernel']) + layer['bias'], 0.)
+  return x
+
+
+def _generated_value(hypermodel, x, z) -> np.ndarray:
+  """<w_a(z), phi(s)> with w_a(z) = b_a + A_a z written out."""
+  phi = _numpy_mlp(hypermodel['layers_0'], x)
+  b = np.asarray(hypermodel['layers_1']['mean'])
+  factors = np.asarray(hypermodel['layers_1']['factors'])
+  values = []
+  for a in range(_ACTIONS):
+    matrix = factors[:, :, a].T  # [F, M]
+    values.append(phi @ (b[:, a] + matrix @ z))
+  return np.array(values)
+
+
+def _perturbed(params, seed=5):
+  """Other values everywhere, so that no bias is zero."""
+  rng = np.random.default_rng(seed)
+  return jax.tree.map(
+      lambda x: x + rng.normal(size=x.shape).astype(np.float32) / 2., params)
+
+
+def test_affine_value_is_the_generated_weights_times_the_features():
+  agent = _grids()
+  params = _perturbed(agent.init(jax.random.PRNGKey(0)).params)
+  trained = params['params']['body']
+  prior, = params['prior'].values()
+  rng = np.random.default_rng(1)
+  observations = rng.normal(size=(6, _N, _N)).astype(np.float32)
+  indices = rng.normal(size=(6, 5)).astype(np.float32)
+  expected = [
+      0.5 * _generated_value(trained, s.ravel(), z)
+      + 3. * _generated_value(prior['weights'], s.ravel(), z)
+      for s, z in zip(observations, indices, strict=True)]
+  np.testing.assert_allclose(
+      agent.q_values(params, jnp.asarray(observations), jnp.asarray(indices)),
+      expected,
+      rtol=1e-4, atol=1e-4)
+
+
+def test_plain_value_is_dense_layers():
+  agent = agents.DQN(
+      dm_specs.Array((3,), np.float32), 2,
+      agents.DQNConfig(hidden_sizes=(8, 6)))
+  params = _perturbed(agent.init(jax.random.PRNGKey(0)).params)
+  assert set(params) == {'params'}
+  body = params['params']['body']
+  x = np.random.default_rng(2).normal(size=(5, 3)).astype(np.float32)
+  dense, = body['layers_1'].values()
+  expected = _numpy_mlp(body['layers_0'], x) @ dense['kernel'] + dense['bias']
+  np.testing.assert_allclose(
+      agent.q_values(params, jnp.asarray(x), jnp.zeros((5, 0))), expected,
+      rtol=1e-4, atol=1e-5)
+
+
+def test_no_prior_where_its_scale_is_zero():
+  agent = _agent(
+      dm_specs.DiscreteArray(4),
+      agents.HyperAgentConfig(hidden_sizes=(4,), prior_scale=0.))
+  assert set(agent.init(jax.random.PRNGKey(0)).params) == {'params'}
+
+
+def test_prior_and_trained_part_are_drawn_independently():
+  params = _numbers().init(jax.random.PRNGKey(0)).params
+  prior, = params['prior'].values()
+  for kernel in ('InputLayer_0', 'Dense_0'):
+    one = params['params']['body']['layers_0'][kernel]['kernel']
+    two = prior['weights']['layers_0'][kernel]['kernel']
+    assert (one != two).all()
+
+
+def test_prior_has_no_gradient():
+  agent = _numbers()
+  params = agent.init(jax.random.PRNGKey(0)).params
+  key = jax.random.PRNGKey(1)
+  gradients = jax.grad(
+      lambda p: agent.loss(p, params, _batch(0), key, key)[0])(params)
+  assert set(gradients) == {'params', 'prior'}
+  assert jax.tree.leaves(gradients['prior'])
+  for g in jax.tree.leaves(gradients['prior']):
+    np.testing.assert_array_equal(g, 0.)
+  assert optax.tree.norm(gradients['params']) > 1e-3
+
+
+def test_optimiser_never_meets_the_prior():
+  agent = _numbers()
+  before = agent.init(jax.random.PRNGKey(0))
+  learner = before
+  update = jax.jit(agent.update)
+  for t in range(7):
+    learner, _ = update(learner, _batch(t))
+  for x, y in zip(jax.tree.leaves(before.params['prior']),
+                  jax.tree.leaves(learner.params['prior']), strict=True):
+    np.testing.assert_array_equal(x, y)
+  for x, y in zip(jax.tree.leaves(before.params['params']),
+                  jax.tree.leaves(learner.params['params']), strict=True):
+    assert not np.array_equal(x, y)
+  # Neither its moments nor the target network hold a copy of the prior.
+  moments = optax.tree_utils.tree_get(learner.opt_state, 'mu')
+  structure = jax.tree.structure(learner.params['params'])
+  assert jax.tree.structure(moments) == structure
+  assert jax.tree.structure(learner.target_params) == structure
+
+
+def test_fixed_prior_is_its_network():
+  network = nn.Sequential((nn.Dense(4), nn.relu, nn.Dense(2)))
+  prior = networks.FixedPrior(network)
+  x = jnp.arange(3.)
+  variables = prior.init(jax.random.PRNGKey(0), x)
+  assert set(variables) == {'prior'}
+  np.testing.assert_array_equal(
+      prior.apply(variables, x),
+      network.apply({'params': variables['prior']['weights']}, x))
+
+
+def test_initialisers():
+  key = jax.random.PRNGKey(3)
+  shape = (4, 30, 20)  # [M, F, A]
+  sphere = networks.sphere_init(2.)(key, shape[1:])
+  assert np.linalg.norm(sphere) == pytest.approx(2., rel=1e-5)
+  rows = networks.factor_sphere_init(3.)(key, shape)
+  np.testing.assert_allclose(np.linalg.norm(rows, axis=0), 3., rtol=1e-5)
+  xavier = np.asarray(networks.factor_xavier_init()(key, shape))
+  std = math.sqrt(2. / (4 + 30 * 20))
+  # The standard error of a standard deviation is std / sqrt(2 n).
+  assert abs(xavier.std() - std) < 5. * std / math.sqrt(2 * xavier.size)
+  assert abs(xavier.mean()) < 5. * std / math.sqrt(xavier.size)
+
+
+def _assert_trees_close(one, two, **tolerance):
+  assert jax.tree.structure(one) == jax.tree.structure(two)
+  for (path, x), y in zip(
+      jax.tree.leaves_with_path(one), jax.tree.leaves(two), strict=True):
+    np.testing.assert_allclose(
+        x, y, err_msg=jax.tree_util.keystr(path), **tolerance)
+
+
+def test_number_and_grid_have_the_same_initial_params():
+  key = jax.random.PRNGKey(4)
+  _assert_trees_close(
+      _numbers().init(key).params, _grids().init(key).params, rtol=0.)
+
+
+def test_number_and_grid_have_the_same_values():
+  """For every cell, and for N * N, which is the all-zero grid."""
+  params = _perturbed(_numbers().init(jax.random.PRNGKey(4)).params)
+  cells = jnp.arange(_N * _N + 1)
+  assert not _grid(cells)[-1].any()
+  z = jax.random.normal(jax.random.PRNGKey(0), (cells.size, 5))
+  q = _numbers().q_values(params, cells, z)
+  assert np.isfinite(q).all()
+  np.testing.assert_allclose(
+      q, _grids().q_values(params, _grid(cells), z), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('number', [-1, -_N * _N, _N * _N, 10**6])
+def test_any_number_out_of_range_is_the_zero_vector(number):
+  """As `specs.ObservationSpec` says; negative ones do not count from behind."""
+  params = _perturbed(_numbers().init(jax.random.PRNGKey(4)).params)
+  z = jnp.ones((1, 5))
+  np.testing.assert_allclose(
+      _numbers().q_values(params, jnp.array([number]), z),
+      _grids().q_values(params, jnp.zeros((1, _N, _N)), z),
+      rtol=1e-5, atol=1e-5)
+
+
+def test_number_and_grid_have_the_same_gradients():
+  params = _perturbed(_numbers().init(jax.random.PRNGKey(4)).params)
+  key = jax.random.PRNGKey(1)
+  batch = _batch(0)
+  # A successor's encoding has no gradient; so the end is an observation too.
+  batch = batch._replace(observation=batch.observation.at[:3].set(_N * _N))
+
+  def gradient(agent, batch):
+    return jax.grad(
+        lambda p: agent.loss(p, params, batch, key, key)[0])(params)
+
+  numbers = gradient(_numbers(), batch)
+  kernel = numbers['params']['body']['layers_0']['InputLayer_0']['kernel']
+  seen = np.unique(batch.observation[batch.observation < _N * _N])
+  unseen = np.setdiff1d(np.arange(_N * _N), seen)
+  assert unseen.size
+  np.testing.assert_array_equal(kernel[unseen], 0.)
+  assert np.abs(kernel[seen]).max() > 1e-3
+  _assert_trees_close(
+      numbers, gradient(_grids(), _as_grids(batch)), rtol=1e-4, atol=1e-4)
+
+
+def test_number_and_grid_learn_the_same():
+  learners = []
+  for agent, encode in ((_numbers(), lambda x: x), (_grids(), _as_grids)):
+    learner = agent.init(jax.random.PRNGKey(4))
+    update = jax.jit(agent.update)
+    for t in range(20):
+      learner, _ = update(learner, encode(_batch(t)))
+    learners.append(learner)
+  _assert_trees_close(
+      learners[0].params, learners[1].params, rtol=1e-3, atol=1e-4)
+  # Far from where they began, or else their closeness says nothing.
+  before = _numbers().init(jax.random.PRNGKey(4)).params
+  moved = optax.tree.norm(
+      jax.tree.map(jnp.subtract, before, learners[0].params))
+  assert moved > 0.5
+
+
+@pytest.mark.parametrize('size, published', [(10, 2.16), (20, 1.38), (50, 0.54)])
+def test_initial_spread_over_the_index_is_the_published_one(size, published):
+  """Root-mean-square standard deviation of Q over z, at the start.
+
+  The authors' code, measured: AUTHORS_CODE.md, section 1. Theirs and ours are
+  means over a few seeds.
+  """
+  agent = agents.HyperAgent(
+      dm_specs.DiscreteArray(size**2), 2,
+      agents.HyperAgentConfig.paper_deep_sea())
+  cells = jnp.arange(size**2)
+
+  @jax.jit
+  def mean_variance(key):
+    params = agent.network.init(key, agent.observation_spec.zeros())
+    psi = jax.vmap(lambda s: agent.network.apply(params, s))(cells)
+    return jnp.mean(jnp.sum(jnp.square(psi[:, 1:]), axis=1)) / psi[:, 1:].shape[1]
+
+  keys = jax.random.split(jax.random.PRNGKey(0), 12)
+  spread = math.sqrt(np.mean([mean_variance(key) for key in keys]))
+  assert spread == pytest.approx(published, rel=0.1)
+
+
+@pytest.mark.parametrize('observation', [
+    np.arange(24.).reshape(2, 3, 4), np.arange(24, dtype=np.uint8), np.float32(3.)])
+def test_torso_flattens_any_array(observation):
+  spec = specs.ObservationSpec(
+      np.shape(observation), observation.dtype.name, None)
+  torso = networks.MLPTorso((7, 5), spec)
+  observation = jnp.asarray(observation)
+  params = torso.init(jax.random.PRNGKey(0), observation)
+  features = torso.apply(params, observation)
+  assert features.shape == (5,)
+  expected = _numpy_mlp(
+      params['params'], np.ravel(observation).astype(np.float32))
+  np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,219 @@
+"""The compiled loop: seeds, devices, chunks, learning."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hyperjax import agents
+from hyperjax.environments import DeepSea
+from hyperjax.loops import OnDeviceLoop
+
+SIZE = 5
+# Small, but with everything that a run has: the prior, the perturbation,
+# sampled redraws of the acting index.
+CONFIG = agents.HyperAgentConfig(
+    hidden_sizes=(16,), batch_size=16, min_replay_size=20,
+    replay_capacity=1000, resample_probability=0.1, perturbation_scale=0.01,
+    updates_per_step=1)
+CPUS = jax.devices('cpu')
+
+
+def make_loop(config=CONFIG, size=SIZE, **kwargs):
+  environment = DeepSea(size)
+  agent = agents.HyperAgent(
+      environment.observation_spec(), environment.action_spec(), config)
+  return OnDeviceLoop(agent, environment, **{'devices': CPUS[:1], **kwargs})
+
+
+def begin(loop, seeds):
+  params = [loop.environment.params_from_seed(s) for s in seeds]
+  return loop.init(seeds, jax.tree.map(lambda *x: jnp.stack(x), *params))
+
+
+def plain(state):
+  """A state as NumPy arrays, with keys as their data."""
+  def leaf(x):
+    if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+      x = jax.random.key_data(x)
+    return np.asarray(x)
+  return jax.tree.map(leaf, state)
+
+
+def assert_same_bits(a, b):
+  jax.tree.map(np.testing.assert_array_equal, plain(a), plain(b))
+
+
+def seed_of(state, i):
+  return jax.tree.map(lambda x: x[i], plain(state))
+
+
+def actions(state):
+  """All actions taken so far, from the replay, [S, T]."""
+  steps = int(state.num_steps[0])
+  return np.asarray(state.train.replay.experience.action)[:, 0, :steps]
+
+
+@pytest.fixture(scope='module')
+def sixteen():
+  loop = make_loop()
+  state, log = loop.run(begin(loop, range(16)), 60)
+  return state, log
+
+
+@pytest.mark.parametrize('num_devices', [1, 8])
+@pytest.mark.parametrize('seeds', [[3], list(range(8))])
+def test_a_seed_is_the_same_run_in_any_company(sixteen, seeds, num_devices):
+  loop = make_loop(devices=CPUS[:num_devices])
+  state, log = loop.run(begin(loop, seeds), 60)
+  for i, seed in enumerate(seeds):
+    assert_same_bits(seed_of(state, i), seed_of(sixteen[0], seed))
+    np.testing.assert_array_equal(
+        log.episode_return[i], sixteen[1].episode_return[seed])
+
+
+def test_vectorised_seeds_take_the_same_actions(sixteen):
+  loop = make_loop(vectorize=True, devices=CPUS)
+  state, _ = loop.run(begin(loop, range(16)), 60)
+  np.testing.assert_array_equal(actions(state), actions(sixteen[0]))
+  jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4),
+      plain(state.train.learner.params), plain(sixteen[0].train.learner.params))
+
+
+def test_seeds_spread_over_devices_do_not_communicate():
+  loop = make_loop(devices=CPUS)
+  state = begin(loop, range(8))
+  assert len(state.num_steps.sharding.device_set) == 8
+  for function, static in ((loop._run, (4, True)), (loop._evaluate, (3,))):
+    text = loop._compiled(
+        function, static, 8, False).lower(state).compile().as_text()
+    for collective in ('all-reduce', 'all-gather', 'all-to-all',
+                       'collective-permute', 'reduce-scatter'):
+      assert collective not in text
+
+
+def test_uses_as_many_devices_as_divide_the_seeds():
+  loop = make_loop(devices=CPUS)
+  assert [loop.mesh(n).size for n in (1, 6, 7, 8, 10, 16)] == [1, 6, 7, 8, 5, 8]
+
+
+def test_chunks_do_not_change_a_run(sixteen):
+  loop = make_loop()
+  state = begin(loop, range(16))
+  returns = []
+  for num_steps in (7, 20, 33):  # The first lies within the random steps.
+    loop.evaluate(state, 5)
+    state, log = loop.run(state, num_steps)
+    returns += [log.episode_return[0, i] for i in range(log.num_episodes[0])]
+  assert_same_bits(state, sixteen[0])
+  np.testing.assert_array_equal(
+      returns, sixteen[1].episode_return[0, :60 // SIZE])
+
+
+def test_seeds_differ_from_their_first_actions_on(sixteen):
+  first = actions(sixteen[0])[:, :20]
+  assert len(np.unique(first, axis=0)) == 16
+  assert set(first[:, 0]) == {0, 1}  # The very first ones already.
+
+
+def test_counts_steps_episodes_and_updates(sixteen):
+  state, log = sixteen
+  np.testing.assert_array_equal(state.num_episodes, 60 // SIZE)
+  np.testing.assert_array_equal(log.num_episodes, 60 // SIZE)
+  np.testing.assert_array_equal(
+      log.episode_step[:, :12], np.tile(SIZE * np.arange(1, 13), (16, 1)))
+  np.testing.assert_array_equal(log.num_updates, 60 - 20)
+  np.testing.assert_array_equal(state.train.learner.steps, 60 - 20)
+  np.testing.assert_array_equal(state.train.num_transitions, 60)
+  assert np.all(np.isfinite(log.loss)) and np.all(log.first_nonfinite == -1)
+
+
+def test_stores_true_transitions(sixteen):
+  """The replay holds what DeepSea does, ends of episodes included."""
+  state, _ = sixteen
+  environment = DeepSea(SIZE)
+  experience = jax.tree.map(
+      lambda x: np.asarray(x)[5, 0, :60], state.train.replay.experience)
+  params = environment.params_from_seed(5)
+  np.testing.assert_array_equal(experience.uid, np.arange(60))
+  for t in range(60):
+    if t % SIZE == 0:
+      env_state, _ = environment.reset(params, jax.random.key(0))
+    assert experience.observation[t] == environment.observe(env_state)
+    env_state, timestep = environment.step(
+        params, env_state, jnp.asarray(experience.action[t]),
+        jax.random.key(0))
+    assert experience.next_observation[t] == timestep.observation
+    assert experience.reward[t] == pytest.approx(float(timestep.reward))
+    assert experience.discount[t] == pytest.approx(
+        0. if t % SIZE == SIZE - 1 else CONFIG.discount)
+
+
+@pytest.mark.parametrize('steps_per_update, updates_per_step, updates',
+                         [(4, 1, 10), (1, 3, 120), (2, 2, 40)])
+def test_updates_per_step_and_steps_per_update(
+    steps_per_update, updates_per_step, updates):
+  loop = make_loop(dataclasses.replace(
+      CONFIG, steps_per_update=steps_per_update,
+      updates_per_step=updates_per_step))
+  state, log = loop.run(begin(loop, [0]), 60)
+  assert log.num_updates[0] == updates
+  assert int(state.train.learner.steps[0]) == updates
+
+
+def test_several_environments_share_an_agent():
+  loop = make_loop(num_envs=4)
+  state, log = loop.run(begin(loop, [0, 1]), 50)
+  np.testing.assert_array_equal(state.num_episodes, 4 * 50 // SIZE)
+  np.testing.assert_array_equal(log.num_episodes, 4 * 50 // SIZE)
+  np.testing.assert_array_equal(state.train.num_transitions, 200)
+  uids = np.asarray(state.train.replay.experience.uid)[:, 0, :200]
+  np.testing.assert_array_equal(uids, np.tile(np.arange(200), (2, 1)))
+
+
+def test_learns_deep_sea():
+  """A random policy finds the treasure once in 256 episodes; this one keeps it.
+  """
+  loop = make_loop(agents.HyperAgentConfig(), size=8, devices=CPUS[:2])
+  state = begin(loop, [20, 21, 22, 23])
+  before = np.asarray(loop.evaluate(state, 50))
+  state, log = loop.run(state, 8 * 150)
+  after = np.asarray(loop.evaluate(state, 50))
+  assert before.mean() < 0.1
+  assert np.all(after.mean(axis=1) > 0.9)
+  assert np.mean(log.episode_return[:, 100:150]) > 0.8
+
+
+def test_reports_the_first_update_whose_loss_is_not_finite():
+  loop = make_loop(dataclasses.replace(
+      CONFIG, learning_rate=1e18, max_gradient_norm=None))
+  _, log = loop.run(begin(loop, [0, 1]), 60)
+  assert np.all(log.first_nonfinite > 0)
+  assert np.all(log.first_nonfinite < 40)
+
+
+def test_refuses_what_cannot_be_meant():
+  loop = make_loop()
+  with pytest.raises(ValueError, match='at least one seed'):
+    loop.init([], loop.environment.params_from_seed(0))
+  with pytest.raises(ValueError, match=r'different seeds, got \[1, 1\]'):
+    begin(loop, [1, 1])
+  with pytest.raises(ValueError, match='num_envs must be at least 1, got 0'):
+    make_loop(num_envs=0)
+  with pytest.raises(ValueError, match='batch_size must be at most'):
+    make_loop(replay_capacity=10)
+  with pytest.raises(ValueError, match='multiple of the 4 steps'):
+    odd = make_loop(dataclasses.replace(CONFIG, steps_per_update=4))
+    odd.run(begin(odd, [0]), 23)
+  agent = agents.HyperAgent(DeepSea(SIZE).observation_spec(), 3, CONFIG)
+  with pytest.raises(ValueError, match='3 actions, the environment 2'):
+    OnDeviceLoop(agent, DeepSea(SIZE))
+
+
+def test_refuses_a_replay_that_does_not_fit():
+  loop = make_loop(replay_capacity=10**12)
+  with pytest.raises(MemoryError, match=r'2 replays .* need 48\d{3}\.\d GB'):
+    begin(loop, [0, 1])
