@@ -15,9 +15,10 @@ of x + 1 over a large array, each on all devices at once, measured before and
 after the points; the better of the two counts. The flops and bytes of one
 update are XLA's own count, for `agent.update` compiled for a CPU, on every
 machine: compiled for a GPU, the count leaves out products that a library does.
-The count takes every array that an operation touches for read or written in
-full, and the body of a loop (the random bits) for run once. A share of the
-bandwidth above 1 says that the state stays in the caches.
+The count takes most arrays that an operation touches for read or written in
+full, the copy to the target network for made at every update, the body of a
+loop (the random bits) for run once, and integers for floats. What stays in the
+caches it counts all the same, so that a share of the bandwidth can exceed 1.
 
 The points are interleaved: every repeat measures all of them, so that drift of
 the machine falls on all alike. Only the compiled programs are kept from repeat
@@ -29,6 +30,7 @@ resident at its end). Devices that keep statistics of their own, as GPUs do,
 cannot forget: there it is the most since the process began, over all devices.
 """
 
+from collections.abc import Callable, Sequence
 import dataclasses
 import io
 import json
@@ -38,7 +40,7 @@ from pathlib import Path
 import platform
 import sys
 import time
-from typing import Any, NamedTuple, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -50,8 +52,8 @@ import numpy as np
 import psutil
 import tyro
 
+from experiments import console
 from experiments import records
-from experiments.deep_sea import run as deep_sea_run
 from hyperjax import agents
 from hyperjax import replay as replay_lib
 from hyperjax.environments import deep_sea
@@ -248,7 +250,7 @@ def benchmark(settings: Settings):
   _print_machine('before', product, copy)
   measurements = [[] for _ in points]
   for repeat in range(settings.repeats):
-    for point, found in zip(points, measurements):
+    for point, found in zip(points, measurements, strict=True):
       found.append(point.measure(settings.seconds))
       print(f'{point}  repeat {repeat + 1} of {settings.repeats}: '
             f'{found[-1].updates_per_second:,.0f} updates/s', flush=True)
@@ -258,7 +260,7 @@ def benchmark(settings: Settings):
 
   rows = [
       _row(point, costs[point.loss, point.size], found, max(product), max(copy))
-      for point, found in zip(points, measurements)]
+      for point, found in zip(points, measurements, strict=True)]
   records.write_csv(settings.output / 'learner.csv', FIELDS, rows)
   records.write_atomically(settings.output / 'learner.json', json.dumps({
       'settings': records.settings_as_json(settings),
@@ -269,10 +271,11 @@ def benchmark(settings: Settings):
       'cpu': _cpu_name(),
       'num_devices': len(jax.devices()),
       'product_size': _product_size(),
-      'peak_flops': dict(zip(('before', 'after'), product)),
-      'bandwidth': dict(zip(('before', 'after'), copy)),
+      'peak_flops': {'before': product[0], 'after': product[1]},
+      'bandwidth': {'before': copy[0], 'after': copy[1]},
       **records.provenance()}, indent=2).encode() + b'\n')
-  draw(settings.output, [dict(zip(FIELDS, row)) for row in rows])
+  draw(settings.output, [
+      dict(zip(FIELDS, row, strict=True)) for row in rows])
   for name in ('learner.csv', 'learner.json', 'learner.png'):
     print(settings.output / name)
 
@@ -307,7 +310,8 @@ def measure_product() -> float:
   # Every product of these is the same again, so that they can be chained.
   x = _on_all_devices((size, size), 1. / size)
   multiply = _mapped(
-      lambda x: jnp.matmul(x[0], x[0], precision='highest')[None])
+      lambda x: jnp.matmul(x[0], x[0], precision='highest')[None],
+      donate=False)
   return x.shape[0] * 2. * size**3 / _best_time(multiply, x)
 
 
@@ -322,7 +326,7 @@ def measure_copy() -> float:
     num_bytes //= len(devices)
   x = _on_all_devices((num_bytes // 4,), 0.)
   num_bytes = 2 * x.nbytes
-  return num_bytes / _best_time(_mapped(lambda x: x + 1.), x)
+  return num_bytes / _best_time(_mapped(lambda x: x + 1., donate=True), x)
 
 
 def _product_size() -> int:
@@ -342,16 +346,18 @@ def _on_all_devices(shape: tuple[int, ...], value: float) -> jax.Array:
       out_shardings=_sharding())()
 
 
-def _mapped(function):
-  """The compiled function of every device's part; reuses its memory."""
+def _mapped(function: Callable[[jax.Array], jax.Array], donate: bool):
+  """The compiled function of every device's part, [1, ...] to the same."""
   sharding = _sharding()
   return jax.jit(
       jax.shard_map(function, mesh=sharding.mesh, in_specs=sharding.spec,
                     out_specs=sharding.spec),
-      donate_argnums=0)
+      donate_argnums=(0,) if donate else ())
 
 
-def _best_time(function, x: jax.Array) -> float:
+def _best_time(
+    function: Callable[[jax.Array], jax.Array], x: jax.Array
+) -> float:
   """The shortest of several calls, in seconds, after one that compiles."""
   x = jax.block_until_ready(function(x))
   best = math.inf
@@ -443,8 +449,8 @@ def draw(folder: Path, rows: Sequence[dict[str, Any]]):
   num_seeds = sorted({row['num_seeds'] for row in rows})
   colors = matplotlib.colormaps['viridis'](
       np.linspace(0., 0.85, len(num_seeds)))
-  styles = dict(zip(CONFIGS, ('-', '--')))
-  for seeds, color in zip(num_seeds, colors):
+  styles = {'exact': '-', 'sampled': '--'}
+  for seeds, color in zip(num_seeds, colors, strict=True):
     for loss, style in styles.items():
       line = sorted((row for row in rows if row['num_seeds'] == seeds
                      and row['loss'] == loss), key=lambda row: row['size'])
@@ -480,7 +486,7 @@ def draw(folder: Path, rows: Sequence[dict[str, Any]]):
   handles = [
       *[lines.Line2D([], [], color=color,
                      label=f'{seeds} seed{"s" if seeds > 1 else ""}')
-        for seeds, color in zip(num_seeds, colors)],
+        for seeds, color in zip(num_seeds, colors, strict=True)],
       *[lines.Line2D([], [], color='0.3', linestyle=style, marker='o',
                      markersize=4, label=loss,
                      markerfacecolor='0.3' if loss == 'exact' else 'white')
@@ -498,13 +504,9 @@ def draw(folder: Path, rows: Sequence[dict[str, Any]]):
 
 def main(argv: Sequence[str] | None = None):
   """The command; see the module."""
-  deep_sea_run.use_all_cores()
-  try:
-    settings = tyro.cli(
-        Settings, args=argv, prog='python -m benchmarks.learner')
-  except ValueError as error:
-    print(f'error: {error}', file=sys.stderr)
-    sys.exit(2)
+  console.use_all_cores()
+  settings = tyro.cli(
+      Settings, args=argv, prog='python -m benchmarks.learner')
   try:
     benchmark(settings)
   except (ValueError, MemoryError) as error:

@@ -18,6 +18,7 @@ from hyperjax.adapters import bsuite as bsuite_adapter
 from hyperjax.environments import DeepSea
 from hyperjax.loops import EnvironmentLoop
 from hyperjax.loops import on_device
+from hyperjax.loops import seed_run
 
 SMALL = agents.HyperAgentConfig(
     hidden_sizes=(16,), batch_size=16, min_replay_size=20,
@@ -53,11 +54,10 @@ def test_host_and_device_loops_run_the_same_agent(
       environment.observation_spec(), environment.action_spec(), config)
 
   loop = on_device.OnDeviceLoop(agent, environment)
-  params = jax.tree.map(
-      lambda x: x[None], environment.params_from_seed(seed))
-  state, log = loop.run(loop.init([seed], params), num_steps)
+  state = loop.init([seed], environment.params_from_seeds([seed]))
+  state, log = loop.run(state, num_steps)
 
-  agent_key, _, _ = on_device.run_keys(seed)
+  agent_key, _, _ = seed_run.run_keys(seed)
   actor = _Recorder(acme.Actor(agent, agent_key))
   host_loop = EnvironmentLoop(
       bsuite_deep_sea.DeepSea(size, mapping_seed=seed), actor)

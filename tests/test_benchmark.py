@@ -14,37 +14,42 @@ from benchmarks import learner
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
   # The tests have chosen their devices.
-  monkeypatch.setattr(learner.deep_sea_run, 'use_all_cores', lambda: None)
+  monkeypatch.setattr(learner.console, 'use_all_cores', lambda: None)
   monkeypatch.setattr(learner, 'PRODUCT_SIZES', {'cpu': 32})
   monkeypatch.setattr(learner, 'COPY_BYTES', 2**16)
   monkeypatch.setattr(learner, 'REPLAY_CAPACITY', 200)
 
 
-def test_writes_a_row_for_each_point(tmp_path, capsys):
+def _rows(folder):
+  with open(folder / 'learner.csv', newline='', encoding='utf-8') as f:
+    return list(csv.DictReader(f))
+
+
+def test_measures_a_point(tmp_path, monkeypatch, capsys):
+  # Each loss takes several seconds to compile.
+  monkeypatch.setattr(
+      learner, 'CONFIGS', {'exact': learner.CONFIGS['exact']})
   output = tmp_path / 'new' / 'results'
   learner.main(['--output', str(output), '--sizes', '3', '--num-seeds', '2',
                 '--seconds', '0.001', '--repeats', '2'])
 
-  with open(output / 'learner.csv', newline='', encoding='utf-8') as f:
-    rows = list(csv.DictReader(f))
-  assert [row['loss'] for row in rows] == ['exact', 'sampled']
-  for row in rows:
-    assert tuple(row) == learner.FIELDS
-    assert (row['size'], row['num_seeds']) == ('3', '2')
-    value = {k: float(v) for k, v in row.items() if k != 'loss'}
-    assert all(math.isfinite(v) and v > 0. for v in value.values())
-    assert value['min'] <= value['updates_per_second'] <= value['max']
-    assert math.isclose(
-        value['share_of_peak'],
-        value['updates_per_second'] * value['flops_per_update']
-        / value['peak_flops'], rel_tol=1e-4)
-    # Five numbers of four bytes for each transition of each seed, at least.
-    assert 2 * 200 * 5 * 4 <= value['replay_bytes'] < value['state_bytes']
-    assert value['state_bytes'] < value['peak_memory_bytes']
-    # The products behind 64 hidden units alone: four encodings of s and s',
-    # and twice one of them backwards.
-    products = 6 * 2 * 128 * 64 * 64
-    assert products < value['flops_per_update'] < 4 * products
+  row, = _rows(output)
+  assert tuple(row) == learner.FIELDS
+  assert (row['loss'], row['size'], row['num_seeds']) == ('exact', '3', '2')
+  value = {k: float(v) for k, v in row.items() if k != 'loss'}
+  assert all(math.isfinite(v) and v > 0. for v in value.values())
+  assert value['min'] <= value['updates_per_second'] <= value['max']
+  assert math.isclose(
+      value['share_of_peak'],
+      value['updates_per_second'] * value['flops_per_update']
+      / value['peak_flops'], rel_tol=1e-4)
+  # Six numbers of four bytes for each transition of each seed.
+  assert 2 * 200 * 6 * 4 <= value['replay_bytes'] < value['state_bytes']
+  assert value['state_bytes'] < value['peak_memory_bytes']
+  # Between the layers of 64 units alone: s forwards through the trained and
+  # the fixed network and back through one, s' through all three.
+  products = (2 + 2 + 3) * 2 * 128 * 64 * 64
+  assert products < value['flops_per_update'] < 3 * products
 
   described = json.loads((output / 'learner.json').read_text())
   assert described['settings']['sizes'] == [3]
@@ -54,6 +59,33 @@ def test_writes_a_row_for_each_point(tmp_path, capsys):
   assert (output / 'learner.png').read_bytes().startswith(b'\x89PNG')
   assert not list(output.glob('*.tmp*'))
   assert 'repeat 2 of 2' in capsys.readouterr().out
+
+
+def test_interleaves_the_points_and_reports_medians(tmp_path, monkeypatch):
+  measured = []
+
+  def measure(point, seconds):
+    assert seconds == 3.
+    measured.append((point.size, point.num_seeds, point.loss))
+    rate = measured.count(measured[-1]) ** 2
+    return learner.Measurement(rate, 20, 10, 30 + rate)
+
+  monkeypatch.setattr(learner.Point, 'compile', lambda *_: None)
+  monkeypatch.setattr(learner.Point, 'measure', measure)
+  monkeypatch.setattr(
+      learner.Point, 'cost', lambda _: learner.Cost(5., math.nan))
+  learner.main(['--output', str(tmp_path)])
+
+  points = [(size, seeds, loss) for size in (10, 20, 50, 100)
+            for seeds in (1, 4, 16) for loss in ('exact', 'sampled')]
+  assert measured == 3 * points
+  rows = _rows(tmp_path)
+  assert [(int(row['size']), int(row['num_seeds']), row['loss'])
+          for row in rows] == points
+  for row in rows:
+    assert [float(row[name]) for name in (
+        'updates_per_second', 'min', 'max', 'peak_memory_bytes')] == [
+            4., 1., 9., 39.]
 
 
 @pytest.mark.parametrize('options, message', [

@@ -27,6 +27,10 @@ _SPEC = specs.observation_spec(dm_specs.Array((_INPUTS,), np.float32))
 _INDEX_KEY = jax.random.PRNGKey(11)
 _PERTURBATION_KEY = jax.random.PRNGKey(12)
 
+# Programs here run once: optimising them costs more than it gains.
+_jit = functools.partial(
+    jax.jit, compiler_options={'xla_backend_optimization_level': 0})
+
 
 def _hypermodel():
   init = jax.nn.initializers.normal(0.7)
@@ -41,7 +45,7 @@ _NETWORK = networks.AffineValue(_hypermodel(), _hypermodel(), _SCALE, 0.8)
 @functools.cache
 def _params(seed, network=_NETWORK):
   """Online and target variables that share their prior, as a learner's do."""
-  init = jax.jit(network.init)
+  init = _jit(network.init)
   one, two = (init(jax.random.PRNGKey(seed + i), _SPEC.zeros())
               for i in (0, 1))
   return one, {**one, 'params': two['params']}
@@ -69,6 +73,7 @@ def _perturbations(scale, batch) -> np.ndarray:
   return np.stack([_noise(scale)(_PERTURBATION_KEY, uid) for uid in batch.uid])
 
 
+@functools.partial(_jit, static_argnums=3)
 def _q(params, observations, indices, network=_NETWORK):
   """Q of each observation at its own index, [B, A]."""
 
@@ -133,10 +138,10 @@ def test_exact_is_enumeration(index, points, sigma, double):
   params, target_params = _params(0)
   batch = _batch()
   loss = losses.ExactTD(_NETWORK, index, _noise(sigma), double)
-  value, gradient = jax.jit(jax.value_and_grad(
+  value, gradient = _jit(jax.value_and_grad(
       _loss_fn(loss, target_params, batch)))(params)
   targets = _targets(params, target_params, batch, index, double)
-  expected, expected_gradient = jax.jit(jax.value_and_grad(_enumerated_loss))(
+  expected, expected_gradient = _jit(jax.value_and_grad(_enumerated_loss))(
       params, targets, _perturbations(sigma, batch), batch, points)
   np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-5)
   _assert_trees_close(gradient, expected_gradient, rtol=1e-5, atol=1e-5)
@@ -161,7 +166,7 @@ def test_sampled_converges_on_exact(index, sigma):
   shared = (_NETWORK, index, _noise(sigma), True)
   num_samples = (4, 64, 1024)
 
-  @jax.jit
+  @_jit
   @jax.vmap
   def squared_errors(key):
     exact = gradient(losses.ExactTD(*shared), key)
@@ -186,7 +191,7 @@ def test_without_index_it_is_q_learning(make, double):
   params, target_params = _params(4, network)
   batch = _batch(2)
   index = index_lib.NoIndex()
-  loss, metrics = make(network, index, Perturbation(index, 0.), double)(
+  loss, metrics = _jit(make(network, index, Perturbation(index, 0.), double))(
       params, target_params, batch, _INDEX_KEY, _PERTURBATION_KEY)
   params, target_params, batch = jax.device_get((params, target_params, batch))
 
@@ -224,11 +229,12 @@ _both = pytest.mark.parametrize('loss', [
 def test_no_gradient_to_the_target_network(loss):
   params, target_params = _params(0)
 
+  @_jit
   def loss_fn(target_params):
     return loss(params, target_params, _batch(3), _INDEX_KEY,
                 _PERTURBATION_KEY)[0]
 
-  value, gradient = jax.value_and_grad(loss_fn)(target_params)
+  value, gradient = _jit(jax.value_and_grad(loss_fn))(target_params)
   for g in jax.tree.leaves(gradient):
     np.testing.assert_array_equal(g, 0.)
   # It does depend on the target network.
@@ -245,9 +251,9 @@ def test_no_gradient_through_the_target(loss):
   fixed = batch._replace(
       reward=jnp.asarray(targets, jnp.float32),
       discount=jnp.zeros(_BATCH))
-  gradient = jax.grad(lambda p: loss(
-      p, p, batch, _INDEX_KEY, _PERTURBATION_KEY)[0])(params)
-  expected = jax.grad(_loss_fn(loss, params, fixed))(params)
+  gradient = _jit(jax.grad(lambda p: loss(
+      p, p, batch, _INDEX_KEY, _PERTURBATION_KEY)[0]))(params)
+  expected = _jit(jax.grad(_loss_fn(loss, params, fixed)))(params)
   _assert_trees_close(gradient, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -259,7 +265,7 @@ def test_gradient_of_the_head(index, sigma):
   params, target_params = _params(0)
   batch = _batch(5)
   loss = losses.ExactTD(_NETWORK, index, _noise(sigma), True)
-  gradient = jax.grad(_loss_fn(loss, target_params, batch))(params)
+  gradient = _jit(jax.grad(_loss_fn(loss, target_params, batch)))(params)
   got = gradient['params']['body']['layers_1']
 
   y = _targets(params, target_params, batch, index, double=True)
@@ -296,12 +302,12 @@ def test_each_transition_has_its_own_indices(loss):
   def value(batch, key):
     return loss(params, target_params, batch, key, _PERTURBATION_KEY)[0]
 
-  singles = jax.jit(jax.vmap(value, in_axes=(None, 0)))(
+  singles = _jit(jax.vmap(value, in_axes=(None, 0)))(
       one, jax.random.split(jax.random.PRNGKey(5), 400))
   std = np.std(singles)
   assert std > 1e-3
   # A batch of copies is a mean of independent draws: far less spread out.
-  batches = jax.jit(jax.vmap(value, in_axes=(None, 0)))(
+  batches = _jit(jax.vmap(value, in_axes=(None, 0)))(
       copies, jax.random.split(jax.random.PRNGKey(6), 40))
   assert np.std(batches) < 2. * std / math.sqrt(400)
   assert abs(np.mean(batches) - np.mean(singles)) < 5. * std / math.sqrt(400)

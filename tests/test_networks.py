@@ -1,5 +1,6 @@
 """Value functions: affine in the index, fixed priors, cells as numbers."""
 
+import functools
 import math
 
 from dm_env import specs as dm_specs
@@ -17,6 +18,11 @@ from hyperjax import types
 
 _N = 4  # A DeepSea of _N x _N cells.
 _ACTIONS = 3
+
+# Programs here run a few times: optimising them costs more than it gains.
+_jit = functools.partial(
+    jax.jit, compiler_options={'xla_backend_optimization_level': 0})
+
 _CONFIG = agents.HyperAgentConfig(
     hidden_sizes=(8, 6), index_dim=5, scale=0.5, prior_scale=3., prior_std=2.,
     perturbation_scale=0.1, learning_rate=1e-2, target_period=3)
@@ -26,12 +32,24 @@ def _agent(spec, config=_CONFIG):
   return agents.HyperAgent(spec, _ACTIONS, config)
 
 
+@functools.cache
 def _numbers():
   return _agent(dm_specs.DiscreteArray(_N * _N))
 
 
+@functools.cache
 def _grids():
   return _agent(dm_specs.Array((_N, _N), np.float32))
+
+
+@functools.cache
+def _init(agent):
+  return _jit(agent.init)
+
+
+@functools.cache
+def _q_values(agent):
+  return _jit(agent.q_values)
 
 
 def _grid(cells) -> jax.Array:
@@ -86,7 +104,7 @@ def _perturbed(params, seed=5):
 
 def test_affine_value_is_the_generated_weights_times_the_features():
   agent = _grids()
-  params = _perturbed(agent.init(jax.random.PRNGKey(0)).params)
+  params = _perturbed(_init(agent)(jax.random.PRNGKey(0)).params)
   trained = params['params']['body']
   prior, = params['prior'].values()
   rng = np.random.default_rng(1)
@@ -97,7 +115,7 @@ def test_affine_value_is_the_generated_weights_times_the_features():
       + 3. * _generated_value(prior['weights'], s.ravel(), z)
       for s, z in zip(observations, indices, strict=True)]
   np.testing.assert_allclose(
-      agent.q_values(params, jnp.asarray(observations), jnp.asarray(indices)),
+      _q_values(agent)(params, jnp.asarray(observations), jnp.asarray(indices)),
       expected,
       rtol=1e-4, atol=1e-4)
 
@@ -106,14 +124,14 @@ def test_plain_value_is_dense_layers():
   agent = agents.DQN(
       dm_specs.Array((3,), np.float32), 2,
       agents.DQNConfig(hidden_sizes=(8, 6)))
-  params = _perturbed(agent.init(jax.random.PRNGKey(0)).params)
+  params = _perturbed(_init(agent)(jax.random.PRNGKey(0)).params)
   assert set(params) == {'params'}
   body = params['params']['body']
   x = np.random.default_rng(2).normal(size=(5, 3)).astype(np.float32)
   dense, = body['layers_1'].values()
   expected = _numpy_mlp(body['layers_0'], x) @ dense['kernel'] + dense['bias']
   np.testing.assert_allclose(
-      agent.q_values(params, jnp.asarray(x), jnp.zeros((5, 0))), expected,
+      _q_values(agent)(params, jnp.asarray(x), jnp.zeros((5, 0))), expected,
       rtol=1e-4, atol=1e-5)
 
 
@@ -121,11 +139,11 @@ def test_no_prior_where_its_scale_is_zero():
   agent = _agent(
       dm_specs.DiscreteArray(4),
       agents.HyperAgentConfig(hidden_sizes=(4,), prior_scale=0.))
-  assert set(agent.init(jax.random.PRNGKey(0)).params) == {'params'}
+  assert set(_init(agent)(jax.random.PRNGKey(0)).params) == {'params'}
 
 
 def test_prior_and_trained_part_are_drawn_independently():
-  params = _numbers().init(jax.random.PRNGKey(0)).params
+  params = _init(_numbers())(jax.random.PRNGKey(0)).params
   prior, = params['prior'].values()
   for kernel in ('InputLayer_0', 'Dense_0'):
     one = params['params']['body']['layers_0'][kernel]['kernel']
@@ -135,10 +153,10 @@ def test_prior_and_trained_part_are_drawn_independently():
 
 def test_prior_has_no_gradient():
   agent = _numbers()
-  params = agent.init(jax.random.PRNGKey(0)).params
+  params = _init(agent)(jax.random.PRNGKey(0)).params
   key = jax.random.PRNGKey(1)
-  gradients = jax.grad(
-      lambda p: agent.loss(p, params, _batch(0), key, key)[0])(params)
+  gradients = _jit(jax.grad(
+      lambda p: agent.loss(p, params, _batch(0), key, key)[0]))(params)
   assert set(gradients) == {'params', 'prior'}
   assert jax.tree.leaves(gradients['prior'])
   for g in jax.tree.leaves(gradients['prior']):
@@ -148,9 +166,9 @@ def test_prior_has_no_gradient():
 
 def test_optimiser_never_meets_the_prior():
   agent = _numbers()
-  before = agent.init(jax.random.PRNGKey(0))
+  before = _init(agent)(jax.random.PRNGKey(0))
   learner = before
-  update = jax.jit(agent.update)
+  update = _jit(agent.update)
   for t in range(7):
     learner, _ = update(learner, _batch(t))
   for x, y in zip(jax.tree.leaves(before.params['prior']),
@@ -202,42 +220,42 @@ def _assert_trees_close(one, two, **tolerance):
 def test_number_and_grid_have_the_same_initial_params():
   key = jax.random.PRNGKey(4)
   _assert_trees_close(
-      _numbers().init(key).params, _grids().init(key).params, rtol=0.)
+      _init(_numbers())(key).params, _init(_grids())(key).params, rtol=0.)
 
 
 def test_number_and_grid_have_the_same_values():
   """For every cell, and for N * N, which is the all-zero grid."""
-  params = _perturbed(_numbers().init(jax.random.PRNGKey(4)).params)
+  params = _perturbed(_init(_numbers())(jax.random.PRNGKey(4)).params)
   cells = jnp.arange(_N * _N + 1)
   assert not _grid(cells)[-1].any()
   z = jax.random.normal(jax.random.PRNGKey(0), (cells.size, 5))
-  q = _numbers().q_values(params, cells, z)
+  q = _q_values(_numbers())(params, cells, z)
   assert np.isfinite(q).all()
   np.testing.assert_allclose(
-      q, _grids().q_values(params, _grid(cells), z), rtol=1e-5, atol=1e-5)
+      q, _q_values(_grids())(params, _grid(cells), z), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize('number', [-1, -_N * _N, _N * _N, 10**6])
 def test_any_number_out_of_range_is_the_zero_vector(number):
   """As `specs.ObservationSpec` says; negative ones do not count from behind."""
-  params = _perturbed(_numbers().init(jax.random.PRNGKey(4)).params)
+  params = _perturbed(_init(_numbers())(jax.random.PRNGKey(4)).params)
   z = jnp.ones((1, 5))
   np.testing.assert_allclose(
-      _numbers().q_values(params, jnp.array([number]), z),
-      _grids().q_values(params, jnp.zeros((1, _N, _N)), z),
+      _q_values(_numbers())(params, jnp.array([number]), z),
+      _q_values(_grids())(params, jnp.zeros((1, _N, _N)), z),
       rtol=1e-5, atol=1e-5)
 
 
 def test_number_and_grid_have_the_same_gradients():
-  params = _perturbed(_numbers().init(jax.random.PRNGKey(4)).params)
+  params = _perturbed(_init(_numbers())(jax.random.PRNGKey(4)).params)
   key = jax.random.PRNGKey(1)
   batch = _batch(0)
   # A successor's encoding has no gradient; so the end is an observation too.
   batch = batch._replace(observation=batch.observation.at[:3].set(_N * _N))
 
   def gradient(agent, batch):
-    return jax.grad(
-        lambda p: agent.loss(p, params, batch, key, key)[0])(params)
+    return _jit(jax.grad(
+        lambda p: agent.loss(p, params, batch, key, key)[0]))(params)
 
   numbers = gradient(_numbers(), batch)
   kernel = numbers['params']['body']['layers_0']['InputLayer_0']['kernel']
@@ -253,15 +271,15 @@ def test_number_and_grid_have_the_same_gradients():
 def test_number_and_grid_learn_the_same():
   learners = []
   for agent, encode in ((_numbers(), lambda x: x), (_grids(), _as_grids)):
-    learner = agent.init(jax.random.PRNGKey(4))
-    update = jax.jit(agent.update)
+    learner = _init(agent)(jax.random.PRNGKey(4))
+    update = _jit(agent.update)
     for t in range(20):
       learner, _ = update(learner, encode(_batch(t)))
     learners.append(learner)
   _assert_trees_close(
       learners[0].params, learners[1].params, rtol=1e-3, atol=1e-4)
   # Far from where they began, or else their closeness says nothing.
-  before = _numbers().init(jax.random.PRNGKey(4)).params
+  before = _init(_numbers())(jax.random.PRNGKey(4)).params
   moved = optax.tree.norm(
       jax.tree.map(jnp.subtract, before, learners[0].params))
   assert moved > 0.5
@@ -279,7 +297,7 @@ def test_initial_spread_over_the_index_is_the_published_one(size, published):
       agents.HyperAgentConfig.paper_deep_sea())
   cells = jnp.arange(size**2)
 
-  @jax.jit
+  @_jit
   def mean_variance(key):
     params = agent.network.init(key, agent.observation_spec.zeros())
     psi = jax.vmap(lambda s: agent.network.apply(params, s))(cells)

@@ -29,8 +29,7 @@ def make_loop(config=CONFIG, size=SIZE, **kwargs):
 
 
 def begin(loop, seeds):
-  params = [loop.environment.params_from_seed(s) for s in seeds]
-  return loop.init(seeds, jax.tree.map(lambda *x: jnp.stack(x), *params))
+  return loop.init(seeds, loop.environment.params_from_seeds(seeds))
 
 
 def plain(state):
@@ -87,7 +86,8 @@ def test_seeds_spread_over_devices_do_not_communicate():
   loop = make_loop(devices=CPUS)
   state = begin(loop, range(8))
   assert len(state.num_steps.sharding.device_set) == 8
-  for function, static in ((loop._run, (4, True)), (loop._evaluate, (3,))):
+  for function, static in (
+      (loop._seed_run.run, (4, True)), (loop._seed_run.evaluate, (3,))):
     text = loop._compiled(
         function, static, 8, False).lower(state).compile().as_text()
     for collective in ('all-reduce', 'all-gather', 'all-to-all',

@@ -35,5 +35,6 @@ def test_layout_and_links_exist():
 
 def test_make_targets_exist():
   makefile = (ROOT / 'Makefile').read_text(encoding='utf-8')
-  for target in set(re.findall(r'make ([a-z-]+)', README)):
+  for target in set(
+      re.findall(r'(?:^|`)make ([a-z-]+)', README, flags=re.MULTILINE)):
     assert re.search(rf'^{target}:', makefile, flags=re.MULTILINE), target

@@ -12,20 +12,18 @@ A seed has learned at the first evaluation whose mean return over
 """
 
 import dataclasses
-import os
 from pathlib import Path
 import sys
 import time
 from typing import Annotated, Generic, TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import tqdm
 import tyro
 
 from experiments import agents
 from experiments import cli
+from experiments import console
 from experiments import records
 from experiments.deep_sea import plot
 from hyperjax import checkpoint
@@ -51,7 +49,6 @@ class Settings(Generic[Config]):
     agent: name of the agent.
     preset: name of the agent's settings before the options given here.
     size: N of the N x N grid.
-    stochastic: whether right may fail and the end cells are noisy.
     num_seeds: independent runs, of the seeds seed, seed + 1, ...
     seed: the first one. It is the seed of the action mapping too.
     num_episodes: of each seed.
@@ -67,7 +64,6 @@ class Settings(Generic[Config]):
       metavar='{' + ','.join(agents.AGENTS) + '}')] = 'hyperagent'
   preset: str = 'default'
   size: int = 20
-  stochastic: bool = False
   num_seeds: int = 10
   seed: int = 0
   num_episodes: int = 1000
@@ -125,7 +121,7 @@ class Run:
     """
     self.settings = settings
     size = settings.size
-    self.environment = deep_sea.DeepSea(size, settings.stochastic)
+    self.environment = deep_sea.DeepSea(size)
     self.agent = agents.AGENTS[settings.agent].agent(
         self.environment.observation_spec(), self.environment.action_spec(),
         settings.config)
@@ -136,9 +132,7 @@ class Run:
         replay_capacity=max(min(settings.config.replay_capacity, num_steps),
                             settings.config.batch_size))
     self.seeds = [settings.seed + i for i in range(settings.num_seeds)]
-    self.env_params = jax.tree.map(
-        lambda *x: jnp.stack(x),
-        *[self.environment.params_from_seed(s) for s in self.seeds])
+    self.env_params = self.environment.params_from_seeds(self.seeds)
     self.loop.check_memory(settings.num_seeds)
     described = records.settings_as_json(settings)
     # Where the folder lies and how often it is saved is not what was run.
@@ -166,7 +160,9 @@ class Run:
     evaluate_every = (
         self.settings.evaluate_every or self.settings.coarsest_evaluation)
     last_saved = time.monotonic()
-    with _Progress(self.settings, int(state.num_episodes[0])) as progress:
+    with console.Progress(
+        f'{self.settings.agent}, DeepSea-{self.settings.size}',
+        int(state.num_episodes[0]), self.settings.num_episodes) as progress:
       while not memory.finished:
         episode = int(state.num_episodes[0])
         num_episodes = min(evaluate_every,
@@ -296,49 +292,9 @@ class Run:
       print(f'  {self.settings.output / name}')
 
 
-class _Progress:
-  """A progress bar, or a line now and then where there is no terminal."""
-
-  def __init__(self, settings: Settings, episode: int):
-    self._updates, self._start = 0, time.monotonic()
-    # The first chunks compile and say nothing of the speed.
-    interactive = sys.stderr.isatty()
-    self._bar = tqdm.tqdm(
-        total=settings.num_episodes, initial=episode, unit='episode',
-        desc=f'{settings.agent}, DeepSea-{settings.size}',
-        mininterval=0.5 if interactive else 10.,
-        ncols=None if interactive else 100)
-
-  def update(self, episodes: int, updates: int, learned: list[bool]):
-    self._updates += updates
-    rate = self._updates / (time.monotonic() - self._start)
-    self._bar.set_postfix_str(
-        f'{sum(learned)}/{len(learned)} learned, {rate:.0f} updates/s',
-        refresh=False)
-    self._bar.update(episodes)
-
-  def __enter__(self):
-    return self
-
-  def __exit__(self, *unused):
-    self._bar.close()
-
-
-def use_all_cores():
-  """Lets JAX see each CPU core as a device, to spread the seeds over.
-
-  Call it before anything else of JAX; afterwards it has no effect.
-  """
-  try:
-    cores = len(os.sched_getaffinity(0))
-  except AttributeError:  # Not on Linux.
-    cores = os.cpu_count() or 1
-  jax.config.update('jax_num_cpu_devices', cores)
-
-
 def main(argv: list[str] | None = None):
   """The command; see the module."""
-  use_all_cores()
+  console.use_all_cores()
   settings = cli.parse(
       Settings, argv, 'python -m experiments.deep_sea.run')
   try:

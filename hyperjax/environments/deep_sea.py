@@ -12,6 +12,7 @@ Equal to `bsuite.environments.deep_sea.DeepSea` step for step; what bsuite draws
 from NumPy's generator is drawn here from a key.
 """
 
+from collections.abc import Iterable
 import dataclasses
 from typing import NamedTuple
 
@@ -88,6 +89,12 @@ class DeepSea:
     rng = np.random.RandomState(mapping_seed)
     mapping = rng.binomial(1, 0.5, [self.size, self.size])
     return DeepSeaParams(jnp.asarray(mapping, jnp.int8))
+
+  def params_from_seeds(self, mapping_seeds: Iterable[int]) -> DeepSeaParams:
+    """The mappings of several seeds, with a leading axis of seeds [S]."""
+    return jax.tree.map(
+        lambda *x: jnp.stack(x),
+        *[self.params_from_seed(seed) for seed in mapping_seeds])
 
   def observe(self, state: DeepSeaState) -> Array:
     """The observation of a state."""

@@ -210,7 +210,8 @@ def test_bad_settings_are_named_and_leave_nothing(
   with pytest.raises((SystemExit, ValueError)) as caught:
     run_lib.Run(parse(folder, *arguments))
   said = capsys.readouterr()
-  text = ' '.join(f'{said.out}{said.err}{caught.value}'.replace('│', '').split())
+  text = f'{said.out}{said.err}{caught.value}'.replace('│', '')
+  text = ' '.join(text.split())
   assert message in text
   assert not folder.exists()
 

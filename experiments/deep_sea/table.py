@@ -1,0 +1,77 @@
+"""The table of DeepSea results, ours beside the published ones, in Markdown.
+
+  python -m experiments.deep_sea.table experiments/results/deep_sea
+"""
+
+import csv
+import json
+from pathlib import Path
+import sys
+
+import numpy as np
+from scipy import stats
+
+from experiments.deep_sea import plot
+
+PUBLISHED = Path(__file__).parents[1] / 'published' / 'deep_sea.csv'
+# What the publication counts for a seed that never learns.
+UNSOLVED = 10_000
+HEADER = ('| agent | preset | N | published | ours | 95% interval | learned | '
+          'core-hours |\n|---|---|---|---|---|---|---|---|')
+
+
+def published_episodes(agent: str, size: int) -> float | None:
+  """Mean episodes to learn as published, None if there is no such number."""
+  names = {'hyperagent': 'HyperAgent'}
+  with open(PUBLISHED, newline='', encoding='utf-8') as f:
+    for row in csv.DictReader(f):
+      if (row['algorithm'], row['size']) == (names.get(agent), str(size)):
+        return float(row['mean_episodes_to_learn'])
+  return None
+
+
+def interval(episodes: np.ndarray) -> tuple[float, float]:
+  """The 95% interval of the mean, Student's t, over seeds [S]."""
+  if len(episodes) < 2 or np.ptp(episodes) == 0:
+    return float(np.mean(episodes)), float(np.mean(episodes))
+  low, high = stats.t.interval(
+      0.95, len(episodes) - 1, np.mean(episodes), stats.sem(episodes))
+  return float(low), float(high)
+
+
+def row(folder: Path) -> str:
+  """The table's row of one run."""
+  config = json.loads((folder / 'config.json').read_text(encoding='utf-8'))
+  settings = config['settings']
+  summary = plot.read_columns(folder / 'summary.csv')
+  solved = summary['solved'] == '1'
+  episodes = np.full(len(solved), float(UNSOLVED))
+  episodes[solved] = summary['episodes_to_learn'][solved].astype(float)
+  published = published_episodes(settings['agent'], settings['size'])
+  low, high = interval(episodes)
+  # The seeds run together; a CPU device is a core.
+  hours = (summary['wall_seconds'].astype(float).max() / 3600
+           * len(config['devices']))
+  return (f'| {settings["agent"]} | {settings["preset"]} | {settings["size"]} '
+          f'| {"-" if published is None else f"{published:,.0f}"} '
+          f'| {np.mean(episodes):,.0f} | {low:,.0f} to {high:,.0f} '
+          f'| {solved.sum()} of {len(solved)} | {hours:.3f} |')
+
+
+def main(folder: Path):
+  """Prints the table of all finished runs in a folder."""
+  runs = [(json.loads((p.parent / 'config.json').read_text())['settings'], p)
+          for p in folder.glob('*/summary.csv')]
+  if not runs:
+    sys.exit(f'error: no finished run in {folder}')
+  runs.sort(key=lambda run: (run[0]['agent'], run[0]['preset'],
+                             run[0]['size']))
+  print(HEADER)
+  for _, path in runs:
+    print(row(path.parent))
+
+
+if __name__ == '__main__':
+  if len(sys.argv) != 2:
+    sys.exit('usage: python -m experiments.deep_sea.table FOLDER')
+  main(Path(sys.argv[1]))
