@@ -30,36 +30,27 @@ resident at its end). Devices that keep statistics of their own, as GPUs do,
 cannot forget: there it is the most since the process began, over all devices.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 import dataclasses
-import io
 import json
 import math
 import os
 from pathlib import Path
-import platform
 import sys
 import time
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-import matplotlib
-from matplotlib import figure
-from matplotlib import lines
-from matplotlib import ticker
 import numpy as np
-import psutil
 import tyro
 
+from benchmarks import machine
+from benchmarks import plot
 from experiments import console
 from experiments import records
 from hyperjax import agents
-from hyperjax import replay as replay_lib
 from hyperjax.environments import deep_sea
 from hyperjax.loops import on_device
-
-matplotlib.use('Agg')
 
 CONFIGS = {
     'exact': agents.HyperAgentConfig(),
@@ -68,10 +59,6 @@ CONFIGS = {
 REPLAY_CAPACITY = 20_000  # Transitions; enough that batches differ.
 PROBE_STEPS = 4  # Of the chunk that finds out how long a chunk should be.
 MAX_CHUNK_STEPS = 2**14
-# n of the n x n product: the larger the machine the larger.
-PRODUCT_SIZES = {'cpu': 2048, 'gpu': 8192, 'tpu': 8192}
-COPY_BYTES = 2**31  # Several times the largest caches.
-MACHINE_REPEATS = 5
 FIELDS = (
     'loss', 'size', 'num_seeds', 'updates_per_second', 'min', 'max',
     'flops_per_update', 'bytes_per_update', 'peak_flops', 'share_of_peak',
@@ -95,7 +82,7 @@ class Settings:
   output: Path
   sizes: tuple[int, ...] = (10, 20, 50, 100)
   num_seeds: tuple[int, ...] = (1, 4, 16)
-  seconds: float = 3.
+  seconds: float = 2.
   repeats: int = 3
 
   def __post_init__(self):
@@ -162,9 +149,7 @@ class Point:
         CONFIGS[loss])
     self._loop = on_device.OnDeviceLoop(
         self.agent, environment, replay_capacity=REPLAY_CAPACITY)
-    self._env_params = jax.tree.map(
-        lambda *x: jnp.stack(x),
-        *[environment.params_from_seed(s) for s in range(num_seeds)])
+    self._env_params = environment.params_from_seeds(range(num_seeds))
     self._chunk_steps = PROBE_STEPS
 
   def __str__(self):
@@ -200,7 +185,7 @@ class Point:
 
   def measure(self, seconds: float) -> Measurement:
     """Measures for about so long; see the module."""
-    _reset_peak_memory()
+    machine.resetmachine.peak_memory()
     state = self._begin()
     num_updates, elapsed = 0, 0.
     start = time.perf_counter()
@@ -211,9 +196,9 @@ class Point:
       num_updates += int(log.num_updates.sum())
     return Measurement(
         updates_per_second=num_updates / elapsed,
-        state_bytes=_num_bytes(state),
-        replay_bytes=_num_bytes(state.train.replay),
-        peak_memory_bytes=_peak_memory())
+        state_bytes=machine.num_bytes(state),
+        replay_bytes=machine.num_bytes(state.train.replay),
+        peak_memory_bytes=machine.peak_memory())
 
   def _begin(self) -> on_device.RunState:
     """A state past the random steps and a first chunk."""
@@ -246,17 +231,17 @@ def benchmark(settings: Settings):
     print(f'{point}  compiled in {time.perf_counter() - start:.1f} s',
           flush=True)
 
-  product, copy = [measure_product()], [measure_copy()]
-  _print_machine('before', product, copy)
+  product, copy = [machine.measure_product()], [machine.measure_copy()]
+  machine.print_speeds('before', product, copy)
   measurements = [[] for _ in points]
   for repeat in range(settings.repeats):
     for point, found in zip(points, measurements, strict=True):
       found.append(point.measure(settings.seconds))
       print(f'{point}  repeat {repeat + 1} of {settings.repeats}: '
             f'{found[-1].updates_per_second:,.0f} updates/s', flush=True)
-  product.append(measure_product())
-  copy.append(measure_copy())
-  _print_machine('after', product, copy)
+  product.append(machine.measure_product())
+  copy.append(machine.measure_copy())
+  machine.print_speeds('after', product, copy)
 
   rows = [
       _row(point, costs[point.loss, point.size], found, max(product), max(copy))
@@ -268,13 +253,13 @@ def benchmark(settings: Settings):
                   for name, config in CONFIGS.items()},
       'replay_capacity': REPLAY_CAPACITY,
       'began': began,
-      'cpu': _cpu_name(),
+      'cpu': machine.cpu_name(),
       'num_devices': len(jax.devices()),
-      'product_size': _product_size(),
+      'product_size': machine.product_size(),
       'peak_flops': {'before': product[0], 'after': product[1]},
       'bandwidth': {'before': copy[0], 'after': copy[1]},
       **records.provenance()}, indent=2).encode() + b'\n')
-  draw(settings.output, [
+  plot.draw(settings.output, [
       dict(zip(FIELDS, row, strict=True)) for row in rows])
   for name in ('learner.csv', 'learner.json', 'learner.png'):
     print(settings.output / name)
@@ -297,134 +282,6 @@ def _row(
       max(m.peak_memory_bytes for m in found))
 
 
-# The machine.
-
-
-def measure_product() -> float:
-  """Operations per second of float32 matrix products on all devices.
-
-  Each device has its own product. In full precision: what tensor cores could
-  do with less is no peak for float32.
-  """
-  size = _product_size()
-  # Every product of these is the same again, so that they can be chained.
-  x = _on_all_devices((size, size), 1. / size)
-  multiply = _mapped(
-      lambda x: jnp.matmul(x[0], x[0], precision='highest')[None],
-      donate=False)
-  return x.shape[0] * 2. * size**3 / _best_time(multiply, x)
-
-
-def measure_copy() -> float:
-  """Bytes per second, read and written, of x + 1 in place on all devices."""
-  devices = jax.devices()
-  num_bytes = COPY_BYTES
-  available = replay_lib.available_bytes(devices[0])
-  if available is not None:
-    num_bytes = min(num_bytes, available // 4)
-  if devices[0].platform == 'cpu':  # They share the memory.
-    num_bytes //= len(devices)
-  x = _on_all_devices((num_bytes // 4,), 0.)
-  num_bytes = 2 * x.nbytes
-  return num_bytes / _best_time(_mapped(lambda x: x + 1., donate=True), x)
-
-
-def _product_size() -> int:
-  return PRODUCT_SIZES[jax.devices()[0].platform]
-
-
-def _sharding() -> jax.sharding.NamedSharding:
-  mesh = jax.sharding.Mesh(np.array(jax.devices()), ('devices',))
-  return jax.sharding.NamedSharding(
-      mesh, jax.sharding.PartitionSpec('devices'))
-
-
-def _on_all_devices(shape: tuple[int, ...], value: float) -> jax.Array:
-  """An array full of `value`, [D, *shape], a part for each of D devices."""
-  return jax.jit(
-      lambda: jnp.full((len(jax.devices()), *shape), value, jnp.float32),
-      out_shardings=_sharding())()
-
-
-def _mapped(function: Callable[[jax.Array], jax.Array], donate: bool):
-  """The compiled function of every device's part, [1, ...] to the same."""
-  sharding = _sharding()
-  return jax.jit(
-      jax.shard_map(function, mesh=sharding.mesh, in_specs=sharding.spec,
-                    out_specs=sharding.spec),
-      donate_argnums=(0,) if donate else ())
-
-
-def _best_time(
-    function: Callable[[jax.Array], jax.Array], x: jax.Array
-) -> float:
-  """The shortest of several calls, in seconds, after one that compiles."""
-  x = jax.block_until_ready(function(x))
-  best = math.inf
-  for _ in range(MACHINE_REPEATS):
-    start = time.perf_counter()
-    x = jax.block_until_ready(function(x))
-    best = min(best, time.perf_counter() - start)
-  return best
-
-
-def _print_machine(
-    when: str, product: Sequence[float], copy: Sequence[float]):
-  print(f'the machine {when}: {product[-1] / 1e9:,.1f} Gflop/s, '
-        f'{copy[-1] / 1e9:,.1f} GB/s on {len(jax.devices())} devices',
-        flush=True)
-
-
-def _cpu_name() -> str:
-  try:
-    with open('/proc/cpuinfo', encoding='utf-8') as f:
-      for line in f:
-        name, _, value = line.partition(':')
-        if name.strip() == 'model name':
-          return value.strip()
-  except OSError:  # Not on Linux.
-    pass
-  return platform.processor() or platform.machine()
-
-
-# Memory.
-
-
-def _num_bytes(tree: Any) -> int:
-  """Bytes of all arrays in a tree, PRNG keys included."""
-  return sum(
-      (jax.random.key_data(x)
-       if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else x).nbytes
-      for x in jax.tree.leaves(tree))
-
-
-def _reset_peak_memory():
-  """Lets the kernel forget the process's peak, where it can."""
-  try:
-    with open('/proc/self/clear_refs', 'w', encoding='utf-8') as f:
-      f.write('5')
-  except OSError:  # Not on Linux, or not allowed.
-    pass
-
-
-def _peak_memory() -> int:
-  """See the module, in bytes."""
-  stats = [d.memory_stats() or {} for d in jax.local_devices()]
-  if all('peak_bytes_in_use' in s for s in stats):
-    return sum(s['peak_bytes_in_use'] for s in stats)
-  try:
-    with open('/proc/self/status', encoding='utf-8') as f:
-      for line in f:
-        if line.startswith('VmHWM:'):
-          return 1024 * int(line.split()[1])
-  except OSError:  # Not on Linux.
-    pass
-  return psutil.Process().memory_info().rss
-
-
-# Files.
-
-
 def _check_writable(folder: Path):
   """Makes the folder, so that an error comes before the measurements."""
   try:
@@ -434,72 +291,6 @@ def _check_writable(folder: Path):
   except OSError as error:
     raise ValueError(
         f'output folder {folder} cannot be written: {error}') from error
-
-
-def draw(folder: Path, rows: Sequence[dict[str, Any]]):
-  """Draws learner.png: speed and share of the peak over the size.
-
-  Args:
-    folder: where to.
-    rows: of learner.csv, by the names in `FIELDS`.
-  """
-  fig = figure.Figure(figsize=(10, 4.4), layout='constrained')
-  left, right = fig.subplots(1, 2)
-  sizes = sorted({row['size'] for row in rows})
-  num_seeds = sorted({row['num_seeds'] for row in rows})
-  colors = matplotlib.colormaps['viridis'](
-      np.linspace(0., 0.85, len(num_seeds)))
-  styles = {'exact': '-', 'sampled': '--'}
-  for seeds, color in zip(num_seeds, colors, strict=True):
-    for loss, style in styles.items():
-      line = sorted((row for row in rows if row['num_seeds'] == seeds
-                     and row['loss'] == loss), key=lambda row: row['size'])
-      x = [row['size'] for row in line]
-      rate = np.array([row['updates_per_second'] for row in line])
-      spread = [rate - [row['min'] for row in line],
-                [row['max'] for row in line] - rate]
-      look = dict(color=color, linestyle=style, marker='o', markersize=4,
-                  markerfacecolor=color if loss == 'exact' else 'white')
-      left.errorbar(x, rate, spread, capsize=2, elinewidth=0.8, **look)
-      right.plot(x, [100. * row['share_of_peak'] for row in line], **look)
-  left.set_ylabel('updates per second, all seeds together')
-  right.set_ylabel('share of the peak of a matrix product, %')
-  for ax in (left, right):
-    ax.set_xscale('log')
-    ax.set_yscale('log')
-    ax.set_xticks(sizes, [str(size) for size in sizes])
-    ax.minorticks_off()
-    # A decade at least, or the ticks of a short range have no labels.
-    low, high = ax.get_ylim()
-    if high < 10. * low:
-      middle = math.sqrt(low * high)
-      ax.set_ylim(middle / math.sqrt(10.), middle * math.sqrt(10.))
-    ax.yaxis.set_minor_locator(
-        ticker.LogLocator(subs=(2., 5.), numticks=20))
-    ax.yaxis.set_minor_formatter(
-        ticker.FuncFormatter(lambda y, _: f'{y:g}'))
-    ax.yaxis.set_major_formatter(
-        ticker.FuncFormatter(lambda y, _: f'{y:g}'))
-    ax.grid(axis='y', which='both', color='0.92')
-    ax.set_xlabel('N, size of DeepSea')
-    ax.spines[['top', 'right']].set_visible(False)
-  handles = [
-      *[lines.Line2D([], [], color=color,
-                     label=f'{seeds} seed{"s" if seeds > 1 else ""}')
-        for seeds, color in zip(num_seeds, colors, strict=True)],
-      *[lines.Line2D([], [], color='0.3', linestyle=style, marker='o',
-                     markersize=4, label=loss,
-                     markerfacecolor='0.3' if loss == 'exact' else 'white')
-        for loss, style in styles.items()]]
-  fig.legend(handles=handles, loc='outside lower center', ncols=len(handles),
-             frameon=False)
-  devices = jax.devices()
-  name = (_cpu_name() if devices[0].platform == 'cpu'
-          else devices[0].device_kind)
-  fig.suptitle(f'HyperAgent on DeepSea, {len(devices)} x {name}')
-  data = io.BytesIO()
-  fig.savefig(data, format='png', dpi=120)
-  records.write_atomically(folder / 'learner.png', data.getvalue())
 
 
 def main(argv: Sequence[str] | None = None):

@@ -9,14 +9,15 @@ import jax.numpy as jnp
 import pytest
 
 from benchmarks import learner
+from benchmarks import machine
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
   # The tests have chosen their devices.
   monkeypatch.setattr(learner.console, 'use_all_cores', lambda: None)
-  monkeypatch.setattr(learner, 'PRODUCT_SIZES', {'cpu': 32})
-  monkeypatch.setattr(learner, 'COPY_BYTES', 2**16)
+  monkeypatch.setattr(machine, 'PRODUCT_SIZES', {'cpu': 32})
+  monkeypatch.setattr(machine, 'COPY_BYTES', 2**16)
   monkeypatch.setattr(learner, 'REPLAY_CAPACITY', 200)
 
 
@@ -116,4 +117,4 @@ def test_refuses_an_output_that_is_a_file(tmp_path):
 
 def test_bytes_of_keys_count():
   tree = {'key': jax.random.key(0), 'x': jnp.zeros(3, jnp.float32)}
-  assert learner._num_bytes(tree) == 8 + 12
+  assert machine.num_bytes(tree) == 8 + 12

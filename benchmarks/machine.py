@@ -1,0 +1,142 @@
+"""What the machine can do at most, and what memory it uses."""
+
+from collections.abc import Callable, Sequence
+import math
+import platform
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import psutil
+
+from hyperjax import replay as replay_lib
+
+# n of the n x n product: the larger the machine the larger.
+PRODUCT_SIZES = {'cpu': 2048, 'gpu': 8192, 'tpu': 8192}
+COPY_BYTES = 2**31  # Several times the largest caches.
+MACHINE_REPEATS = 5
+
+
+def measure_product() -> float:
+  """Operations per second of float32 matrix products on all devices.
+
+  Each device has its own product. In full precision: what tensor cores could
+  do with less is no peak for float32.
+  """
+  size = product_size()
+  # Every product of these is the same again, so that they can be chained.
+  x = _on_all_devices((size, size), 1. / size)
+  multiply = _mapped(
+      lambda x: jnp.matmul(x[0], x[0], precision='highest')[None],
+      donate=False)
+  return x.shape[0] * 2. * size**3 / _best_time(multiply, x)
+
+
+def measure_copy() -> float:
+  """Bytes per second, read and written, of x + 1 in place on all devices."""
+  devices = jax.devices()
+  num_bytes = COPY_BYTES
+  available = replay_lib.available_bytes(devices[0])
+  if available is not None:
+    num_bytes = min(num_bytes, available // 4)
+  if devices[0].platform == 'cpu':  # They share the memory.
+    num_bytes //= len(devices)
+  x = _on_all_devices((num_bytes // 4,), 0.)
+  num_bytes = 2 * x.nbytes
+  return num_bytes / _best_time(_mapped(lambda x: x + 1., donate=True), x)
+
+
+def product_size() -> int:
+  return PRODUCT_SIZES[jax.devices()[0].platform]
+
+
+def _sharding() -> jax.sharding.NamedSharding:
+  mesh = jax.sharding.Mesh(np.array(jax.devices()), ('devices',))
+  return jax.sharding.NamedSharding(
+      mesh, jax.sharding.PartitionSpec('devices'))
+
+
+def _on_all_devices(shape: tuple[int, ...], value: float) -> jax.Array:
+  """An array full of `value`, [D, *shape], a part for each of D devices."""
+  return jax.jit(
+      lambda: jnp.full((len(jax.devices()), *shape), value, jnp.float32),
+      out_shardings=_sharding())()
+
+
+def _mapped(function: Callable[[jax.Array], jax.Array], donate: bool):
+  """The compiled function of every device's part, [1, ...] to the same."""
+  sharding = _sharding()
+  return jax.jit(
+      jax.shard_map(function, mesh=sharding.mesh, in_specs=sharding.spec,
+                    out_specs=sharding.spec),
+      donate_argnums=(0,) if donate else ())
+
+
+def _best_time(
+    function: Callable[[jax.Array], jax.Array], x: jax.Array
+) -> float:
+  """The shortest of several calls, in seconds, after one that compiles."""
+  x = jax.block_until_ready(function(x))
+  best = math.inf
+  for _ in range(MACHINE_REPEATS):
+    start = time.perf_counter()
+    x = jax.block_until_ready(function(x))
+    best = min(best, time.perf_counter() - start)
+  return best
+
+
+def print_speeds(
+    when: str, product: Sequence[float], copy: Sequence[float]):
+  """Prints the newest of each."""
+  print(f'the machine {when}: {product[-1] / 1e9:,.1f} Gflop/s, '
+        f'{copy[-1] / 1e9:,.1f} GB/s on {len(jax.devices())} devices',
+        flush=True)
+
+
+def cpu_name() -> str:
+  try:
+    with open('/proc/cpuinfo', encoding='utf-8') as f:
+      for line in f:
+        name, _, value = line.partition(':')
+        if name.strip() == 'model name':
+          return value.strip()
+  except OSError:  # Not on Linux.
+    pass
+  return platform.processor() or platform.machine()
+
+
+# Memory.
+
+
+def num_bytes(tree: Any) -> int:
+  """Bytes of all arrays in a tree, PRNG keys included."""
+  return sum(
+      (jax.random.key_data(x)
+       if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else x).nbytes
+      for x in jax.tree.leaves(tree))
+
+
+def resetpeak_memory():
+  """Lets the kernel forget the process's peak, where it can."""
+  try:
+    with open('/proc/self/clear_refs', 'w', encoding='utf-8') as f:
+      f.write('5')
+  except OSError:  # Not on Linux, or not allowed.
+    pass
+
+
+def peak_memory() -> int:
+  """See the module, in bytes."""
+  stats = [d.memory_stats() or {} for d in jax.local_devices()]
+  if all('peak_bytes_in_use' in s for s in stats):
+    return sum(s['peak_bytes_in_use'] for s in stats)
+  try:
+    with open('/proc/self/status', encoding='utf-8') as f:
+      for line in f:
+        if line.startswith('VmHWM:'):
+          return 1024 * int(line.split()[1])
+  except OSError:  # Not on Linux.
+    pass
+  return psutil.Process().memory_info().rss
