@@ -66,7 +66,7 @@ def test_interleaves_the_points_and_reports_medians(tmp_path, monkeypatch):
   measured = []
 
   def measure(point, seconds):
-    assert seconds == 3.
+    assert seconds == 2.
     measured.append((point.size, point.num_seeds, point.loss))
     rate = measured.count(measured[-1]) ** 2
     return learner.Measurement(rate, 20, 10, 30 + rate)

@@ -285,7 +285,8 @@ def test_number_and_grid_learn_the_same():
   assert moved > 0.5
 
 
-@pytest.mark.parametrize('size, published', [(10, 2.16), (20, 1.38), (50, 0.54)])
+@pytest.mark.parametrize(
+    'size, published', [(10, 2.16), (20, 1.38), (50, 0.54)])
 def test_initial_spread_over_the_index_is_the_published_one(size, published):
   """Root-mean-square standard deviation of Q over z, at the start.
 
@@ -301,7 +302,8 @@ def test_initial_spread_over_the_index_is_the_published_one(size, published):
   def mean_variance(key):
     params = agent.network.init(key, agent.observation_spec.zeros())
     psi = jax.vmap(lambda s: agent.network.apply(params, s))(cells)
-    return jnp.mean(jnp.sum(jnp.square(psi[:, 1:]), axis=1)) / psi[:, 1:].shape[1]
+    factors = psi[:, 1:]  # [cells, M, A]; E[z z^T] = I / M.
+    return jnp.mean(jnp.sum(jnp.square(factors), axis=1)) / factors.shape[1]
 
   keys = jax.random.split(jax.random.PRNGKey(0), 12)
   spread = math.sqrt(np.mean([mean_variance(key) for key in keys]))
@@ -309,7 +311,8 @@ def test_initial_spread_over_the_index_is_the_published_one(size, published):
 
 
 @pytest.mark.parametrize('observation', [
-    np.arange(24.).reshape(2, 3, 4), np.arange(24, dtype=np.uint8), np.float32(3.)])
+    np.arange(24.).reshape(2, 3, 4), np.arange(24, dtype=np.uint8),
+    np.float32(3.)])
 def test_torso_flattens_any_array(observation):
   spec = specs.ObservationSpec(
       np.shape(observation), observation.dtype.name, None)
