@@ -1,5 +1,7 @@
 """From values to actions."""
 
+import dataclasses
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -49,3 +51,31 @@ def uniform(
 ) -> Int[Array, '*N']:
   """Uniformly random actions, int32 [*shape]."""
   return jax.random.randint(key, shape, 0, num_actions)
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimism:
+  """Values at a quantile over several indices, for each action by itself.
+
+  Optimistic index sampling of Li et al. (2023, section 3.3); their code takes
+  the quantile 0.8 over 5 indices where the paper writes a maximum.
+
+  Attributes:
+    num_indices: K, at least 1.
+    quantile: in [0, 1]; 1 is the maximum.
+  """
+
+  num_indices: int = 5
+  quantile: float = 0.8
+
+  def __post_init__(self):
+    if self.num_indices < 1:
+      raise ValueError(
+          f'num_indices must be at least 1, got {self.num_indices}')
+    if not 0. <= self.quantile <= 1.:
+      raise ValueError(
+          f'quantile must be between 0 and 1, got {self.quantile}')
+
+  def __call__(self, values: Float[Array, '*N K A']) -> Float[Array, '*N A']:
+    """From values at K indices to optimistic ones."""
+    return jnp.quantile(values, self.quantile, axis=-2)

@@ -25,6 +25,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 import rlax
 
+from hyperjax import acting
 from hyperjax import index as index_lib
 from hyperjax import perturbation as perturbation_lib
 from hyperjax import types
@@ -65,12 +66,15 @@ class _TD:
     index: distribution of z and of z'.
     perturbation: of the targets.
     double: whether the online network chooses the target's action.
+    optimism: over indices in the target; None for one z'.
   """
 
   network: nn.Module
   index: index_lib.IndexDistribution
   perturbation: perturbation_lib.Perturbation
   double: bool
+  optimism: acting.Optimism | None = dataclasses.field(
+      default=None, kw_only=True)
 
   def _encode(self, params: types.Params, observations: Array) -> Array:
     return jax.vmap(lambda s: self.network.apply(params, s))(observations)
@@ -79,60 +83,154 @@ class _TD:
     return self.network.apply(params, encoding, index, method='value')
 
   def _next_values(
+      self, params, target_params, batch, indices
+  ) -> tuple[Float[Array, 'B K A'], Float[Array, 'B K A']]:
+    """Values at (s', z') of the target network and of the action's chooser.
+
+    Args:
+      params: of the online network.
+      target_params: of the target network.
+      batch: transitions [B].
+      indices: z', [B, K, M].
+    """
+
+    def values(params):
+      encodings = self._encode(params, batch.next_observation)
+      at_indices = jax.vmap(self._value, in_axes=(None, None, 0))
+      return jax.vmap(at_indices, in_axes=(None, 0, 0))(
+          params, encodings, indices)
+
+    target = values(target_params)
+    return target, values(params) if self.double else target
+
+  def _independent_next_values(
       self, params, target_params, batch, key
   ) -> tuple[Float[Array, 'B A'], Float[Array, 'B A']]:
-    """Values at (s', z') of the target network and of the action's chooser."""
-    index = self.index.sample(key, batch.reward.shape)
-    observation = batch.next_observation
-    value = jax.vmap(self._value, in_axes=(None, 0, 0))
-    target = value(
-        target_params, self._encode(target_params, observation), index)
-    if not self.double:
-      return target, target
-    return target, value(params, self._encode(params, observation), index)
+    """The same at a z' of its own for each transition.
+
+    With optimism at a quantile over several z', of each network and action by
+    itself.
+    """
+    count = self.optimism.num_indices if self.optimism else 1
+    indices = self.index.sample(key, (batch.reward.shape[0], count))
+    values = self._next_values(params, target_params, batch, indices)
+    if self.optimism:
+      return jax.tree.map(self.optimism, values)
+    return jax.tree.map(lambda x: x[:, 0], values)
 
   def _perturbations(self, key, uids) -> Float[Array, 'B M']:
     return jax.vmap(self.perturbation, in_axes=(None, 0))(key, uids)
 
 
-@dataclasses.dataclass(frozen=True)
-class SampledTD(_TD):
-  """The expectation over z as a mean over K fresh draws for each transition.
+class Indices(Protocol):
+  """How the indices z of a batch are chosen, a plug point of `SampledTD`."""
 
-  As published, and for any network.
+  def __call__(
+      self, distribution: index_lib.IndexDistribution, key: chex.PRNGKey,
+      batch_size: int,
+  ) -> Float[Array, 'B K M']:
+    """Indices for each transition of a batch."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FreshIndices:
+  """K draws for each transition, as HyperAgent has them.
 
   Attributes:
     num_samples: K.
   """
 
-  num_samples: int = 20
+  num_samples: int
+
+  def __call__(self, distribution, key, batch_size) -> Float[Array, 'B K M']:
+    return distribution.sample(key, (batch_size, self.num_samples))
+
+
+@dataclasses.dataclass(frozen=True)
+class SharedIndices:
+  """K draws for the whole batch, as HyperDQN has them.
+
+  Attributes:
+    num_samples: K.
+  """
+
+  num_samples: int
+
+  def __call__(self, distribution, key, batch_size) -> Float[Array, 'B K M']:
+    indices = distribution.sample(key, (self.num_samples,))
+    return jnp.broadcast_to(indices, (batch_size, *indices.shape))
+
+
+@dataclasses.dataclass(frozen=True)
+class EveryMember:
+  """The M one-hot indices for each transition: every head of an ensemble."""
+
+  def __call__(self, distribution, key, batch_size) -> Float[Array, 'B K M']:
+    del key
+    members = jnp.eye(distribution.dim)
+    return jnp.broadcast_to(members, (batch_size, *members.shape))
+
+
+@dataclasses.dataclass(frozen=True)
+class SampledTD(_TD):
+  """The expectation over z as a mean over K indices for each transition.
+
+  As published, and for any network.
+
+  Attributes:
+    indices: how the K indices of each transition are chosen.
+    tied: whether the target of an index is taken at that same index, as in
+      HyperDQN and ensembles, or at z', one for each transition.
+    mask: of the bootstrap; the squared error at z counts mask^T z times.
+  """
+
+  indices: Indices = FreshIndices(20)
+  tied: bool = False
+  mask: perturbation_lib.BootstrapMask | None = None
 
   def __call__(
       self, params, target_params, batch, index_key, perturbation_key
   ) -> tuple[Float[Array, ''], types.Metrics]:
     key_online, key_target = jax.random.split(index_key)
-    indices = self.index.sample(
-        key_online, (batch.reward.shape[0], self.num_samples))
+    batch_size = batch.reward.shape[0]
+    indices = self.indices(self.index, key_online, batch_size)
+    if self.tied:
+      next_values = self._next_values(params, target_params, batch, indices)
+    else:
+      next_values = jax.tree.map(
+          lambda x: jnp.repeat(x[:, None], indices.shape[1], axis=1),
+          self._independent_next_values(
+              params, target_params, batch, key_target))
 
-    def example(encoding, next_target, next_chooser, transition, u, indices):
+    def example(encoding, next_target, next_chooser, transition, u, weights,
+                indices):
 
-      def td_error(index):
-        return rlax.double_q_learning(
+      def squared_error(index, next_target, next_chooser):
+        td_error = rlax.double_q_learning(
             q_tm1=self._value(params, encoding, index),
             a_tm1=transition.action,
             r_t=transition.reward + u @ index,
             discount_t=transition.discount,
             q_t_value=next_target,
             q_t_selector=next_chooser)
+        return jnp.square(td_error)
 
-      return jnp.mean(jnp.square(jax.vmap(td_error)(indices)))
+      return jnp.mean(weights * jax.vmap(squared_error)(
+          indices, next_target, next_chooser))
 
     losses = jax.vmap(example)(
-        self._encode(params, batch.observation),
-        *self._next_values(params, target_params, batch, key_target),
-        batch, self._perturbations(perturbation_key, batch.uid), indices)
+        self._encode(params, batch.observation), *next_values, batch,
+        self._perturbations(perturbation_key, batch.uid),
+        self._weights(perturbation_key, batch.uid, indices), indices)
     loss = jnp.mean(losses)
     return loss, {'loss': loss}
+
+  def _weights(self, key, uids, indices) -> Float[Array, 'B K']:
+    """How much each squared error counts."""
+    if self.mask is None:
+      return jnp.ones(indices.shape[:2])
+    masks = jax.vmap(self.mask, in_axes=(None, 0))(key, uids)
+    return jnp.einsum('bm,bkm->bk', masks, indices)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,7 +269,8 @@ class ExactTD(_TD):
 
     losses = jax.vmap(example)(
         self._encode(params, batch.observation),
-        *self._next_values(params, target_params, batch, key_target),
+        *self._independent_next_values(
+            params, target_params, batch, key_target),
         batch, self._perturbations(perturbation_key, batch.uid))
     loss = jnp.mean(losses)
     return loss, {'loss': loss}

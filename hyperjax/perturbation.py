@@ -44,3 +44,27 @@ class Perturbation:
     if self.scale == 0.:  # Known when traced: no random numbers are drawn.
       return jnp.zeros(self.distribution.dim, jnp.float32)
     return self.scale * self.distribution.sample(jax.random.fold_in(key, uid))
+
+
+@dataclasses.dataclass(frozen=True)
+class BootstrapMask:
+  """Which members of an ensemble learn from a transition, in {0, 1}^M.
+
+  Osband et al. (2016, Bootstrapped DQN), here without storing the masks.
+
+  Attributes:
+    dim: M, the members.
+    probability: that a member learns from a transition, each for itself.
+  """
+
+  dim: int
+  probability: float
+
+  def __call__(
+      self, key: chex.PRNGKey, uid: Int[Array, '']
+  ) -> Float[Array, 'M']:
+    """The mask of one transition, float32 [M]; arguments as `Perturbation`."""
+    # Another stream than that of the perturbation.
+    key, _ = jax.random.split(jax.random.fold_in(key, uid))
+    return jax.random.bernoulli(
+        key, self.probability, (self.dim,)).astype(jnp.float32)

@@ -1,5 +1,6 @@
 """What an agent must know of its environment, checked once and hashable."""
 
+import math
 from typing import Any, NamedTuple
 
 import dm_env
@@ -23,6 +24,11 @@ class ObservationSpec(NamedTuple):
   shape: tuple[int, ...]
   dtype: str
   num_values: int | None
+
+  @property
+  def num_inputs(self) -> int:
+    """Width of the observation as a vector."""
+    return self.num_values or math.prod(self.shape)
 
   def zeros(self) -> jax.Array:
     """An observation to initialise networks and replay with."""

@@ -1,8 +1,20 @@
 """The algorithms, each one short file over the learner in `td`."""
 
+from hyperjax.agents.boot_dqn import BootDQN
+from hyperjax.agents.boot_dqn import BootDQNConfig
+from hyperjax.agents.boot_dqn import EnsemblePlus
+from hyperjax.agents.boot_dqn import EnsemblePlusConfig
 from hyperjax.agents.dqn import DQN
 from hyperjax.agents.dqn import DQNConfig
+from hyperjax.agents.enn_dqn import ENNDQN
+from hyperjax.agents.enn_dqn import ENNDQNConfig
 from hyperjax.agents.hyperagent import HyperAgent
 from hyperjax.agents.hyperagent import HyperAgentConfig
+from hyperjax.agents.hyperdqn import HyperDQN
+from hyperjax.agents.hyperdqn import HyperDQNConfig
+from hyperjax.agents.langevin import AdamLMCDQN
+from hyperjax.agents.langevin import AdamLMCDQNConfig
+from hyperjax.agents.langevin import LangevinAdam
+from hyperjax.agents.langevin import LangevinAdamConfig
 from hyperjax.agents.td import TDAgent
 from hyperjax.agents.td import TDConfig

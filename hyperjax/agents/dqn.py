@@ -14,10 +14,12 @@ import dataclasses
 from typing import Any
 
 from flax import linen as nn
+import optax
 
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
+from hyperjax import optimizers
 from hyperjax import perturbation
 from hyperjax import specs
 from hyperjax.agents import td
@@ -54,8 +56,16 @@ class DQN(td.TDAgent):
       observation_spec: Any,
       num_actions: Any,
       config: DQNConfig = DQNConfig(),
+      optimizer: optax.GradientTransformation | None = None,
   ):
-    """Composes the agent; arguments and errors as in `HyperAgent`."""
+    """Composes the agent; arguments and errors as in `HyperAgent`.
+
+    Args:
+      observation_spec: as in `HyperAgent`.
+      num_actions: as in `HyperAgent`.
+      config: see `DQNConfig`.
+      optimizer: in the place of Adam with the config's settings.
+    """
     spec = specs.observation_spec(observation_spec)
     num_actions = specs.num_actions(num_actions)
     index = index_lib.NoIndex()
@@ -71,6 +81,7 @@ class DQN(td.TDAgent):
         loss=losses.ExactTD(
             network, index, perturbation.Perturbation(index, 0.),
             config.double),
-        optimizer=td.adam(config.learning_rate, config.adam_epsilon,
-                          config.max_gradient_norm),
+        optimizer=optimizer or optimizers.adam(
+            config.learning_rate, config.adam_epsilon,
+            config.max_gradient_norm),
         epsilon=config.epsilon)

@@ -26,9 +26,11 @@ from typing import Any
 
 from flax import linen as nn
 
+from hyperjax import acting
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
+from hyperjax import optimizers
 from hyperjax import perturbation
 from hyperjax import specs
 from hyperjax.agents import td
@@ -54,6 +56,8 @@ class HyperAgentConfig(td.TDConfig):
     perturbation_scale: sigma, in units of reward.
     resample_probability: of a new acting index before each step within an
       episode. (A new episode always has a new index.)
+    optimism: over several indices, in acting and in the target (the published
+      variant OIS); None for one index.
   """
 
   index_dim: int = 4
@@ -64,6 +68,7 @@ class HyperAgentConfig(td.TDConfig):
   prior_std: float = 1.
   perturbation_scale: float = 0.
   resample_probability: float = 0.
+  optimism: acting.Optimism | None = None
   updates_per_step: int = 4
 
   def __post_init__(self):
@@ -111,6 +116,21 @@ class HyperAgentConfig(td.TDConfig):
         'updates_per_step': 1,
         **overrides})
 
+  @classmethod
+  def paper_deep_sea_optimistic(cls, **overrides: Any) -> 'HyperAgentConfig':
+    """The published variant OIS: `paper_deep_sea` with 5 indices each."""
+    return cls.paper_deep_sea(
+        **{'optimism': acting.Optimism(5, 0.8), **overrides})
+
+  @classmethod
+  def paper_deep_sea_one_hot(cls, **overrides: Any) -> 'HyperAgentConfig':
+    """The published variant OH, one-hot indices, with M = 16.
+
+    In the paper's figure 9; with M = 4 it mostly fails there.
+    """
+    return cls.paper_deep_sea(
+        **{'index': index_lib.OneHot, 'index_dim': 16, **overrides})
+
 
 class HyperAgent(td.TDAgent):
   """Posterior sampling with a last-layer hypermodel (see the module)."""
@@ -154,10 +174,13 @@ class HyperAgent(td.TDAgent):
     noise = perturbation.Perturbation(
         index_lib.Sphere(index.dim), config.perturbation_scale)
     if config.num_index_samples is None:
-      loss = losses.ExactTD(network, index, noise, config.double)
+      loss = losses.ExactTD(
+          network, index, noise, config.double, optimism=config.optimism)
     else:
       loss = losses.SampledTD(
-          network, index, noise, config.double, config.num_index_samples)
+          network, index, noise, config.double,
+          losses.FreshIndices(config.num_index_samples),
+          optimism=config.optimism)
     super().__init__(
         observation_spec=spec,
         num_actions=num_actions,
@@ -165,6 +188,8 @@ class HyperAgent(td.TDAgent):
         network=network,
         index=index,
         loss=loss,
-        optimizer=td.adam(config.learning_rate, config.adam_epsilon,
-                          config.max_gradient_norm),
-        resample_probability=config.resample_probability)
+        optimizer=optimizers.adam(
+            config.learning_rate, config.adam_epsilon,
+            config.max_gradient_norm),
+        resample_probability=config.resample_probability,
+        optimism=config.optimism)

@@ -7,7 +7,6 @@ algorithm it runs.
 """
 
 import dataclasses
-import functools
 from typing import Any
 
 import chex
@@ -93,20 +92,6 @@ class TDConfig:
           f'{name} must be between {low} and {high}, got {value}')
 
 
-@functools.cache
-def adam(
-    learning_rate: float, epsilon: float, max_gradient_norm: float | None
-) -> optax.GradientTransformation:
-  """Adam behind a limit on the global gradient norm.
-
-  Cached, so that agents of equal settings are equal and hash alike.
-  """
-  optimizer = optax.adam(learning_rate, eps=epsilon)
-  if max_gradient_norm is None:
-    return optimizer
-  return optax.chain(optax.clip_by_global_norm(max_gradient_norm), optimizer)
-
-
 @dataclasses.dataclass(frozen=True)
 class TDAgent:
   """Temporal-difference learning on an index-conditioned value function.
@@ -122,10 +107,13 @@ class TDAgent:
       observation, `value` maps the encoding and an index to values [A].
     index: distribution of z, for acting and evaluation.
     loss: of a batch, see `hyperjax.losses`.
-    optimizer: over params['params'].
+    optimizer: over params['params']; takes extra arguments, see
+      `hyperjax.optimizers`.
     resample_probability: of a new acting index before a step that is not the
       first of an episode; before the first one it is always new.
     epsilon: probability of a uniformly random action.
+    optimism: over several acting indices; None for one. With K indices,
+      `ActorState.index` is [N, K, M].
   """
 
   observation_spec: specs.ObservationSpec
@@ -134,9 +122,10 @@ class TDAgent:
   network: nn.Module
   index: index_lib.IndexDistribution
   loss: losses.Loss
-  optimizer: optax.GradientTransformation
+  optimizer: optax.GradientTransformationExtraArgs
   resample_probability: float = 0.
   epsilon: float = 0.
+  optimism: acting.Optimism | None = None
 
   def init(self, key: chex.PRNGKey) -> types.LearnerState:
     """The learner before its first update.
@@ -159,7 +148,7 @@ class TDAgent:
     """The actor before its first step in `num_envs` environments (N)."""
     key_index, key_actor = jax.random.split(key)
     return types.ActorState(
-        index=self.index.sample(key_index, (num_envs,)), key=key_actor)
+        index=self._sample_acting_index(key_index, num_envs), key=key_actor)
 
   def q_values(
       self, params: types.Params, observation: Array,
@@ -206,12 +195,22 @@ class TDAgent:
     if self.resample_probability > 0.:
       redraw |= jax.random.bernoulli(
           key_redraw, self.resample_probability, is_first.shape)
-    index = jnp.where(
-        redraw[:, None], self.index.sample(key_index, is_first.shape),
-        actor.index)
-    values = self.q_values(params, observation, index)
+    fresh = self._sample_acting_index(key_index, *is_first.shape)
+    redraw = jnp.reshape(redraw, redraw.shape + (1,) * (fresh.ndim - 1))
+    index = jnp.where(redraw, fresh, actor.index)
+    if self.optimism is None:
+      values = self.q_values(params, observation, index)
+    else:
+      values = self.optimism(
+          jax.vmap(self.q_values, in_axes=(None, None, 1), out_axes=1)(
+              params, observation, index))
     action = acting.epsilon_greedy(key_action, values, self.epsilon)
     return types.ActorState(index, key), action
+
+  def _sample_acting_index(self, key, num_envs) -> Float[Array, 'N *K M']:
+    if self.optimism is None:
+      return self.index.sample(key, (num_envs,))
+    return self.index.sample(key, (num_envs, self.optimism.num_indices))
 
   def select_random_action(
       self, actor: types.ActorState
@@ -239,8 +238,9 @@ class TDAgent:
     """
     self.observation_spec.check(batch.observation)
     self.observation_spec.check(batch.next_observation)
-    index_key, perturbation_key = jax.random.split(learner.key)
-    index_key = jax.random.fold_in(index_key, learner.steps)
+    update_key, perturbation_key = jax.random.split(learner.key)
+    index_key, noise_key = jax.random.split(
+        jax.random.fold_in(update_key, learner.steps))
     target_params = optax.periodic_update(
         learner.params['params'], learner.target_params, learner.steps,
         self.config.target_period)
@@ -254,7 +254,7 @@ class TDAgent:
     gradients, metrics = jax.grad(loss_fn, has_aux=True)(
         learner.params['params'])
     updates, opt_state = self.optimizer.update(
-        gradients, learner.opt_state, learner.params['params'])
+        gradients, learner.opt_state, learner.params['params'], key=noise_key)
     trained = optax.apply_updates(learner.params['params'], updates)
     return types.LearnerState(
         params={**learner.params, 'params': trained},

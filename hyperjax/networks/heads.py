@@ -37,20 +37,22 @@ class LinearHead(nn.Module):
 class HypermodelHead(nn.Module):
   """The last-layer linear hypermodel of Li et al. (2024), eq. 4.
 
-  Output weights w_a(z) = b_a + A_a z give Q(s, a; z) = <w_a(z), phi(s)>. There
-  is no output bias.
+  Output weights w_a(z) = b_a + A_a z give Q(s, a; z) = <w_a(z), phi(s)>. The
+  output bias may be generated too, as in HyperDQN: c_a + d_a z.
 
   Attributes:
     num_actions: A.
     index_dim: M.
     mean_init: of b, shape [F, A].
     factor_init: of the matrix A, shape [M, F, A].
+    bias: whether there is an output bias. It begins at zero.
   """
 
   num_actions: int
   index_dim: int
   mean_init: Initializer
   factor_init: Initializer
+  bias: bool = False
 
   @nn.compact
   def __call__(self, features: Float[Array, 'F']) -> Float[Array, 'heads A']:
@@ -59,7 +61,58 @@ class HypermodelHead(nn.Module):
     factors = self.param('factors', self.factor_init,
                          (self.index_dim, num_features, self.num_actions))
     weights = jnp.concatenate([mean[None], factors])
-    return jnp.einsum('f,mfa->ma', features, weights)
+    psi = jnp.einsum('f,mfa->ma', features, weights)
+    if self.bias:
+      psi += self.param('bias', nn.initializers.zeros,
+                        (self.index_dim + 1, self.num_actions))
+    return psi
+
+
+class EnsembleHead(nn.Module):
+  """K output layers on one torso, to be chosen by a one-hot index.
+
+  Attributes:
+    num_members: K.
+    num_actions: A.
+    kernel_init: of each kernel [F, A]. Biases begin at zero.
+  """
+
+  num_members: int
+  num_actions: int
+  kernel_init: Initializer = nn.initializers.xavier_normal()
+
+  @nn.compact
+  def __call__(self, features: Float[Array, 'F']) -> Float[Array, 'heads A']:
+    heads = nn.vmap(
+        LinearHead, in_axes=None, axis_size=self.num_members,
+        variable_axes={'params': 0}, split_rngs={'params': True})
+    values = heads(self.num_actions, self.kernel_init, name='heads')(features)
+    return members_as_heads(values[:, 0])
+
+
+class SeparateNetworks(nn.Module):
+  """K networks that share nothing, to be chosen by a one-hot index.
+
+  Attributes:
+    network: makes the module, from an observation to [1, A].
+    num_members: K.
+  """
+
+  network: nn.Module
+  num_members: int
+
+  @nn.compact
+  def __call__(self, observation: Array) -> Float[Array, 'heads A']:
+    apply = nn.vmap(
+        lambda network, s: network(s), in_axes=None,
+        axis_size=self.num_members, variable_axes={'params': 0},
+        split_rngs={'params': True})
+    return members_as_heads(apply(self.network, observation)[:, 0])
+
+
+def members_as_heads(values: Float[Array, 'K A']) -> Float[Array, 'heads A']:
+  """The heads psi of an ensemble: the mean head is zero, Q(z) = z . values."""
+  return jnp.concatenate([jnp.zeros_like(values[:1]), values])
 
 
 def sphere_init(scale: float) -> Initializer:

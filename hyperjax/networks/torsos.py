@@ -24,11 +24,13 @@ class InputLayer(nn.Module):
     features: F, width of the output.
     spec: of the observation.
     kernel_init: of the kernel [inputs, F].
+    use_bias: whether to add a bias, which begins at zero.
   """
 
   features: int
   spec: specs.ObservationSpec
   kernel_init: Initializer
+  use_bias: bool = True
 
   @nn.compact
   def __call__(self, observation: Array) -> Float[Array, 'F']:
@@ -43,7 +45,9 @@ class InputLayer(nn.Module):
       kernel = self.param('kernel', self.kernel_init,
                           (inputs.size, self.features))
       x = inputs @ kernel
-    return x + self.param('bias', nn.initializers.zeros, (self.features,))
+    if self.use_bias:
+      x += self.param('bias', nn.initializers.zeros, (self.features,))
+    return x
 
 
 class MLPTorso(nn.Module):

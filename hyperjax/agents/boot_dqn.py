@@ -1,0 +1,136 @@
+"""Bootstrapped DQN with randomised priors, and Ensemble+.
+
+Osband, Blundell, Pritzel and Van Roy, "Deep exploration via bootstrapped DQN",
+NeurIPS 2016; Osband, Aslanides and Cassirer, "Randomized prior functions for
+deep reinforcement learning", NeurIPS 2018. There are K value functions,
+
+  Q_k(s, a) = f_k(s, a) + c0 p_k(s, a),
+
+each with a fixed random prior p_k. An actor chooses one at the beginning of an
+episode and is greedy for it to the end. For a transition with mask b in
+{0, 1}^K and noise xi ~ N(0, I_K), both drawn once, the loss is
+
+  1/K sum_k b_k (r + sigma xi_k + gamma Q-_k(s', a*_k) - Q_k(s, a))^2.
+
+In the terms of this library: the index is one-hot, every member learns from
+every batch, and the target has the member's own index.
+
+Ensemble+ (Osband et al., 2018; the name is of "Epistemic neural networks",
+2023) is the same with Gaussian noise in the place of the mask.
+"""
+
+import dataclasses
+from typing import Any
+
+from flax import linen as nn
+
+from hyperjax import index as index_lib
+from hyperjax import losses
+from hyperjax import networks
+from hyperjax import optimizers
+from hyperjax import perturbation
+from hyperjax import specs
+from hyperjax.agents import td
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BootDQNConfig(td.TDConfig):
+  """Settings of BootDQN; what is new beside `TDConfig`.
+
+  The defaults are those of bsuite's agent (google-deepmind/bsuite at effafc01,
+  `bsuite/baselines/jax/boot_dqn`) but for the initial weights, which are
+  Xavier-normal here.
+
+  Attributes:
+    num_members: K.
+    shared_torso: whether the members share a torso, and their priors another
+      one, or nothing.
+    prior_scale: c0; 0 leaves the priors out.
+    mask_probability: that a member learns from a transition.
+    noise_scale: sigma, in units of reward.
+  """
+
+  num_members: int = 20
+  shared_torso: bool = False
+  prior_scale: float = 5.
+  mask_probability: float = 1.
+  noise_scale: float = 0.
+  double: bool = False
+  hidden_sizes: tuple[int, ...] = (50, 50)
+  adam_epsilon: float = 1e-8
+  max_gradient_norm: float | None = None
+  replay_capacity: int = 10_000
+
+  def __post_init__(self):
+    super().__post_init__()
+    self.check_at_least('num_members', 1, self.num_members)
+    self.check_at_least('prior_scale', 0., self.prior_scale)
+    self.check_at_least('noise_scale', 0., self.noise_scale)
+    self.check_within('mask_probability', 0., 1., self.mask_probability)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EnsemblePlusConfig(BootDQNConfig):
+  """Settings of Ensemble+: BootDQN's, with noise in the place of masks."""
+
+  prior_scale: float = 3.
+  noise_scale: float = 0.1
+
+
+class BootDQN(td.TDAgent):
+  """Bootstrapped DQN with randomised priors, see the module."""
+
+  def __init__(
+      self,
+      observation_spec: Any,
+      num_actions: Any,
+      config: BootDQNConfig = BootDQNConfig(),
+  ):
+    """Composes the agent; arguments and errors as in `HyperAgent`."""
+    spec = specs.observation_spec(observation_spec)
+    num_actions = specs.num_actions(num_actions)
+    index = index_lib.OneHot(config.num_members)
+
+    def members():
+      torso = networks.MLPTorso(config.hidden_sizes, spec)
+      if config.shared_torso:
+        return nn.Sequential(
+            (torso, networks.EnsembleHead(config.num_members, num_actions)))
+      return networks.SeparateNetworks(
+          nn.Sequential((torso, networks.LinearHead(num_actions))),
+          config.num_members)
+
+    network = networks.AffineValue(
+        members(), members() if config.prior_scale > 0. else None,
+        prior_scale=config.prior_scale)
+    mask = None
+    if config.mask_probability < 1.:
+      mask = perturbation.BootstrapMask(
+          config.num_members, config.mask_probability)
+    super().__init__(
+        observation_spec=spec,
+        num_actions=num_actions,
+        config=config,
+        network=network,
+        index=index,
+        loss=losses.SampledTD(
+            network, index,
+            perturbation.Perturbation(
+                index_lib.Gaussian(config.num_members), config.noise_scale),
+            config.double, losses.EveryMember(), tied=True, mask=mask),
+        optimizer=optimizers.adam(
+            config.learning_rate, config.adam_epsilon,
+            config.max_gradient_norm))
+
+
+class EnsemblePlus(BootDQN):
+  """BootDQN with Gaussian noise, see the module."""
+
+  def __init__(
+      self,
+      observation_spec: Any,
+      num_actions: Any,
+      config: EnsemblePlusConfig = EnsemblePlusConfig(),
+  ):
+    """Composes the agent; arguments and errors as in `HyperAgent`."""
+    super().__init__(observation_spec, num_actions, config)

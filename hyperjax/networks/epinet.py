@@ -1,0 +1,96 @@
+"""Epinets: value functions that are not affine in the index."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from hyperjax import specs
+from hyperjax.networks import heads
+from hyperjax.networks import torsos
+from hyperjax.networks.affine import FixedPrior
+
+
+class EpinetEncoding(NamedTuple):
+  """What an epinet computes of an observation, whatever the index.
+
+  Attributes:
+    base: values of the base network, float32 [A].
+    hidden: the epinet's hidden layer before the index joins it, float32 [H].
+    prior: values of the prior's M members, float32 [M, A].
+  """
+
+  base: Float[Array, '...']
+  hidden: Float[Array, '...']
+  prior: Float[Array, '...']
+
+
+class EpinetValue(nn.Module):
+  """Q(s, a; z) = base(s, a) + epinet(s, z)_a . z + prior_scale * p(s)_a . z.
+
+  Osband et al. (2023, "Epistemic neural networks"). The base is linear in the
+  features phi(s) of the torso; the epinet is a network of one hidden layer on
+  (s, phi(s), z), with the features behind a stopped gradient; the prior is M
+  small fixed networks on s. No layer but the torso's and the prior's has a
+  bias.
+
+  Attributes:
+    num_actions: A.
+    index_dim: M.
+    spec: of the observation.
+    hidden_sizes: of the torso; the last one is F.
+    epinet_size: H, width of the epinet's hidden layer.
+    prior_sizes: widths of the hidden layers of each of the prior's members.
+    prior_scale: of the prior.
+  """
+
+  num_actions: int
+  index_dim: int
+  spec: specs.ObservationSpec
+  hidden_sizes: Sequence[int]
+  epinet_size: int = 50
+  prior_sizes: Sequence[int] = (5,)
+  prior_scale: float = 1.
+
+  def setup(self):
+    init = nn.initializers.xavier_normal()
+    num_features, num_hidden = self.hidden_sizes[-1], self.epinet_size
+    self.torso = torsos.MLPTorso(self.hidden_sizes, self.spec)
+    self.base = nn.Dense(
+        self.num_actions, use_bias=False, kernel_init=init)
+    # One dense layer on the three inputs together, in three parts: each has
+    # the initial spread that the whole would have.
+    whole = self.spec.num_inputs + num_features + self.index_dim
+    part = nn.initializers.normal(jnp.sqrt(2. / (whole + num_hidden)))
+    self.from_input = torsos.InputLayer(
+        num_hidden, self.spec, part, use_bias=False)
+    self.from_features = nn.Dense(
+        num_hidden, use_bias=False, kernel_init=part)
+    self.from_index = self.param(
+        'from_index', part, (self.index_dim, num_hidden))
+    self.output = self.param(
+        'output', init, (num_hidden, self.index_dim * self.num_actions))
+    self.prior = FixedPrior(heads.SeparateNetworks(
+        nn.Sequential((torsos.MLPTorso(self.prior_sizes, self.spec),
+                       heads.LinearHead(self.num_actions))),
+        self.index_dim))
+
+  def __call__(self, observation: Array) -> EpinetEncoding:
+    """The encoding of one observation."""
+    features = self.torso(observation)
+    hidden = self.from_input(observation) + self.from_features(
+        jax.lax.stop_gradient(features))
+    return EpinetEncoding(
+        self.base(features), hidden, self.prior(observation)[1:])
+
+  def value(
+      self, encoding: EpinetEncoding, index: Float[Array, 'M']
+  ) -> Float[Array, 'A']:
+    """Q(s, .; z), [A], from the encoding of s and an index z."""
+    hidden = nn.relu(encoding.hidden + index @ self.from_index)
+    epinet = (hidden @ self.output).reshape(self.index_dim, self.num_actions)
+    return (encoding.base + index @ epinet
+            + self.prior_scale * index @ encoding.prior)
