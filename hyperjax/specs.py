@@ -68,15 +68,13 @@ def observation_spec(spec: Any) -> ObservationSpec:
     raise ValueError(
         f'expected an observation spec of one array (dm_env.specs.Array), '
         f'got {spec!r}')
+  # JAX keeps numbers in 32 bits unless it is told otherwise.
+  dtype = np.dtype(jax.dtypes.canonicalize_dtype(spec.dtype))
   if isinstance(spec, specs.DiscreteArray):
-    return ObservationSpec(
-        spec.shape, np.dtype(spec.dtype).name, int(spec.num_values))
-  dtype = np.dtype(spec.dtype)
+    return ObservationSpec(spec.shape, dtype.name, int(spec.num_values))
   if not (np.issubdtype(dtype, np.number) or dtype == np.bool_):
     raise ValueError(f'expected an observation spec of numbers, got {spec!r}')
-  # JAX keeps floats in 32 bits.
-  name = 'float32' if np.issubdtype(dtype, np.floating) else dtype.name
-  return ObservationSpec(spec.shape, name, None)
+  return ObservationSpec(spec.shape, dtype.name, None)
 
 
 def num_actions(spec: Any) -> int:

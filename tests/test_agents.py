@@ -137,7 +137,7 @@ def test_different_algorithms_differ():
 # Learning.
 
 
-@_every_agent
+@_two_agents
 def test_update_scans_and_equals_the_loop(make):
   agent = make()
   batches = _batch(0, lead=(7,))
@@ -212,43 +212,47 @@ def test_target_takes_effect_in_the_step_that_copies_it(make):
   assert abs(one - two) > 1e-3
 
 
-@_every_agent
-@pytest.mark.parametrize('max_norm', [None, 0.5])
+@pytest.mark.parametrize('make, max_norm', [
+    (_hyperagent, 0.5), (_sampled, None), (_dqn, 0.5)],
+    ids=['exact', 'sampled', 'dqn'])
 def test_update_is_the_gradient_step(make, max_norm):
   agent = make(max_gradient_norm=max_norm, adam_epsilon=1e-3)
   learner = _init(agent)(jax.random.PRNGKey(4))
   optimizer = optax.adam(1e-2, b1=0.9, b2=0.999, eps=1e-3)
-  trained, opt_state = learner.params['params'], None
-  opt_state = optimizer.init(trained)
   index_key, perturbation_key = jax.random.split(learner.key)
 
   @_jit
-  def gradient(trained, target, batch, t):
+  def by_hand(trained, target, opt_state, batch, t):
     def loss_fn(trained):
       return agent.loss(
           {**learner.params, 'params': trained},
           {**learner.params, 'params': target},
           batch, jax.random.fold_in(index_key, t), perturbation_key)[0]
-    return jax.value_and_grad(loss_fn)(trained)
 
-  update = _update(agent)
-  state, target, limited = learner, None, False
+    loss, g = jax.value_and_grad(loss_fn)(trained)
+    norm = jnp.sqrt(sum(jnp.sum(x**2) for x in jax.tree.leaves(g)))
+    if max_norm is not None:
+      g = jax.tree.map(
+          lambda x: x * jnp.where(norm > max_norm, max_norm / norm, 1.), g)
+    updates, opt_state = optimizer.update(g, opt_state)
+    return optax.apply_updates(trained, updates), opt_state, loss, norm
+
+  trained = learner.params['params']
+  opt_state = optimizer.init(trained)
+  state, target, norms = learner, None, []
   for t in range(5):
     batch = _batch(t)
-    state, metrics = update(state, batch)
+    state, metrics = _update(agent)(state, batch)
     if t % 3 == 0:
       target = trained
-    loss, g = gradient(trained, target, batch, t)
-    norm = math.sqrt(sum(float(jnp.sum(x**2)) for x in jax.tree.leaves(g)))
-    if max_norm is not None and norm > max_norm:
-      limited = True
-      g = jax.tree.map(lambda x, norm=norm: x * (max_norm / norm), g)
-    updates, opt_state = optimizer.update(g, opt_state)
-    trained = optax.apply_updates(trained, updates)
+    trained, opt_state, loss, norm = by_hand(
+        trained, target, opt_state, batch, t)
+    norms.append(norm)
     np.testing.assert_allclose(metrics['loss'], loss, rtol=1e-3)
     _assert_trees(np.testing.assert_allclose, state.params['params'], trained,
                   rtol=1e-3, atol=1e-4)
-  assert limited == (max_norm is not None)
+  if max_norm is not None:
+    assert max(norms) > max_norm  # Else the limit was not met.
   np.testing.assert_array_equal(state.key, learner.key)
 
 
@@ -272,7 +276,7 @@ def test_updates_draw_fresh_indices_and_fixed_perturbations():
   assert abs(at[0] - at[2]) > 1e-2
 
 
-@_every_agent
+@_two_agents
 def test_learns_the_rewards_of_a_bandit(make):
   agent = make()
   cells, actions = (x.ravel() for x in jnp.meshgrid(
@@ -393,27 +397,37 @@ def test_dqn_explores_at_the_rate_epsilon(epsilon):
 
 
 @_every_agent
-def test_shapes_and_dtypes(make):
+@pytest.mark.parametrize('num_envs', [1, 4])
+def test_shapes_and_dtypes(make, num_envs):
   agent = make()
-  learner = _init(agent)(jax.random.PRNGKey(0))
+  key = jax.random.PRNGKey(0)
+  learner = jax.eval_shape(agent.init, key)
   assert learner.steps.dtype == jnp.int32 and learner.steps.shape == ()
-  dim = agent.index.dim
-  for num_envs in (1, 4):
-    actor = agent.init_actor(jax.random.PRNGKey(1), num_envs)
-    observation = jnp.zeros(num_envs, jnp.int32)
-    is_first = jnp.ones(num_envs, bool)
-    after, action = agent.select_action(
-        learner.params, actor, observation, is_first)
-    random_after, random_action = agent.select_random_action(actor)
-    for a in (action, random_action):
-      assert a.shape == (num_envs,) and a.dtype == jnp.int32
-    for state in (actor, after, random_after):
-      assert state.index.shape == (num_envs, dim)
-      assert state.index.dtype == jnp.float32
-    for state in (after, random_after):
-      assert (state.key != actor.key).any()
-    q = _q_values(agent)(learner.params, observation, actor.index)
-    assert q.shape == (num_envs, _ACTIONS) and q.dtype == jnp.float32
+  actor = jax.eval_shape(lambda key: agent.init_actor(key, num_envs), key)
+  observation = jnp.zeros(num_envs, jnp.int32)
+  after, action = jax.eval_shape(
+      agent.select_action, learner.params, actor, observation,
+      jnp.ones(num_envs, bool))
+  random_after, random_action = jax.eval_shape(
+      agent.select_random_action, actor)
+  for a in (action, random_action):
+    assert a.shape == (num_envs,) and a.dtype == jnp.int32
+  for state in (actor, after, random_after):
+    assert state.index.shape == (num_envs, agent.index.dim)
+    assert state.index.dtype == jnp.float32
+  q = jax.eval_shape(agent.q_values, learner.params, observation, actor.index)
+  assert q.shape == (num_envs, _ACTIONS) and q.dtype == jnp.float32
+
+
+def test_every_choice_has_a_new_key():
+  agent = _hyperagent()
+  params = _init(agent)(jax.random.PRNGKey(0)).params
+  actor = agent.init_actor(jax.random.PRNGKey(1), 1)
+  acted, _ = _jit(agent.select_action)(
+      params, actor, np.zeros(1, np.int32), np.zeros(1, bool))
+  random, _ = agent.select_random_action(actor)
+  for after in (acted, random):
+    assert (np.asarray(after.key) != np.asarray(actor.key)).any()
 
 
 def test_random_actions_are_uniform_and_leave_the_index():

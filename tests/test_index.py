@@ -3,7 +3,6 @@
 import functools
 import math
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,7 +34,10 @@ _all = pytest.mark.parametrize('distribution', _DISTRIBUTIONS, ids=repr)
 
 @functools.cache
 def _samples(distribution) -> np.ndarray:
-  sample = jax.jit(lambda key: distribution.sample(key, (_SAMPLES,)))
+  sample = jax.jit(
+      lambda key: distribution.sample(key, (_SAMPLES,)),
+      # It runs once: optimising it costs more than it gains.
+      compiler_options={'xla_backend_optimization_level': 0})
   z = sample(jax.random.PRNGKey(0))
   return np.asarray(z, np.float64)
 
@@ -136,12 +138,12 @@ def test_one_hot_is_uniform_on_coordinates():
     'distribution', [*_DISTRIBUTIONS, index_lib.NoIndex()], ids=repr)
 @pytest.mark.parametrize('shape', [(), (3, 5)])
 def test_shape_and_dtype(distribution, shape):
-  key = jax.random.PRNGKey(0)
-  z = distribution.sample(key, shape)
-  chex.assert_shape(z, (*shape, distribution.dim))
+  z = jax.eval_shape(
+      lambda key: distribution.sample(key, shape), jax.random.PRNGKey(0))
+  assert z.shape == (*shape, distribution.dim)
   assert z.dtype == jnp.float32
-  if shape == ():
-    np.testing.assert_array_equal(z, distribution.sample(key))
+  if shape == ():  # The default.
+    assert jax.eval_shape(distribution.sample, jax.random.PRNGKey(0)) == z
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,9 @@
 """The replay: what is kept, what is drawn, and how much memory it takes."""
 
+import functools
 import time
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -17,23 +17,32 @@ _IMAGE = specs.ObservationSpec((2, 3), 'uint8', None)
 
 def _transitions(first, num, spec=_CELL) -> types.Transition:
   """Transitions of uids first..first+num-1; every field tells the uid."""
-  uid = jnp.arange(first, first + num, dtype=jnp.int32)
-  observation = jnp.broadcast_to(
+  uid = np.arange(first, first + num, dtype=np.int32)
+  observation = np.broadcast_to(
       uid.reshape(-1, *[1] * len(spec.shape)),
       (num, *spec.shape)).astype(spec.dtype)
   return types.Transition(
       observation=observation,
       action=uid % 7,
-      # Exact in float32, compiled or not.
-      reward=0.5 * uid - 3.,
-      discount=uid / 1024.,
-      next_observation=observation + 1,
+      reward=(0.5 * uid - 3.).astype(np.float32),
+      discount=(uid / 1024.).astype(np.float32),
+      next_observation=observation + np.ones((), spec.dtype),
       uid=uid)
+
+
+@functools.cache
+def _add(replay):
+  return jax.jit(replay.add)
+
+
+@functools.cache
+def _sample(replay):
+  return jax.jit(jax.vmap(replay.sample, in_axes=(None, 0)))
 
 
 def _filled(replay, sizes) -> replay_lib.ReplayState:
   """The state after adding batches of these sizes, one after the other."""
-  state, add, first = replay.init(), jax.jit(replay.add), 0
+  state, add, first = replay.init(), _add(replay), 0
   for size in sizes:
     state = add(state, _transitions(first, size, replay.spec))
     first += size
@@ -43,7 +52,7 @@ def _filled(replay, sizes) -> replay_lib.ReplayState:
 def _draw(replay, state, num=200) -> types.Transition:
   """`num` batches, [num, B]."""
   keys = jax.random.split(jax.random.PRNGKey(0), num)
-  return jax.jit(jax.vmap(replay.sample, in_axes=(None, 0)))(state, keys)
+  return _sample(replay)(state, keys)
 
 
 @pytest.mark.parametrize('sizes', [
@@ -88,7 +97,7 @@ def test_draws_uniformly_with_replacement(sizes, kept):
     _CELL, _IMAGE, specs.ObservationSpec((4,), 'float32', None)], ids=repr)
 def test_values_and_dtypes_round_trip(spec):
   replay = replay_lib.Replay(spec, capacity=10, batch_size=8)
-  batch = _draw(replay, _filled(replay, [6, 6]), num=5)
+  batch = jax.device_get(_draw(replay, _filled(replay, [6, 6]), num=5))
   for i in range(5):
     for j in range(8):
       uid = int(batch.uid[i, j])
@@ -105,7 +114,7 @@ def test_values_and_dtypes_round_trip(spec):
 def test_uids_beyond_float_precision_round_trip():
   replay = replay_lib.Replay(_CELL, capacity=4, batch_size=4)
   first = 2**24 + 1
-  state = replay.add(replay.init(), _transitions(first, 4))
+  state = _add(replay)(replay.init(), _transitions(first, 4))
   assert set(np.unique(_draw(replay, state).uid)) == set(
       range(first, first + 4))
 

@@ -7,17 +7,21 @@ import csv
 import json
 from pathlib import Path
 import sys
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
+from experiments import agents
+from experiments import records
 from experiments.deep_sea import plot
 
 PUBLISHED = Path(__file__).parents[1] / 'published' / 'deep_sea.csv'
 # What the publication counts for a seed that never learns.
 UNSOLVED = 10_000
-HEADER = ('| agent | preset | N | published | ours | 95% interval | learned | '
-          'core-hours |\n|---|---|---|---|---|---|---|---|')
+HEADER = (
+    '| agent | settings | N | published | ours | 95% interval | learned | '
+    'core-hours |\n|---|---|---|---|---|---|---|---|')
 
 
 def published_episodes(agent: str, size: int) -> float | None:
@@ -28,6 +32,15 @@ def published_episodes(agent: str, size: int) -> float | None:
       if (row['algorithm'], row['size']) == (names.get(agent), str(size)):
         return float(row['mean_episodes_to_learn'])
   return None
+
+
+def settings_in_words(settings: dict[str, Any]) -> str:
+  """The preset, and what was set otherwise."""
+  preset = records.settings_as_json(
+      agents.preset(settings['agent'], settings['preset']))
+  return ', '.join([settings['preset'], *[
+      f'{name} {value}' for name, value in settings['config'].items()
+      if value != preset.get(name)]])
 
 
 def interval(episodes: np.ndarray) -> tuple[float, float]:
@@ -52,7 +65,8 @@ def row(folder: Path) -> str:
   # The seeds run together; a CPU device is a core.
   hours = (summary['wall_seconds'].astype(float).max() / 3600
            * len(config['devices']))
-  return (f'| {settings["agent"]} | {settings["preset"]} | {settings["size"]} '
+  return (f'| {settings["agent"]} | {settings_in_words(settings)} '
+          f'| {settings["size"]} '
           f'| {"-" if published is None else f"{published:,.0f}"} '
           f'| {np.mean(episodes):,.0f} | {low:,.0f} to {high:,.0f} '
           f'| {solved.sum()} of {len(solved)} | {hours:.3f} |')
@@ -64,8 +78,8 @@ def main(folder: Path):
           for p in folder.glob('*/summary.csv')]
   if not runs:
     sys.exit(f'error: no finished run in {folder}')
-  runs.sort(key=lambda run: (run[0]['agent'], run[0]['preset'],
-                             run[0]['size']))
+  runs.sort(key=lambda run: (
+      run[0]['agent'], settings_in_words(run[0]), run[0]['size']))
   print(HEADER)
   for _, path in runs:
     print(row(path.parent))

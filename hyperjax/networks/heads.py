@@ -7,7 +7,11 @@ A value function that is affine in the index z,
 is M+1 ordinary heads on one torso, and psi does not depend on z. So psi is
 computed once for an observation and contracted with z last, whatever the
 number of indices; weights are never generated for each index.
+
+The initialisers are cached, so that networks of equal settings are equal.
 """
+
+import functools
 
 from flax import linen as nn
 import jax
@@ -115,6 +119,7 @@ def members_as_heads(values: Float[Array, 'K A']) -> Float[Array, 'heads A']:
   return jnp.concatenate([jnp.zeros_like(values[:1]), values])
 
 
+@functools.cache
 def sphere_init(scale: float) -> Initializer:
   """The whole array is one uniform vector of length `scale`.
 
@@ -129,6 +134,7 @@ def sphere_init(scale: float) -> Initializer:
   return init
 
 
+@functools.cache
 def factor_xavier_init() -> Initializer:
   """Xavier-normal with fans (M, A F), as the authors take them.
 
@@ -144,6 +150,7 @@ def factor_xavier_init() -> Initializer:
   return init
 
 
+@functools.cache
 def factor_sphere_init(scale: float) -> Initializer:
   """For each feature and action a uniform vector in R^M of length `scale`.
 

@@ -38,8 +38,10 @@ class InputLayer(nn.Module):
     if num_values is not None:
       kernel = self.param('kernel', self.kernel_init,
                           (num_values, self.features))
-      # The zero row for a number out of range: the zero vector's image.
-      x = jnp.take(kernel, observation, axis=0, mode='fill', fill_value=0.)
+      # The zero row for a number out of range: the zero vector's image. A
+      # negative one would otherwise count from the end.
+      row = jnp.where(observation < 0, num_values, observation)
+      x = jnp.take(kernel, row, axis=0, mode='fill', fill_value=0.)
     else:
       inputs = jnp.ravel(observation).astype(jnp.float32)
       kernel = self.param('kernel', self.kernel_init,
