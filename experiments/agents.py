@@ -28,8 +28,19 @@ AGENTS = {
     'hyperagent': Entry(agents.HyperAgent, {
         'default': agents.HyperAgentConfig,
         'paper': agents.HyperAgentConfig.paper_deep_sea,
+        'paper_optimistic': agents.HyperAgentConfig.paper_deep_sea_optimistic,
+        'paper_one_hot': agents.HyperAgentConfig.paper_deep_sea_one_hot,
     }),
     'dqn': Entry(agents.DQN, {'default': agents.DQNConfig}),
+    'boot_dqn': Entry(agents.BootDQN, {'default': agents.BootDQNConfig}),
+    'ensemble_plus': Entry(
+        agents.EnsemblePlus, {'default': agents.EnsemblePlusConfig}),
+    'hyperdqn': Entry(agents.HyperDQN, {'default': agents.HyperDQNConfig}),
+    'enn_dqn': Entry(agents.ENNDQN, {'default': agents.ENNDQNConfig}),
+    'adam_lmcdqn': Entry(
+        agents.AdamLMCDQN, {'default': agents.AdamLMCDQNConfig}),
+    'langevin_adam': Entry(
+        agents.LangevinAdam, {'default': agents.LangevinAdamConfig}),
 }
 
 

@@ -592,7 +592,7 @@ def test_settings_reach_the_components():
   assert agent.resample_probability == 0.01
   assert agent.epsilon == 0.
   assert isinstance(agent.loss, losses.SampledTD)
-  assert agent.loss.num_samples == 20
+  assert agent.loss.indices == losses.FreshIndices(20)
   assert not agent.loss.double
   assert agent.loss.index == agent.index
   assert agent.loss.perturbation.scale == 0.5

@@ -182,9 +182,11 @@ def test_sampled_converges_on_exact(index, sigma):
   @jax.vmap
   def squared_errors(key):
     exact = gradient(losses.ExactTD(*shared), key)
+    sampled = [losses.SampledTD(*shared, losses.FreshIndices(k))
+               for k in num_samples]
     return jnp.stack([
-        jnp.sum((gradient(losses.SampledTD(*shared, k), key) - exact)**2)
-        for k in num_samples]), jnp.sum(exact**2)
+        jnp.sum((gradient(loss, key) - exact)**2)
+        for loss in sampled]), jnp.sum(exact**2)
 
   errors, exact = squared_errors(jax.random.split(jax.random.PRNGKey(3), 48))
   rms = np.sqrt(np.mean(np.asarray(errors, np.float64), axis=0))
@@ -233,7 +235,8 @@ _both = pytest.mark.parametrize('loss', [
     losses.ExactTD(
         _NETWORK, index_lib.Sphere(_DIM), _noise(0.7), True),
     losses.SampledTD(
-        _NETWORK, index_lib.Sphere(_DIM), _noise(0.7), True, 5),
+        _NETWORK, index_lib.Sphere(_DIM), _noise(0.7), True,
+        losses.FreshIndices(5)),
 ], ids=['exact', 'sampled'])
 
 
@@ -327,8 +330,10 @@ def test_each_transition_has_its_own_indices(loss):
 
 def test_losses_are_hashable_and_equal_by_value():
   index = index_lib.Sphere(_DIM)
-  one, two = (losses.SampledTD(_NETWORK, index, _noise(0.1), True, 4)
-              for _ in range(2))
+  one, two = (
+      losses.SampledTD(
+          _NETWORK, index, _noise(0.1), True, losses.FreshIndices(4))
+      for _ in range(2))
   assert one == two and hash(one) == hash(two)
   assert one != losses.SampledTD(
-      _NETWORK, index, _noise(0.1), True, 5)
+      _NETWORK, index, _noise(0.1), True, losses.FreshIndices(5))

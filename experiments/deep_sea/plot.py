@@ -89,7 +89,7 @@ def posterior(folder: Path):
         ax.set_ylabel(label)
     fig.colorbar(image, ax=axes[row, :], shrink=0.85)
   fig.suptitle(f'DeepSea-{size}: posterior of max$_a$ Q(s, a; z) in each cell')
-  _save(fig, folder / 'posterior.png')
+  save(fig, folder / 'posterior.png')
 
 
 def learning_curves(folder: Path):
@@ -120,7 +120,7 @@ def learning_curves(folder: Path):
     left.legend(frameon=False, fontsize='small', loc='upper left')
   agent, size = evaluations['agent'][0], evaluations['size'][0]
   fig.suptitle(f'{agent} on DeepSea-{size}')
-  _save(fig, folder / 'learning_curves.png')
+  save(fig, folder / 'learning_curves.png')
 
 
 def read_columns(path: Path) -> dict[str, np.ndarray]:
@@ -131,7 +131,8 @@ def read_columns(path: Path) -> dict[str, np.ndarray]:
   return dict(zip(header, columns, strict=True))
 
 
-def _save(fig: figure.Figure, path: Path):
+def save(fig: figure.Figure, path: Path):
+  """Writes a picture that is either whole or not there."""
   temporary = path.with_suffix('.tmp.png')
   fig.savefig(temporary, dpi=120)
   temporary.replace(path)

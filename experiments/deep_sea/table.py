@@ -26,7 +26,8 @@ HEADER = (
 
 def published_episodes(agent: str, size: int) -> float | None:
   """Mean episodes to learn as published, None if there is no such number."""
-  names = {'hyperagent': 'HyperAgent'}
+  names = {'hyperagent': 'HyperAgent', 'hyperdqn': 'HyperDQN',
+           'enn_dqn': 'ENN-DQN', 'boot_dqn': 'BootDQN'}
   with open(PUBLISHED, newline='', encoding='utf-8') as f:
     for row in csv.DictReader(f):
       if (row['algorithm'], row['size']) == (names.get(agent), str(size)):
@@ -41,6 +42,15 @@ def settings_in_words(settings: dict[str, Any]) -> str:
   return ', '.join([settings['preset'], *[
       f'{name} {value}' for name, value in settings['config'].items()
       if value != preset.get(name)]])
+
+
+def episodes_to_learn(folder: Path) -> np.ndarray:
+  """Of each seed of a run, [S]; 10,000 for one that has not learned."""
+  summary = plot.read_columns(folder / 'summary.csv')
+  solved = summary['solved'] == '1'
+  episodes = np.full(len(solved), float(UNSOLVED))
+  episodes[solved] = summary['episodes_to_learn'][solved].astype(float)
+  return episodes
 
 
 def interval(episodes: np.ndarray) -> tuple[float, float]:
@@ -58,8 +68,7 @@ def row(folder: Path) -> str:
   settings = config['settings']
   summary = plot.read_columns(folder / 'summary.csv')
   solved = summary['solved'] == '1'
-  episodes = np.full(len(solved), float(UNSOLVED))
-  episodes[solved] = summary['episodes_to_learn'][solved].astype(float)
+  episodes = episodes_to_learn(folder)
   published = published_episodes(settings['agent'], settings['size'])
   low, high = interval(episodes)
   # The seeds run together; a CPU device is a core.

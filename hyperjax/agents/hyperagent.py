@@ -56,8 +56,9 @@ class HyperAgentConfig(td.TDConfig):
     perturbation_scale: sigma, in units of reward.
     resample_probability: of a new acting index before each step within an
       episode. (A new episode always has a new index.)
-    optimism: over several indices, in acting and in the target (the published
-      variant OIS); None for one index.
+    optimism_indices: to be optimistic over, in acting and in the target (the
+      published variant OIS); 1 for no optimism.
+    optimism_quantile: of the values at these indices; 1 is their maximum.
   """
 
   index_dim: int = 4
@@ -68,7 +69,8 @@ class HyperAgentConfig(td.TDConfig):
   prior_std: float = 1.
   perturbation_scale: float = 0.
   resample_probability: float = 0.
-  optimism: acting.Optimism | None = None
+  optimism_indices: int = 1
+  optimism_quantile: float = 0.8
   updates_per_step: int = 4
 
   def __post_init__(self):
@@ -76,6 +78,8 @@ class HyperAgentConfig(td.TDConfig):
     self.check_at_least('index_dim', 1, self.index_dim)
     if self.num_index_samples is not None:
       self.check_at_least('num_index_samples', 1, self.num_index_samples)
+    self.check_at_least('optimism_indices', 1, self.optimism_indices)
+    self.check_within('optimism_quantile', 0., 1., self.optimism_quantile)
     for name in ('scale', 'prior_scale', 'prior_std', 'perturbation_scale'):
       self.check_at_least(name, 0., getattr(self, name))
     self.check_within(
@@ -120,7 +124,7 @@ class HyperAgentConfig(td.TDConfig):
   def paper_deep_sea_optimistic(cls, **overrides: Any) -> 'HyperAgentConfig':
     """The published variant OIS: `paper_deep_sea` with 5 indices each."""
     return cls.paper_deep_sea(
-        **{'optimism': acting.Optimism(5, 0.8), **overrides})
+        **{'optimism_indices': 5, 'optimism_quantile': 0.8, **overrides})
 
   @classmethod
   def paper_deep_sea_one_hot(cls, **overrides: Any) -> 'HyperAgentConfig':
@@ -173,14 +177,18 @@ class HyperAgent(td.TDAgent):
     # Unit norm, as the analysis asks, whatever the index.
     noise = perturbation.Perturbation(
         index_lib.Sphere(index.dim), config.perturbation_scale)
+    optimism = None
+    if config.optimism_indices > 1:
+      optimism = acting.Optimism(
+          config.optimism_indices, config.optimism_quantile)
     if config.num_index_samples is None:
       loss = losses.ExactTD(
-          network, index, noise, config.double, optimism=config.optimism)
+          network, index, noise, config.double, optimism=optimism)
     else:
       loss = losses.SampledTD(
           network, index, noise, config.double,
           losses.FreshIndices(config.num_index_samples),
-          optimism=config.optimism)
+          optimism=optimism)
     super().__init__(
         observation_spec=spec,
         num_actions=num_actions,
@@ -192,4 +200,4 @@ class HyperAgent(td.TDAgent):
             config.learning_rate, config.adam_epsilon,
             config.max_gradient_norm),
         resample_probability=config.resample_probability,
-        optimism=config.optimism)
+        optimism=optimism)

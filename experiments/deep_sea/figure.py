@@ -1,0 +1,129 @@
+"""The central figure: episodes to learn over the size, published and ours.
+
+  python -m experiments.deep_sea.figure DIR
+
+Draws DIR/deep_sea.png from the runs in DIR, one for each folder in it that has
+a summary.csv, as `experiments.deep_sea.sweep` leaves them: on the left what was
+published, in the middle ours by the same criterion, on the right ours by
+bsuite's (the first episode at which fewer than 90% of all so far were bad).
+"""
+
+import csv
+import json
+from pathlib import Path
+import sys
+from typing import NamedTuple
+
+import matplotlib
+from matplotlib import figure
+import numpy as np
+
+from experiments.deep_sea import plot
+from experiments.deep_sea import table
+
+UNSOLVED = table.UNSOLVED
+BAD_RATE = 0.9
+
+
+class Point(NamedTuple):
+  """Where an agent stands at one size.
+
+  Attributes:
+    size: N.
+    mean: episodes to learn; a seed that never did counts as 10,000.
+    solved: seeds that learned.
+    seeds: all of them.
+  """
+
+  size: int
+  mean: float
+  solved: int
+  seeds: int
+
+
+Lines = dict[str, list[Point]]
+
+
+def published() -> Lines:
+  """The published points by algorithm."""
+  lines = {}
+  with open(table.PUBLISHED, newline='', encoding='utf-8') as f:
+    for row in csv.DictReader(f):
+      lines.setdefault(row['algorithm'], []).append(Point(
+          int(row['size']), float(row['mean_episodes_to_learn']),
+          int(row['solved_of_10']), 10))
+  return lines
+
+
+def bsuite_episode(returns: np.ndarray) -> float:
+  """The first episode at which less than 90% of all so far were bad.
+
+  In deterministic DeepSea an episode is bad if it misses the treasure.
+
+  Args:
+    returns: of all episodes in order, [E].
+
+  Returns:
+    The episode's number, from 1, or infinity.
+  """
+  bad = np.cumsum(returns < 0.5) / np.arange(1, len(returns) + 1)
+  good = np.flatnonzero(bad < BAD_RATE)
+  return float(good[0] + 1) if len(good) else np.inf
+
+
+def ours(folder: Path) -> tuple[Lines, Lines]:
+  """Our points by run, by the published criterion and by bsuite's."""
+  by_paper, by_bsuite = {}, {}
+  for path in folder.glob('*/summary.csv'):
+    config = json.loads((path.parent / 'config.json').read_text())
+    settings = config['settings']
+    name = f'{settings["agent"]}: {table.settings_in_words(settings)}'
+    episodes = table.episodes_to_learn(path.parent)
+    rows = plot.read_columns(path.parent / 'episodes.csv')
+    bsuite = np.array([
+        bsuite_episode(rows['episode_return'][rows['seed'] == seed].astype(
+            float)) for seed in dict.fromkeys(rows['seed'])])
+    # A run ends soon after its last seed has learned, with few good episodes.
+    for lines, found in ((by_paper, episodes), (by_bsuite, bsuite)):
+      solved = np.isfinite(found) & (found < UNSOLVED)
+      lines.setdefault(name, []).append(Point(
+          settings['size'], np.mean(np.where(solved, found, UNSOLVED)),
+          int(solved.sum()), len(found)))
+  return tuple({name: sorted(points) for name, points in sorted(lines.items())}
+               for lines in (by_paper, by_bsuite))
+
+
+def draw(folder: Path):
+  """Draws the figure of the runs in a folder."""
+  by_paper, by_bsuite = ours(folder)
+  if not by_paper:
+    sys.exit(f'error: no finished run in {folder}')
+  fig = figure.Figure(figsize=(14, 5), layout='constrained')
+  axes = fig.subplots(1, 3, sharey=True)
+  panels = ((published(), 'published'), (by_paper, 'ours'),
+            (by_bsuite, "ours, by bsuite's criterion"))
+  for ax, (lines, title) in zip(axes, panels, strict=True):
+    colors = matplotlib.colormaps['tab10'](np.arange(len(lines)) % 10)
+    for (name, points), color in zip(lines.items(), colors, strict=True):
+      sizes = [p.size for p in points]
+      ax.plot(sizes, [p.mean for p in points], color=color, linewidth=1.2,
+              label=name)
+      for p in points:  # A cross where no seed has learned.
+        ax.plot(p.size, p.mean, color=color, markersize=5,
+                marker='x' if p.solved == 0 else 'o')
+        if 0 < p.solved < p.seeds:
+          ax.annotate(f'{p.solved}/{p.seeds}', (p.size, p.mean), fontsize=7,
+                      xytext=(3, 3), textcoords='offset points')
+    ax.set_title(title)
+    ax.set_xlabel('N, size of DeepSea')
+    ax.set_yscale('log')
+    ax.spines[['top', 'right']].set_visible(False)
+    ax.legend(frameon=False, fontsize='x-small', loc='lower right')
+  axes[0].set_ylabel('mean episodes to learn')
+  plot.save(fig, folder / 'deep_sea.png')
+
+
+if __name__ == '__main__':
+  if len(sys.argv) != 2:
+    sys.exit('usage: python -m experiments.deep_sea.figure DIR')
+  draw(Path(sys.argv[1]))

@@ -1,0 +1,114 @@
+"""Several agents on DeepSea of several sizes: the work's central figure.
+
+  python -m experiments.deep_sea.sweep --agents hyperagent,boot_dqn \\
+      --sizes 10,20,30 --num-seeds 5 --num-episodes 10000 --output DIR
+  python -m experiments.deep_sea.figure DIR
+
+Each point is a run of `experiments.deep_sea.run` in a folder of its own, which
+ends when all its seeds have learned. The same command again resumes the point
+that was interrupted and runs no finished one again; with more agents or sizes
+it adds theirs. An agent's preset stands behind a colon: hyperagent:paper.
+"""
+
+from collections.abc import Sequence
+import csv
+import dataclasses
+from pathlib import Path
+import sys
+
+import tyro
+
+from experiments import agents
+from experiments import console
+from experiments import records
+from experiments.deep_sea import run as run_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """Runs agents on DeepSea of several sizes.
+
+  Attributes:
+    output: folder to write to; resumed if it holds the same sweep.
+    agents: names, with commas between them; NAME:PRESET for a preset.
+    sizes: N of the N x N grids, with commas between them.
+    num_seeds: independent runs of each point.
+    seed: the first one.
+    num_episodes: after which a seed that has not learned counts as failed.
+    eval_episodes: in an evaluation.
+  """
+
+  output: Path
+  agents: str = 'hyperagent'
+  sizes: str = '10,20,30'
+  num_seeds: int = 5
+  seed: int = 0
+  num_episodes: int = 10_000
+  eval_episodes: int = 100
+
+  def points(self) -> list[run_lib.Settings]:
+    """The runs of the sweep, size by size.
+
+    Raises:
+      ValueError: for an unknown agent or preset, or a bad size.
+    """
+    try:
+      sizes = [int(size) for size in self.sizes.split(',')]
+    except ValueError as error:
+      raise ValueError(
+          f'sizes must be numbers with commas between them, '
+          f'got {self.sizes!r}') from error
+    points = []
+    for size in sizes:
+      for chosen in self.agents.split(','):
+        agent, _, preset = chosen.partition(':')
+        preset = preset or 'default'
+        points.append(run_lib.Settings(
+            output=self.output / f'{agent}_{preset}_{size}',
+            config=agents.preset(agent, preset), agent=agent, preset=preset,
+            size=size, num_seeds=self.num_seeds, seed=self.seed,
+            num_episodes=self.num_episodes, eval_episodes=self.eval_episodes,
+            stop_when_solved=True))
+    return points
+
+
+def sweep(settings: Settings):
+  """Runs all points that are not finished, and writes summary.csv.
+
+  Raises:
+    ValueError: for settings or a folder that cannot be used.
+    MemoryError: if the replays of a point do not fit into memory.
+  """
+  points = settings.points()
+  described = records.settings_as_json(settings)
+  # A sweep may grow by agents and sizes.
+  for name in ('output', 'agents', 'sizes'):
+    del described[name]
+  records.open_folder(settings.output, described)
+  for point in points:
+    run = run_lib.Run(point)
+    try:
+      run()
+    finally:
+      run.close()
+  rows = []
+  for path in sorted(settings.output.glob('*/summary.csv')):
+    with open(path, newline='', encoding='utf-8') as f:
+      rows += [(path.parent.name, *row) for row in list(csv.reader(f))[1:]]
+  records.write_csv(
+      settings.output / 'summary.csv', ('run', *run_lib.SUMMARY), rows)
+
+
+def main(argv: Sequence[str] | None = None):
+  """The command; see the module."""
+  console.use_all_cores()
+  settings = tyro.cli(
+      Settings, args=argv, prog='python -m experiments.deep_sea.sweep')
+  try:
+    sweep(settings)
+  except (ValueError, MemoryError, FloatingPointError) as error:
+    sys.exit(f'error: {error}')
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,308 @@
+"""What ties the algorithms together, and what tells them apart."""
+
+import dataclasses
+
+from dm_env import specs as dm_specs
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hyperjax import acting
+from hyperjax import agents
+from hyperjax import index as index_lib
+from hyperjax import losses
+from hyperjax import optimizers
+from hyperjax import types
+
+_SPEC = dm_specs.Array((3,), np.float32)
+_ACTIONS, _BATCH = 2, 16
+_SMALL = dict(hidden_sizes=(8,), batch_size=_BATCH, min_replay_size=_BATCH,
+              replay_capacity=100)
+_AGENTS = {
+    'hyperagent': agents.HyperAgent(
+        _SPEC, _ACTIONS, agents.HyperAgentConfig(**_SMALL)),
+    'optimistic': agents.HyperAgent(
+        _SPEC, _ACTIONS,
+        agents.HyperAgentConfig.paper_deep_sea_optimistic(**_SMALL)),
+    'one_hot': agents.HyperAgent(
+        _SPEC, _ACTIONS,
+        agents.HyperAgentConfig.paper_deep_sea_one_hot(**_SMALL)),
+    'boot_dqn': agents.BootDQN(
+        _SPEC, _ACTIONS,
+        agents.BootDQNConfig(num_members=3, mask_probability=0.5, **_SMALL)),
+    'boot_dqn_shared': agents.BootDQN(
+        _SPEC, _ACTIONS,
+        agents.BootDQNConfig(num_members=3, shared_torso=True, **_SMALL)),
+    'ensemble_plus': agents.EnsemblePlus(
+        _SPEC, _ACTIONS, agents.EnsemblePlusConfig(num_members=3, **_SMALL)),
+    'hyperdqn': agents.HyperDQN(
+        _SPEC, _ACTIONS, agents.HyperDQNConfig(**_SMALL)),
+    'enn_dqn': agents.ENNDQN(_SPEC, _ACTIONS, agents.ENNDQNConfig(**_SMALL)),
+    'adam_lmcdqn': agents.AdamLMCDQN(
+        _SPEC, _ACTIONS, agents.AdamLMCDQNConfig(**_SMALL)),
+    'langevin_adam': agents.LangevinAdam(
+        _SPEC, _ACTIONS, agents.LangevinAdamConfig(**_SMALL)),
+}
+
+
+def make_batch(seed=0):
+  rng = np.random.default_rng(seed)
+  return jax.tree.map(jnp.asarray, types.Transition(
+      observation=rng.normal(size=(_BATCH, 3)).astype(np.float32),
+      action=rng.integers(_ACTIONS, size=_BATCH).astype(np.int32),
+      reward=rng.normal(size=_BATCH).astype(np.float32),
+      discount=rng.choice([0., 0.99], size=_BATCH).astype(np.float32),
+      next_observation=rng.normal(size=(_BATCH, 3)).astype(np.float32),
+      uid=np.arange(_BATCH, dtype=np.int32)))
+
+
+def assert_close(a, b, **tolerance):
+  jax.tree.map(
+      lambda x, y: np.testing.assert_allclose(
+          x, y, **{'rtol': 1e-5, 'atol': 1e-6, **tolerance}), a, b)
+
+
+def gradient(loss, params, target, batch, key=3):
+  """Of the loss with respect to params['params']."""
+
+  def value(trained):
+    return loss({**params, 'params': trained}, {**params, 'params': target},
+                batch, jax.random.key(key), jax.random.key(4))[0]
+
+  return jax.jit(jax.grad(value))(params['params'])
+
+
+@pytest.mark.parametrize('name', _AGENTS)
+def test_every_agent_learns_and_keeps_its_prior(name):
+  agent = _AGENTS[name]
+  before = learner = agent.init(jax.random.key(0))
+  batches = jax.tree.map(
+      lambda *x: jnp.stack(x), *[make_batch(seed) for seed in range(4)])
+  learner, metrics = jax.jit(
+      lambda learner: jax.lax.scan(agent.update, learner, batches))(learner)
+  assert np.all(np.isfinite(metrics['loss']))
+  changed = jax.tree.map(
+      lambda a, b: not np.array_equal(a, b),
+      before.params['params'], learner.params['params'])
+  assert all(jax.tree.leaves(changed))
+  assert_close(before.params.get('prior'), learner.params.get('prior'),
+               rtol=0., atol=0.)
+  actor = agent.init_actor(jax.random.key(1), 5)
+  actor, action = jax.jit(agent.select_action)(
+      learner.params, actor, jnp.ones((5, 3)), jnp.ones(5, bool))
+  assert action.shape == (5,) and action.dtype == jnp.int32
+  assert hash(agent) == hash(agent)
+
+
+@pytest.mark.parametrize('shared_torso', [True, False])
+@pytest.mark.parametrize('double', [True, False])
+def test_one_member_without_a_prior_is_dqn(shared_torso, double):
+  boot = agents.BootDQN(_SPEC, _ACTIONS, agents.BootDQNConfig(
+      num_members=1, prior_scale=0., shared_torso=shared_torso, double=double,
+      **_SMALL))
+  dqn = agents.DQN(_SPEC, _ACTIONS, agents.DQNConfig(double=double, **_SMALL))
+  a, b = boot.init(jax.random.key(0)), dqn.init(jax.random.key(1))
+  # The same weights, which the ensemble has with a leading axis of members.
+  shape = jax.tree.map(jnp.shape, a.params['params'])
+  leaves = jax.tree.leaves(b.params['params'])
+  weights = [jnp.reshape(x, s) for x, s in zip(
+      leaves, jax.tree.leaves(shape, is_leaf=lambda x: isinstance(x, tuple)),
+      strict=True)]
+  params = jax.tree.unflatten(jax.tree.structure(a.params['params']), weights)
+  a = a._replace(params={'params': params}, target_params=params)
+  for seed in range(5):
+    a, _ = jax.jit(boot.update)(a, make_batch(seed))
+    b, _ = jax.jit(dqn.update)(b, make_batch(seed))
+  for x, y in zip(jax.tree.leaves(a.params), jax.tree.leaves(b.params),
+                  strict=True):
+    np.testing.assert_allclose(jnp.ravel(x), jnp.ravel(y), rtol=1e-5, atol=1e-6)
+
+
+def test_one_hot_hyperagent_with_a_tied_target_is_an_ensemble():
+  members = 4
+  hyper = agents.HyperAgent(_SPEC, _ACTIONS, agents.HyperAgentConfig(
+      index=index_lib.OneHot, index_dim=members, prior_scale=0., **_SMALL))
+  boot = agents.BootDQN(_SPEC, _ACTIONS, agents.BootDQNConfig(
+      num_members=members, prior_scale=0., shared_torso=True, double=True,
+      **_SMALL))
+  tied = losses.SampledTD(
+      hyper.network, hyper.index, hyper.loss.perturbation, True,
+      losses.EveryMember(), tied=True)
+
+  def both(key):  # The same torso and heads in both.
+    h, b = hyper.init(key).params, boot.init(key).params
+    torso = b['params']['body']['layers_0']
+    kernel = b['params']['body']['layers_1']['heads']['Dense_0']['kernel']
+    h = {'params': {'body': {
+        'layers_0': torso,
+        'layers_1': {**h['params']['body']['layers_1'],
+                     'mean': jnp.zeros((8, _ACTIONS)), 'factors': kernel}}}}
+    return h, b
+
+  (h, b), (h_target, b_target) = both(jax.random.key(0)), both(
+      jax.random.key(1))
+  batch = make_batch()
+  ours = gradient(tied, h, h_target['params'], batch)['body']
+  theirs = gradient(boot.loss, b, b_target['params'], batch)['body']
+  assert_close(ours['layers_0'], theirs['layers_0'])
+  assert_close(ours['layers_1']['factors'],
+               theirs['layers_1']['heads']['Dense_0']['kernel'])
+
+
+def test_hyperdqn_and_hyperagent_differ_by_the_index_pairing():
+  hyperdqn = _AGENTS['hyperdqn']
+  assert (hyperdqn.loss.tied, hyperdqn.loss.indices) == (
+      True, losses.SharedIndices(20))
+  # One index, so that fresh and shared ones are told apart by B alone.
+  pairing = dataclasses.replace(
+      hyperdqn.loss, indices=losses.FreshIndices(20), tied=False)
+  hyperagent = losses.SampledTD(
+      hyperdqn.network, hyperdqn.index, hyperdqn.loss.perturbation,
+      hyperdqn.config.double, losses.FreshIndices(20))
+  assert pairing == hyperagent
+
+  # By hand: the indices are the same in the batch, and in the target.
+  batch, key = make_batch(), jax.random.key(3)
+  params = hyperdqn.init(jax.random.key(0)).params
+  target = hyperdqn.init(jax.random.key(1)).params
+  target = {**params, 'params': target['params']}
+  loss, _ = hyperdqn.loss(params, target, batch, key, jax.random.key(4))
+  indices = hyperdqn.index.sample(jax.random.split(key)[0], (20,))
+  errors = []
+  for z in indices:
+    z = jnp.tile(z, (_BATCH, 1))
+    q = hyperdqn.q_values(params, batch.observation, z)
+    q_next = hyperdqn.q_values(target, batch.next_observation, z)
+    y = batch.reward + batch.discount * q_next.max(axis=1)
+    errors.append((y - q[jnp.arange(_BATCH), batch.action])**2)
+  np.testing.assert_allclose(loss, np.mean(errors), rtol=1e-4)
+
+
+def test_masks_choose_who_learns():
+  agent = _AGENTS['boot_dqn']
+  learner = agent.init(jax.random.key(0))
+  batch = jax.tree.map(lambda x: x[:1], make_batch())
+  grads = gradient(agent.loss, learner.params, learner.target_params, batch)
+  learns = [bool(np.any(x)) for x in
+            jax.tree.leaves(grads['body']['network'])[-1]]
+  mask = agent.loss.mask(jax.random.key(4), batch.uid[0])
+  assert learns == [bool(m) for m in mask]
+  masks = jax.vmap(agent.loss.mask, in_axes=(None, 0))(
+      jax.random.key(4), jnp.arange(3000))
+  np.testing.assert_allclose(masks.mean(axis=0), 0.5, atol=0.04)
+  np.testing.assert_allclose(np.corrcoef(masks.T), np.eye(3), atol=0.08)
+
+
+def test_epinet_is_base_epinet_and_prior():
+  agent = _AGENTS['enn_dqn']
+  params = agent.init(jax.random.key(0)).params
+  p, s = params['params'], jnp.array([0.3, -1., 2.])
+  z = jnp.array([0.5, -0.2, 1., 0.1])
+  layer = p['torso']['InputLayer_0']
+  phi = np.maximum(s @ layer['kernel'] + layer['bias'], 0.)
+  hidden = (s @ p['from_input']['kernel'] + phi @ p['from_features']['kernel']
+            + z @ p['from_index'])
+  epinet = (np.maximum(hidden, 0.) @ p['output']).reshape(4, _ACTIONS)
+  prior = np.zeros((4, _ACTIONS))
+  members = params['prior']['prior']['weights']['network']
+  for m in range(4):
+    one = jax.tree.map(lambda x, m=m: x[m], members)
+    layer, out = one['layers_0']['InputLayer_0'], one['layers_1']['Dense_0']
+    h = np.maximum(s @ layer['kernel'] + layer['bias'], 0.)
+    prior[m] = h @ out['kernel'] + out['bias']
+  expected = phi @ p['base']['kernel'] + z @ epinet + z @ prior
+  np.testing.assert_allclose(
+      agent.q_values(params, s[None], z[None])[0], expected, rtol=1e-5,
+      atol=1e-6)
+  # The torso learns from the base alone: the epinet's input is stopped.
+  blind = {**params, 'params': {**p, 'base': {
+      'kernel': jnp.zeros_like(p['base']['kernel'])}}}
+  grads = gradient(agent.loss, blind, p, make_batch())
+  assert not any(np.any(x) for x in jax.tree.leaves(grads['torso']))
+  assert np.any(grads['from_features']['kernel'])
+
+
+def test_optimism_acts_and_bootstraps_on_a_quantile():
+  agent = _AGENTS['optimistic']
+  params = agent.init(jax.random.key(0)).params
+  actor = agent.init_actor(jax.random.key(1), 6)
+  assert actor.index.shape == (6, 5, 4)
+  observation = make_batch().observation[:6]
+  actor, action = agent.select_action(
+      params, actor, observation, jnp.zeros(6, bool))
+  for n in range(6):
+    values = np.stack([
+        agent.q_values(params, observation[n:n + 1], z[None])[0]
+        for z in actor.index[n]])
+    assert action[n] == np.quantile(values, 0.8, axis=0).argmax()
+
+  batch, key = make_batch(), jax.random.key(3)
+  target = {**params, 'params': agent.init(jax.random.key(9)).params['params']}
+  exact = losses.ExactTD(
+      agent.network, agent.index, agent.loss.perturbation, True,
+      optimism=acting.Optimism(5, 1.))
+  next_target, chooser = exact._independent_next_values(
+      params, target, batch, key)
+  indices = agent.index.sample(key, (_BATCH, 5))
+  for values, p in ((next_target, target), (chooser, params)):
+    expected = np.max([
+        agent.q_values(p, batch.next_observation, indices[:, k])
+        for k in range(5)], axis=0)
+    np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_langevin_noise_has_the_variance_of_the_papers():
+  params = {'w': jnp.zeros(40_000)}
+  zeros, key = {'w': jnp.zeros(40_000)}, jax.random.key(0)
+  lr, scale = 0.01, 0.3
+  optimizer = optimizers.adam_lmc(lr, scale, 1.)
+  state = optimizer.init(params)
+  updates, _ = optimizer.update(zeros, state, params, key=key)
+  assert np.var(updates['w']) == pytest.approx(scale**2 * 2 * lr, rel=0.03)
+  assert abs(np.mean(updates['w'])) < 4 * scale * np.sqrt(2 * lr / 40_000)
+  other, _ = optimizer.update(
+      zeros, state, params, key=jax.random.key(1))
+  assert abs(np.corrcoef(updates['w'], other['w'])[0, 1]) < 0.03
+
+  # With a constant gradient g and t updates: v = (1 - b2^t) g^2.
+  g, steps = 0.5, 3
+  optimizer = optimizers.langevin_adam(lr, scale)
+  state = optimizer.init(params)
+  for t in range(steps):
+    updates, state = optimizer.update(
+        {'w': jnp.full(40_000, g)}, state, params,
+        key=jax.random.fold_in(key, t))
+  root = np.sqrt(1 - 0.999**steps) * g
+  rate = lr * np.sqrt(1 - 0.999**steps) / (1 - 0.9**steps)
+  assert np.var(updates['w']) == pytest.approx(
+      scale**2 * 2 * rate / root, rel=0.03)
+  assert np.mean(updates['w']) == pytest.approx(
+      -lr, abs=4 * scale * np.sqrt(2 * rate / root / 40_000))
+
+
+def test_adam_lmc_without_noise_is_its_formula():
+  optimizer = optimizers.adam_lmc(0.1, 0., 2., epsilon=1e-3)
+  params = {'w': jnp.array([1., -2.])}
+  state = optimizer.init(params)
+  m = v = np.zeros(2)
+  for t, g in enumerate(np.array([[1., 3.], [0.5, -1.]])):
+    updates, state = optimizer.update(
+        {'w': jnp.asarray(g, jnp.float32)}, state, params,
+        key=jax.random.key(t))
+    m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+    np.testing.assert_allclose(
+        updates['w'], -0.1 * (g + 2. * m / (np.sqrt(v) + 1e-3)), rtol=1e-4)
+
+
+def test_langevin_noise_is_a_function_of_the_learners_key():
+  agent = _AGENTS['adam_lmcdqn']
+  one, same, other = (
+      agent.init(jax.random.key(0))._replace(key=jax.random.key(seed))
+      for seed in (5, 5, 6))
+  one, same, other = (
+      jax.jit(agent.update)(x, make_batch())[0].params
+      for x in (one, same, other))
+  assert_close(one, same, rtol=0., atol=0.)
+  with pytest.raises(AssertionError):
+    assert_close(one, other, rtol=0., atol=0.)
