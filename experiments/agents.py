@@ -39,6 +39,7 @@ AGENTS = {
     'enn_dqn': Entry(agents.ENNDQN, {'default': agents.ENNDQNConfig}),
     'adam_lmcdqn': Entry(
         agents.AdamLMCDQN, {'default': agents.AdamLMCDQNConfig}),
+    'noisy_dqn': Entry(agents.NoisyDQN, {'default': agents.NoisyDQNConfig}),
     'langevin_adam': Entry(
         agents.LangevinAdam, {'default': agents.LangevinAdamConfig}),
 }

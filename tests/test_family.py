@@ -41,6 +41,9 @@ _AGENTS = {
     'enn_dqn': agents.ENNDQN(_SPEC, _ACTIONS, agents.ENNDQNConfig(**_SMALL)),
     'adam_lmcdqn': agents.AdamLMCDQN(
         _SPEC, _ACTIONS, agents.AdamLMCDQNConfig(**_SMALL)),
+    'noisy_dqn': agents.NoisyDQN(
+        _SPEC, _ACTIONS,
+        agents.NoisyDQNConfig(**{**_SMALL, 'hidden_sizes': (8, 7)})),
     'langevin_adam': agents.LangevinAdam(
         _SPEC, _ACTIONS, agents.LangevinAdamConfig(**_SMALL)),
 }
@@ -221,6 +224,23 @@ def test_epinet_is_base_epinet_and_prior():
   grads = gradient(agent.loss, blind, p, make_batch())
   assert not any(np.any(x) for x in jax.tree.leaves(grads['torso']))
   assert np.any(grads['from_features']['kernel'])
+
+
+def test_noisy_value_generates_its_weights():
+  agent = _AGENTS['noisy_dqn']
+  params = agent.init(jax.random.key(0)).params
+  p, s = params['params'], jnp.array([0.3, -1., 2.])
+  z = agent.index.sample(jax.random.key(1))
+  assert z.shape == (8 + 7 + 7 + _ACTIONS,)
+  f = np.sign(z) * np.sqrt(np.abs(z))
+  layer = p['torso']['InputLayer_0']
+  x = np.maximum(s @ layer['kernel'] + layer['bias'], 0.)
+  for i, (d, e) in enumerate(((f[:8], f[8:15]), (f[15:22], f[22:]))):
+    kernel = p[f'mean_kernel_{i}'] + p[f'sigma_kernel_{i}'] * np.outer(d, e)
+    x = x @ kernel + p[f'mean_bias_{i}'] + p[f'sigma_bias_{i}'] * e
+    x = np.maximum(x, 0.) if i == 0 else x
+  np.testing.assert_allclose(
+      agent.q_values(params, s[None], z[None])[0], x, rtol=1e-5, atol=1e-6)
 
 
 def test_optimism_acts_and_bootstraps_on_a_quantile():

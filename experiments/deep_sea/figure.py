@@ -83,7 +83,6 @@ def ours(folder: Path) -> tuple[Lines, Lines]:
     bsuite = np.array([
         bsuite_episode(rows['episode_return'][rows['seed'] == seed].astype(
             float)) for seed in dict.fromkeys(rows['seed'])])
-    # A run ends soon after its last seed has learned, with few good episodes.
     for lines, found in ((by_paper, episodes), (by_bsuite, bsuite)):
       solved = np.isfinite(found) & (found < UNSOLVED)
       lines.setdefault(name, []).append(Point(

@@ -55,6 +55,8 @@ class Settings(Generic[Config]):
     evaluate_every: episodes between evaluations; max(1, 1000 // size) if None.
     eval_episodes: in an evaluation.
     stop_when_solved: whether the run ends when all seeds have learned.
+    stop_margin: how much longer it then goes on, as a part of the episodes that
+      it took. (bsuite's criterion is met after a ninth more.)
     checkpoint_seconds: time between checkpoints.
   """
 
@@ -70,6 +72,7 @@ class Settings(Generic[Config]):
   evaluate_every: int | None = None
   eval_episodes: int = 100
   stop_when_solved: bool = False
+  stop_margin: float = 0.
   checkpoint_seconds: float = 60.
 
   def __post_init__(self):
@@ -77,6 +80,9 @@ class Settings(Generic[Config]):
       if getattr(self, name) < 1:
         raise ValueError(
             f'{name} must be at least 1, got {getattr(self, name)}')
+    if not self.stop_margin >= 0.:
+      raise ValueError(
+          f'stop_margin must be at least 0, got {self.stop_margin}')
     if self.seed < 0:
       raise ValueError(f'seed must be at least 0, got {self.seed}')
     if self.evaluate_every is not None and not (
@@ -174,7 +180,8 @@ class Run:
         progress.update(num_episodes, int(log.num_updates.sum()), learned)
         memory.finished = (
             int(state.num_episodes[0]) >= self.settings.num_episodes
-            or (self.settings.stop_when_solved and all(learned)))
+            or (self.settings.stop_when_solved and all(learned)
+                and int(state.num_episodes[0]) >= self._last_learned(memory)))
         if memory.finished:
           self._finish(state, memory)
         if memory.finished or (time.monotonic() - last_saved
@@ -188,6 +195,11 @@ class Run:
     for log in self._logs.values():
       log.close()
     self._checkpointer.close()
+
+  def _last_learned(self, memory: _Memory) -> float:
+    """The episode by which a run that stops when solved ends."""
+    last = max(learned[0] for learned in memory.learned)
+    return (1. + self.settings.stop_margin) * last
 
   def _restore_or_begin(self) -> tuple[on_device.RunState, _Memory]:
     abstract = self.loop.abstract_state(self.seeds, self.env_params)

@@ -68,7 +68,7 @@ class Settings:
             config=agents.preset(agent, preset), agent=agent, preset=preset,
             size=size, num_seeds=self.num_seeds, seed=self.seed,
             num_episodes=self.num_episodes, eval_episodes=self.eval_episodes,
-            stop_when_solved=True))
+            stop_when_solved=True, stop_margin=0.25))
     return points
 
 

@@ -16,5 +16,7 @@ from hyperjax.agents.langevin import AdamLMCDQN
 from hyperjax.agents.langevin import AdamLMCDQNConfig
 from hyperjax.agents.langevin import LangevinAdam
 from hyperjax.agents.langevin import LangevinAdamConfig
+from hyperjax.agents.noisy_dqn import NoisyDQN
+from hyperjax.agents.noisy_dqn import NoisyDQNConfig
 from hyperjax.agents.td import TDAgent
 from hyperjax.agents.td import TDConfig
