@@ -185,7 +185,7 @@ class Point:
 
   def measure(self, seconds: float) -> Measurement:
     """Measures for about so long; see the module."""
-    machine.resetmachine.peak_memory()
+    machine.reset_peak_memory()
     state = self._begin()
     num_updates, elapsed = 0, 0.
     start = time.perf_counter()

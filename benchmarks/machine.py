@@ -118,7 +118,7 @@ def num_bytes(tree: Any) -> int:
       for x in jax.tree.leaves(tree))
 
 
-def resetpeak_memory():
+def reset_peak_memory():
   """Lets the kernel forget the process's peak, where it can."""
   try:
     with open('/proc/self/clear_refs', 'w', encoding='utf-8') as f:

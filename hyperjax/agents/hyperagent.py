@@ -42,8 +42,8 @@ class HyperAgentConfig(td.TDConfig):
 
   The defaults are `paper_deep_sea` with four differences: the expectation over
   the index is exact; there are four updates for each step; the index is
-  Gaussian, because on the unit sphere about one run in twenty stops exploring
-  DeepSea-20 for good; and an acting index lives for a whole episode.
+  Gaussian, which explores more than one on the unit sphere; and an acting index
+  lives for a whole episode.
 
   Attributes:
     index_dim: M, at least 1.
