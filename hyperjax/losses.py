@@ -16,7 +16,7 @@ that returns the loss, averaged over the batch, and metrics.
 """
 
 import dataclasses
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import chex
 from flax import linen as nn
@@ -76,7 +76,7 @@ class _TD:
   optimism: acting.Optimism | None = dataclasses.field(
       default=None, kw_only=True)
 
-  def _encode(self, params: types.Params, observations: Array) -> Array:
+  def _encode(self, params: types.Params, observations: Array) -> Any:
     return jax.vmap(lambda s: self.network.apply(params, s))(observations)
 
   def _value(self, params, encoding, index) -> Float[Array, 'A']:
@@ -122,6 +122,7 @@ class _TD:
     return jax.vmap(self.perturbation, in_axes=(None, 0))(key, uids)
 
 
+@runtime_checkable
 class Indices(Protocol):
   """How the indices z of a batch are chosen, a plug point of `SampledTD`."""
 

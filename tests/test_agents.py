@@ -535,7 +535,7 @@ def test_takes_dm_env_specs_of_discrete_actions_alone(make):
 
 
 def test_paper_deep_sea():
-  """Every value of AUTHORS_CODE.md's DeepSea column (section 6)."""
+  """Every value of the authors' code, szrlee/HyperAgent at 014902c."""
   config = agents.HyperAgentConfig.paper_deep_sea()
   assert dataclasses.asdict(config) == {
       'index_dim': 4,
@@ -558,6 +558,8 @@ def test_paper_deep_sea():
       'min_replay_size': 128,
       'steps_per_update': 1,
       'updates_per_step': 1,
+      'optimism_indices': 1,
+      'optimism_quantile': 0.8,
   }
 
 

@@ -238,9 +238,9 @@ class TDAgent:
     """
     self.observation_spec.check(batch.observation)
     self.observation_spec.check(batch.next_observation)
-    update_key, perturbation_key = jax.random.split(learner.key)
-    index_key, noise_key = jax.random.split(
-        jax.random.fold_in(update_key, learner.steps))
+    index_key, perturbation_key, noise_key = jax.random.split(learner.key, 3)
+    index_key = jax.random.fold_in(index_key, learner.steps)
+    noise_key = jax.random.fold_in(noise_key, learner.steps)
     target_params = optax.periodic_update(
         learner.params['params'], learner.target_params, learner.steps,
         self.config.target_period)
