@@ -22,6 +22,7 @@ from experiments import agents
 from experiments import console
 from experiments import records
 from experiments.deep_sea import run as run_lib
+from hyperjax.environments import deep_sea
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Settings:
           f'got {self.sizes!r}') from error
     points = []
     for size in sizes:
+      deep_sea.DeepSea(size)  # Checks the size, before the first run begins.
       for chosen in self.agents.split(','):
         agent, _, preset = chosen.partition(':')
         preset = preset or 'default'

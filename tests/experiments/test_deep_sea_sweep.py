@@ -1,0 +1,85 @@
+"""The sweep over agents and sizes, and its figure."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from experiments.deep_sea import figure
+from experiments.deep_sea import sweep as sweep_lib
+from experiments.deep_sea import table
+
+
+def settings(folder, **changes):
+  return sweep_lib.Settings(**{
+      'output': folder, 'agents': 'hyperagent', 'sizes': '4', 'num_seeds': 2,
+      'num_episodes': 1000, 'eval_episodes': 10, **changes})
+
+
+@pytest.fixture(scope='module')
+def swept(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('sweep')
+  sweep_lib.sweep(settings(folder))
+  return folder
+
+
+def test_runs_each_point_once_and_grows(swept, capsys):
+  point = swept / 'hyperagent_default_4'
+  before = (point / 'evaluations.csv').stat().st_mtime_ns
+  sweep_lib.sweep(settings(swept, agents='hyperagent,dqn'))
+  assert (point / 'evaluations.csv').stat().st_mtime_ns == before
+  assert 'it is finished' in capsys.readouterr().out
+  with open(swept / 'summary.csv', newline='', encoding='utf-8') as f:
+    rows = list(csv.DictReader(f))
+  assert [(r['run'], r['seed']) for r in rows] == [
+      ('dqn_default_4', '0'), ('dqn_default_4', '1'),
+      ('hyperagent_default_4', '0'), ('hyperagent_default_4', '1')]
+  assert all(r['solved'] == '1' for r in rows if r['agent'] == 'hyperagent')
+
+
+def test_goes_on_for_a_quarter_after_learning(swept):
+  point = swept / 'hyperagent_default_4'
+  learned = table.episodes_to_learn(point).max()
+  with open(point / 'episodes.csv', newline='', encoding='utf-8') as f:
+    last = max(int(row['episode']) for row in csv.DictReader(f))
+  # Runs end at an evaluation; here there is one every 250 episodes.
+  assert 1.25 * learned <= last < 1.25 * learned + 250
+
+
+def test_draws_the_figure(swept):
+  figure.draw(swept)
+  assert (swept / 'deep_sea.png').read_bytes().startswith(b'\x89PNG')
+  by_paper, by_bsuite = figure.ours(swept)
+  (point,) = by_paper['hyperagent: default']
+  assert (point.size, point.solved, point.seeds) == (4, 2, 2)
+  assert point.mean == table.episodes_to_learn(
+      swept / 'hyperagent_default_4').mean()
+  assert by_bsuite['hyperagent: default'][0].mean < point.mean
+  assert {line: len(points) for line, points in figure.published().items()
+          }['HyperAgent'] == 9
+
+
+def test_refuses_other_settings_and_unknown_names(swept, tmp_path):
+  with pytest.raises(ValueError, match='num_seeds is 2 there, 3 here'):
+    sweep_lib.sweep(settings(swept, num_seeds=3))
+  config = json.loads((swept / 'config.json').read_text())['settings']
+  assert 'agents' not in config and 'sizes' not in config
+  for changes, message in (
+      ({'agents': 'ppo'}, "unknown agent 'ppo'; known: hyperagent"),
+      ({'agents': 'dqn:paper'}, "unknown preset 'paper' of dqn"),
+      ({'sizes': '10,twenty'}, "got '10,twenty'"),
+      ({'sizes': '1'}, 'size must be at least 2, got 1')):
+    folder = tmp_path / 'new'
+    with pytest.raises(ValueError, match=message):
+      sweep_lib.sweep(settings(folder, **changes))
+
+
+@pytest.mark.parametrize('returns, episode', [
+    ([0.] * 9 + [.99], np.inf),  # Exactly 90% are bad.
+    ([0.] * 9 + [.99, .99], 11),
+    ([.99], 1),
+    ([0.] * 50, np.inf),
+])
+def test_bsuite_criterion(returns, episode):
+  assert figure.bsuite_episode(np.array(returns)) == episode
