@@ -117,7 +117,7 @@ def learning_curves(folder: Path):
     ax.set_xlabel('episode')
     ax.spines[['top', 'right']].set_visible(False)
   if len(seeds) <= 10:
-    left.legend(frameon=False, fontsize='small', loc='upper left')
+    left.legend(frameon=False, fontsize='small', loc='center left')
   agent, size = evaluations['agent'][0], evaluations['size'][0]
   fig.suptitle(f'{agent} on DeepSea-{size}')
   save(fig, folder / 'learning_curves.png')

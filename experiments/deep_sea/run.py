@@ -137,6 +137,16 @@ class Run:
         self.agent, self.environment,
         replay_capacity=max(min(settings.config.replay_capacity, num_steps),
                             settings.config.batch_size))
+    self._evaluate_every = (
+        settings.evaluate_every or settings.coarsest_evaluation)
+    # An evaluation, and the end, must not fall between two updates.
+    period = self.loop.trainer.steps_per_learn
+    for name, episodes in (('evaluate_every', self._evaluate_every),
+                           ('num_episodes', settings.num_episodes)):
+      if episodes * size % period:
+        raise ValueError(
+            f'{name} must be a whole number of the {period} steps between '
+            f'updates, got {episodes} episodes of {size} steps')
     self.seeds = [settings.seed + i for i in range(settings.num_seeds)]
     self.env_params = self.environment.params_from_seeds(self.seeds)
     self.loop.check_memory(settings.num_seeds)
@@ -163,15 +173,13 @@ class Run:
       self._report(memory)
       return
     self._earlier_seconds = memory.seconds
-    evaluate_every = (
-        self.settings.evaluate_every or self.settings.coarsest_evaluation)
     last_saved = time.monotonic()
     with console.Progress(
         f'{self.settings.agent}, DeepSea-{self.settings.size}',
         int(state.num_episodes[0]), self.settings.num_episodes) as progress:
       while not memory.finished:
         episode = int(state.num_episodes[0])
-        num_episodes = min(evaluate_every,
+        num_episodes = min(self._evaluate_every,
                            self.settings.num_episodes - episode)
         state, log = self.loop.run(state, num_episodes * self.settings.size)
         self._check_finite(log)

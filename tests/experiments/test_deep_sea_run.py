@@ -198,6 +198,9 @@ def test_refuses_the_folder_of_another_run(finished, tmp_path):
     (('--batch-size', '100', '--replay-capacity', '99'),
      'batch_size must be at most replay_capacity, 99, got 100'),
     (('--evaluate-every', '300'), 'between 1 and 200 at size 5, got 300'),
+    (('--steps-per-update', '3'),
+     'evaluate_every must be a whole number of the 3 steps between updates, '
+     'got 10 episodes of 5 steps'),
     (('--sigma', '1'), '--sigma'),
     (('--agent', 'ppo'),
      "unknown agent 'ppo'; known: hyperagent, dqn, boot_dqn,"),
