@@ -8,7 +8,9 @@ with z' drawn afresh for every transition, independent of z, and a* greedy for
 the online network at z' (Double DQN) or for the target network (DQN). Li et
 al. (2024), eq. 6 to 8. There are two ways to take the expectation over z:
 `SampledTD` averages over K draws, as published; `ExactTD` has no noise of its
-own and costs less. A loss is a plug point of the learner: it is a function of
+own and costs less. Other algorithms choose the indices otherwise, tie z' to z,
+weigh the errors by a bootstrap mask, or take y at a quantile over several z':
+fields of the losses here. A loss is a plug point of the learner: a function of
 
   (params, target_params, batch, index_key, perturbation_key)
 

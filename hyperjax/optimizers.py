@@ -46,8 +46,10 @@ class MomentsState(NamedTuple):
 
 
 def _init_moments(params: chex.ArrayTree) -> MomentsState:
-  zeros = jax.tree.map(jnp.zeros_like, params)
-  return MomentsState(jnp.int32(0), zeros, zeros)
+  # Arrays of their own each, so that the state may be donated.
+  return MomentsState(
+      jnp.int32(0), jax.tree.map(jnp.zeros_like, params),
+      jax.tree.map(jnp.zeros_like, params))
 
 
 def _next_moments(state, gradients, b1, b2) -> MomentsState:

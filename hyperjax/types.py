@@ -95,7 +95,8 @@ class ActorState(NamedTuple):
   """Everything that an agent's `select_action` reads and writes.
 
   Attributes:
-    index: the index z in use in each environment, float32 [N, M].
+    index: the index z in use in each environment, float32 [N, M], or the K
+      indices of an agent that is optimistic over several, [N, K, M].
     key: split at every call.
   """
 
