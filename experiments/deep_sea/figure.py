@@ -97,7 +97,7 @@ def draw(folder: Path):
   by_paper, by_bsuite = ours(folder)
   if not by_paper:
     sys.exit(f'error: no finished run in {folder}')
-  fig = figure.Figure(figsize=(14, 5), layout='constrained')
+  fig = figure.Figure(figsize=(14, 6), layout='constrained')
   axes = fig.subplots(1, 3, sharey=True)
   panels = ((published(), 'published'), (by_paper, 'ours'),
             (by_bsuite, "ours, by bsuite's criterion"))
@@ -117,7 +117,8 @@ def draw(folder: Path):
     ax.set_xlabel('N, size of DeepSea')
     ax.set_yscale('log')
     ax.spines[['top', 'right']].set_visible(False)
-    ax.legend(frameon=False, fontsize='x-small', loc='lower right')
+    ax.legend(frameon=False, fontsize='x-small', ncols=2, loc='upper center',
+              bbox_to_anchor=(0.5, -0.12))
   axes[0].set_ylabel('mean episodes to learn')
   plot.save(fig, folder / 'deep_sea.png')
 

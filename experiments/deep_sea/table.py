@@ -24,13 +24,16 @@ HEADER = (
     'core-hours |\n|---|---|---|---|---|---|---|---|')
 
 
-def published_episodes(agent: str, size: int) -> float | None:
+def published_episodes(agent: str, preset: str, size: int) -> float | None:
   """Mean episodes to learn as published, None if there is no such number."""
   names = {'hyperagent': 'HyperAgent', 'hyperdqn': 'HyperDQN',
            'enn_dqn': 'ENN-DQN', 'boot_dqn': 'BootDQN'}
+  name = names.get(agent)
+  if preset == 'paper_optimistic':
+    name = 'HyperAgent-OIS'
   with open(PUBLISHED, newline='', encoding='utf-8') as f:
     for row in csv.DictReader(f):
-      if (row['algorithm'], row['size']) == (names.get(agent), str(size)):
+      if (row['algorithm'], row['size']) == (name, str(size)):
         return float(row['mean_episodes_to_learn'])
   return None
 
@@ -69,7 +72,8 @@ def row(folder: Path) -> str:
   summary = plot.read_columns(folder / 'summary.csv')
   solved = summary['solved'] == '1'
   episodes = episodes_to_learn(folder)
-  published = published_episodes(settings['agent'], settings['size'])
+  published = published_episodes(
+      settings['agent'], settings['preset'], settings['size'])
   low, high = interval(episodes)
   # The seeds run together; a CPU device is a core.
   hours = (summary['wall_seconds'].astype(float).max() / 3600
