@@ -34,7 +34,6 @@ from collections.abc import Sequence
 import dataclasses
 import json
 import math
-import os
 from pathlib import Path
 import sys
 import time
@@ -215,7 +214,7 @@ def benchmark(settings: Settings):
     ValueError: if the output folder cannot be written.
     MemoryError: if the replays of a point do not fit into memory.
   """
-  _check_writable(settings.output)
+  records.make_folder(settings.output)  # Before anything is measured.
   began = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())
   points = [Point(loss, size, num_seeds)
             for size in settings.sizes
@@ -280,17 +279,6 @@ def _row(
       *[float(f'{x:.6g}') for x in numbers],
       found[-1].state_bytes, found[-1].replay_bytes,
       max(m.peak_memory_bytes for m in found))
-
-
-def _check_writable(folder: Path):
-  """Makes the folder, so that an error comes before the measurements."""
-  try:
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK | os.X_OK):
-      raise PermissionError('permission denied')
-  except OSError as error:
-    raise ValueError(
-        f'output folder {folder} cannot be written: {error}') from error
 
 
 def main(argv: Sequence[str] | None = None):

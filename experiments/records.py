@@ -115,6 +115,18 @@ def provenance() -> dict[str, Any]:
   }
 
 
+def make_folder(folder: Path):
+  """Makes a folder if need be; raises ValueError if it cannot be written."""
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / '.writable'
+    probe.touch()
+    probe.unlink()
+  except OSError as error:
+    raise ValueError(
+        f'output folder {folder} cannot be written: {error}') from error
+
+
 def open_folder(folder: Path, settings: dict[str, Any]):
   """Makes a run's folder, or checks that it is the same run's.
 
@@ -126,14 +138,7 @@ def open_folder(folder: Path, settings: dict[str, Any]):
     ValueError: if the folder cannot be written, holds other files, or holds a
       run of other settings; the first difference is named.
   """
-  try:
-    folder.mkdir(parents=True, exist_ok=True)
-    probe = folder / '.writable'
-    probe.touch()
-    probe.unlink()
-  except OSError as error:
-    raise ValueError(
-        f'output folder {folder} cannot be written: {error}') from error
+  make_folder(folder)
   path = folder / 'config.json'
   if not path.exists():
     others = sorted(p.name for p in folder.iterdir()
