@@ -40,6 +40,7 @@ AGENTS = {
     'adam_lmcdqn': Entry(
         agents.AdamLMCDQN, {'default': agents.AdamLMCDQNConfig}),
     'noisy_dqn': Entry(agents.NoisyDQN, {'default': agents.NoisyDQNConfig}),
+    'sane': Entry(agents.SANE, {'default': agents.SANEConfig}),
     'langevin_adam': Entry(
         agents.LangevinAdam, {'default': agents.LangevinAdamConfig}),
 }

@@ -1,11 +1,15 @@
 """From values to actions."""
 
+from collections.abc import Callable
 import dataclasses
+from typing import Any, Protocol, runtime_checkable
 
 import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
+
+from hyperjax import index as index_lib
 
 
 def greedy(key: chex.PRNGKey, values: Float[Array, '*N A']) -> Int[Array, '*N']:
@@ -53,9 +57,32 @@ def uniform(
   return jax.random.randint(key, shape, 0, num_actions)
 
 
+@runtime_checkable
+class Optimism(Protocol):
+  """How to turn the distribution of Q(s, .; z) over z into optimistic values.
+
+  Attributes:
+    num_indices: K, indices that it wants.
+  """
+
+  num_indices: int
+
+  def __call__(
+      self, value: Callable[[Array], Array], encoding: Any,
+      indices: Float[Array, 'K M'],
+  ) -> Float[Array, 'A']:
+    """Optimistic values of one state.
+
+    Args:
+      value: from an index [M] to the values [A] of the state.
+      encoding: the network's, of the state.
+      indices: K draws.
+    """
+
+
 @dataclasses.dataclass(frozen=True)
-class Optimism:
-  """Values at a quantile over several indices, for each action by itself.
+class SampledOptimism:
+  """The values at a quantile over several indices, each action by itself.
 
   Optimistic index sampling of Li et al. (2023, section 3.3); their code takes
   the quantile 0.8 over 5 indices where the paper writes a maximum.
@@ -76,6 +103,33 @@ class Optimism:
       raise ValueError(
           f'quantile must be between 0 and 1, got {self.quantile}')
 
-  def __call__(self, values: Float[Array, '*N K A']) -> Float[Array, '*N A']:
-    """From values at K indices to optimistic ones."""
-    return jnp.quantile(values, self.quantile, axis=-2)
+  def __call__(self, value, encoding, indices) -> Float[Array, 'A']:
+    del encoding
+    return jnp.quantile(jax.vmap(value)(indices), self.quantile, axis=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class UpperBound:
+  """Mean plus a multiple of the standard deviation over the index, exactly.
+
+  For a value function affine in z, whose encoding is psi, [M+1, A]. What
+  `SampledOptimism` estimates from draws: for a Gaussian index the expected
+  maximum of five is 1.16 standard deviations above the mean.
+
+  Attributes:
+    index: the distribution of z.
+    scale: of the standard deviation.
+  """
+
+  index: index_lib.IndexDistribution
+  scale: float
+  num_indices: int = dataclasses.field(default=1, init=False)  # Not looked at.
+
+  def __call__(self, value, encoding, indices) -> Float[Array, 'A']:
+    del value, indices
+    shift = self.index.mean * jnp.sum(encoding[1:], axis=0)
+    variance = (self.index.second_moment
+                * jnp.sum(jnp.square(encoding[1:]), axis=0)
+                - jnp.square(shift))
+    return encoding[0] + shift + self.scale * jnp.sqrt(
+        jnp.maximum(variance, 0.))

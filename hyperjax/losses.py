@@ -110,15 +110,23 @@ class _TD:
   ) -> tuple[Float[Array, 'B A'], Float[Array, 'B A']]:
     """The same at a z' of its own for each transition.
 
-    With optimism at a quantile over several z', of each network and action by
-    itself.
+    With optimism in its place, of each network and action by itself.
     """
-    count = self.optimism.num_indices if self.optimism else 1
-    indices = self.index.sample(key, (batch.reward.shape[0], count))
-    values = self._next_values(params, target_params, batch, indices)
-    if self.optimism:
-      return jax.tree.map(self.optimism, values)
-    return jax.tree.map(lambda x: x[:, 0], values)
+    batch_size = batch.reward.shape[0]
+    if self.optimism is None:
+      indices = self.index.sample(key, (batch_size, 1))
+      values = self._next_values(params, target_params, batch, indices)
+      return jax.tree.map(lambda x: x[:, 0], values)
+    indices = self.index.sample(key, (batch_size, self.optimism.num_indices))
+
+    def values(params):
+      encodings = self._encode(params, batch.next_observation)
+      return jax.vmap(lambda encoding, zs: self.optimism(
+          lambda z: self._value(params, encoding, z), encoding, zs))(
+              encodings, indices)
+
+    target = values(target_params)
+    return target, values(params) if self.double else target
 
   def _perturbations(self, key, uids) -> Float[Array, 'B M']:
     return jax.vmap(self.perturbation, in_axes=(None, 0))(key, uids)

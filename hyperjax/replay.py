@@ -1,6 +1,9 @@
 """Replay: a thin layer over flashbax's item buffer.
 
-A ring of transitions from which batches are drawn uniformly with replacement.
+A ring of transitions from which batches are drawn uniformly with replacement,
+a part of each, if so wished, from the newest alone (after Zhang and Sutton,
+2017, "A deeper look at experience replay", who add the very newest one): what
+has just been found is learned while it is news.
 Observations are stored as the environment gives them, so an encoded one (a
 DeepSea cell is one integer) keeps the replay small.
 """
@@ -22,17 +25,21 @@ ReplayState = Any
 
 @dataclasses.dataclass(frozen=True)
 class Replay:
-  """A uniform replay of transitions; pure functions over a `ReplayState`.
+  """A replay of transitions; pure functions over a `ReplayState`.
 
   Attributes:
     spec: of the observations.
     capacity: transitions kept; the oldest are overwritten.
     batch_size: B, transitions in a sample.
+    recent_fraction: of a sample, that is drawn from the `recent_window` newest.
+    recent_window: in transitions.
   """
 
   spec: specs.ObservationSpec
   capacity: int
   batch_size: int
+  recent_fraction: float = 0.
+  recent_window: int = 1000
 
   def __post_init__(self):
     if self.batch_size > self.capacity:
@@ -63,7 +70,16 @@ class Replay:
 
   def sample(self, state: ReplayState, key: chex.PRNGKey) -> types.Transition:
     """Draws transitions [B]; the replay must not be empty."""
-    return self._buffer.sample(state, key).experience
+    num_recent = round(self.recent_fraction * self.batch_size)
+    if not num_recent:
+      return self._buffer.sample(state, key).experience
+    size = jnp.where(state.is_full, self.capacity, state.current_index)
+    is_recent = jnp.arange(self.batch_size) < num_recent
+    oldest = jnp.where(
+        is_recent, jnp.minimum(size, self.recent_window), size)
+    age = jax.random.randint(key, (self.batch_size,), 0, oldest)
+    position = (state.current_index - 1 - age) % self.capacity
+    return jax.tree.map(lambda x: x[0, position], state.experience)
 
   def num_bytes(self) -> int:
     """Memory of one replay, in bytes; nothing is allocated to find out."""

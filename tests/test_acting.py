@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hyperjax import acting
+from hyperjax import index as index_lib
 
 _NUM = 20_000
 
@@ -82,3 +83,32 @@ def test_uniform():
   actions = acting.uniform(jax.random.PRNGKey(8), (_NUM,), 3)
   _assert_counts(_counts(actions, 3), [1 / 3, 1 / 3, 1 / 3])
   assert actions.dtype == jnp.int32
+
+
+@pytest.mark.parametrize('index', [
+    index_lib.Gaussian(3), index_lib.Sphere(3), index_lib.Cube(3)])
+def test_upper_bound_is_mean_plus_deviations(index):
+  psi = jax.random.normal(jax.random.PRNGKey(9), (4, 5))
+  z = index.sample(jax.random.PRNGKey(10), (200_000,))
+  values = np.asarray(psi[0] + z @ psi[1:])
+  bound = acting.UpperBound(index, 1.5)(None, psi, None)
+  np.testing.assert_allclose(
+      bound, values.mean(axis=0) + 1.5 * values.std(axis=0), atol=0.03)
+
+
+def test_upper_bound_of_a_one_hot_index_is_over_the_members():
+  psi = jnp.array([[0., 0.], [1., 4.], [3., 4.]])
+  bound = acting.UpperBound(index_lib.OneHot(2), 2.)(None, psi, None)
+  np.testing.assert_allclose(bound, [2. + 2. * 1., 4.], atol=1e-3)
+
+
+def test_sampled_optimism_tends_to_the_upper_bound():
+  """The expected maximum of 5 Gaussians is 1.163 deviations up."""
+  index = index_lib.Gaussian(4)
+  psi = jax.random.normal(jax.random.PRNGKey(11), (5, 3))
+  indices = index.sample(jax.random.PRNGKey(12), (50_000, 5))
+  sampled = jax.vmap(lambda zs: acting.SampledOptimism(5, 1.)(
+      lambda z: psi[0] + z @ psi[1:], psi, zs))(indices)
+  np.testing.assert_allclose(
+      np.mean(sampled, axis=0),
+      acting.UpperBound(index, 1.163)(None, psi, None), atol=0.05)

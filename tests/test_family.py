@@ -44,6 +44,14 @@ _AGENTS = {
     'noisy_dqn': agents.NoisyDQN(
         _SPEC, _ACTIONS,
         agents.NoisyDQNConfig(**{**_SMALL, 'hidden_sizes': (8, 7)})),
+    'sane': agents.SANE(
+        _SPEC, _ACTIONS,
+        agents.SANEConfig(**{**_SMALL, 'hidden_sizes': (8, 7)})),
+    'q_sane': agents.SANE(
+        _SPEC, _ACTIONS,
+        agents.SANEConfig(
+            latent_size=5, q_values_in=True,
+            **{**_SMALL, 'hidden_sizes': (8, 7)})),
     'langevin_adam': agents.LangevinAdam(
         _SPEC, _ACTIONS, agents.LangevinAdamConfig(**_SMALL)),
 }
@@ -245,6 +253,36 @@ def test_noisy_value_generates_its_weights():
       agent.q_values(params, s[None], z[None])[0], x, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize('name', ['sane', 'q_sane'])
+def test_state_aware_noise_is_as_large_as_the_state_asks(name):
+  agent = _AGENTS[name]
+  params = agent.init(jax.random.key(0)).params
+  p = params['params']
+  z = agent.index.sample(jax.random.key(1))
+  f = np.sign(z) * np.sqrt(np.abs(z))
+
+  def dense(layer, x):
+    return x @ layer['kernel'] + layer['bias']
+
+  sigmas = []
+  for s in jnp.array([[0.3, -1., 2.], [-3., 0.5, 1.]]):
+    x = features = np.maximum(dense(p['torso']['InputLayer_0'], s), 0.)
+    seen = features
+    if name == 'q_sane':
+      hidden = np.maximum(dense(p['layers_0'], features), 0.)
+      seen = np.concatenate([features, dense(p['layers_1'], hidden)])
+    sigma, = dense(p['sigma'], np.maximum(dense(p['latent'], seen), 0.))
+    sigmas.append(float(sigma))
+    for i, (d, e) in enumerate(((f[:8], f[8:15]), (f[15:22], f[22:]))):
+      layer = p[f'layers_{i}']
+      x = x @ (layer['kernel'] + sigma * np.outer(d, e)) + (
+          layer['bias'] + sigma * e)
+      x = np.maximum(x, 0.) if i == 0 else x
+    np.testing.assert_allclose(
+        agent.q_values(params, s[None], z[None])[0], x, rtol=1e-4, atol=1e-5)
+  assert abs(sigmas[0] - sigmas[1]) > 1e-3
+
+
 def test_optimism_acts_and_bootstraps_on_a_quantile():
   agent = _AGENTS['optimistic']
   params = agent.init(jax.random.key(0)).params
@@ -263,7 +301,7 @@ def test_optimism_acts_and_bootstraps_on_a_quantile():
   target = {**params, 'params': agent.init(jax.random.key(9)).params['params']}
   exact = losses.ExactTD(
       agent.network, agent.index, agent.loss.perturbation, True,
-      optimism=acting.Optimism(5, 1.))
+      optimism=acting.SampledOptimism(5, 1.))
   next_target, chooser = exact._independent_next_values(
       params, target, batch, key)
   indices = agent.index.sample(key, (_BATCH, 5))
@@ -272,6 +310,35 @@ def test_optimism_acts_and_bootstraps_on_a_quantile():
         agent.q_values(p, batch.next_observation, indices[:, k])
         for k in range(5)], axis=0)
     np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_exact_optimism_acts_and_bootstraps_on_the_upper_bound():
+  config = agents.HyperAgentConfig(optimism_scale=1.5, **_SMALL)
+  agent = agents.HyperAgent(_SPEC, _ACTIONS, config)
+  params = agent.init(jax.random.key(0)).params
+  target = {**params, 'params': agent.init(jax.random.key(9)).params['params']}
+  batch = make_batch()
+
+  def bound(params, s):
+    psi = agent.network.apply(params, s)
+    return psi[0] + 1.5 * np.linalg.norm(psi[1:], axis=0)
+
+  actor = agent.init_actor(jax.random.key(1), 6)
+  _, action = agent.select_action(
+      params, actor, batch.observation[:6], jnp.zeros(6, bool))
+  assert list(action) == [
+      bound(params, s).argmax() for s in batch.observation[:6]]
+  values = agent.loss._independent_next_values(
+      params, target, batch, jax.random.key(3))
+  for found, p in zip(values, (target, params), strict=True):
+    np.testing.assert_allclose(
+        found, [bound(p, s) for s in batch.next_observation],
+        rtol=1e-5, atol=1e-6)
+
+
+def test_two_kinds_of_optimism_at_once_are_refused():
+  with pytest.raises(ValueError, match='not both'):
+    agents.HyperAgentConfig(optimism_indices=5, optimism_scale=1.)
 
 
 def test_langevin_noise_has_the_variance_of_the_papers():

@@ -175,3 +175,26 @@ def test_refuses_a_batch_larger_than_the_capacity():
   replay_lib.Replay(_CELL, capacity=10, batch_size=10)
   with pytest.raises(ValueError, match='10, got 11'):
     replay_lib.Replay(_CELL, capacity=10, batch_size=11)
+
+
+@pytest.mark.parametrize('added', [30, 75, 230])
+def test_a_part_of_each_batch_is_recent(added):
+  """Before the ring is full, and after it has wrapped around."""
+  capacity, window = 100, 20
+  replay = replay_lib.Replay(
+      _CELL, capacity, batch_size=8, recent_fraction=0.5, recent_window=window)
+  uids = np.asarray(_draw(replay, _filled(replay, added // 5 * [5])).uid)
+  recent, rest = uids[:, :4].ravel(), uids[:, 4:].ravel()
+  # All of the window and of the replay, and nothing else; evenly.
+  for drawn, size in ((recent, window), (rest, min(added, capacity))):
+    counts = np.bincount(drawn, minlength=added)
+    assert not counts[:added - size].any()
+    expected = drawn.size / size
+    assert np.abs(counts[added - size:] - expected).max() < 6 * expected**0.5
+
+
+def test_a_window_wider_than_the_replay_is_the_replay():
+  replay = replay_lib.Replay(
+      _CELL, 10, batch_size=8, recent_fraction=1., recent_window=1000)
+  uids = np.asarray(_draw(replay, _filled(replay, [5])).uid)
+  assert set(uids.ravel()) == set(range(5))

@@ -59,6 +59,9 @@ class HyperAgentConfig(td.TDConfig):
     optimism_indices: to be optimistic over, in acting and in the target (the
       published variant OIS); 1 for no optimism.
     optimism_quantile: of the values at these indices; 1 is their maximum.
+    optimism_scale: of the optimism that the published one estimates, in closed
+      form: act, and take targets, by the mean of Q over the index plus this
+      many standard deviations. 0 for none.
   """
 
   index_dim: int = 4
@@ -71,6 +74,7 @@ class HyperAgentConfig(td.TDConfig):
   resample_probability: float = 0.
   optimism_indices: int = 1
   optimism_quantile: float = 0.8
+  optimism_scale: float = 0.
   updates_per_step: int = 4
 
   def __post_init__(self):
@@ -80,8 +84,14 @@ class HyperAgentConfig(td.TDConfig):
       self.check_at_least('num_index_samples', 1, self.num_index_samples)
     self.check_at_least('optimism_indices', 1, self.optimism_indices)
     self.check_within('optimism_quantile', 0., 1., self.optimism_quantile)
-    for name in ('scale', 'prior_scale', 'prior_std', 'perturbation_scale'):
+    for name in ('scale', 'prior_scale', 'prior_std', 'perturbation_scale',
+                 'optimism_scale'):
       self.check_at_least(name, 0., getattr(self, name))
+    if self.optimism_indices > 1 and self.optimism_scale > 0.:
+      raise ValueError(
+          f'expected optimism over indices or in closed form, not both, got '
+          f'optimism_indices {self.optimism_indices} and optimism_scale '
+          f'{self.optimism_scale}')
     self.check_within(
         'resample_probability', 0., 1., self.resample_probability)
 
@@ -179,8 +189,10 @@ class HyperAgent(td.TDAgent):
         index_lib.Sphere(index.dim), config.perturbation_scale)
     optimism = None
     if config.optimism_indices > 1:
-      optimism = acting.Optimism(
+      optimism = acting.SampledOptimism(
           config.optimism_indices, config.optimism_quantile)
+    elif config.optimism_scale > 0.:
+      optimism = acting.UpperBound(index, config.optimism_scale)
     if config.num_index_samples is None:
       loss = losses.ExactTD(
           network, index, noise, config.double, optimism=optimism)

@@ -18,6 +18,7 @@ import optax
 
 from hyperjax import acting
 from hyperjax import index as index_lib
+from hyperjax import lazy_rows
 from hyperjax import losses
 from hyperjax import specs
 from hyperjax import types
@@ -43,6 +44,12 @@ class TDConfig:
     steps_per_update: environment steps (of all environments of an agent
       together) between learning.
     updates_per_step: updates then done at once.
+    recent_fraction: of a batch, that is drawn from the `recent_window` newest
+      transitions instead of from all.
+    recent_window: in transitions.
+    lazy_rows: whether an update leaves alone the rows of the first layer that
+      its batch does not read, where observations are categories (see
+      `hyperjax.lazy_rows`).
   """
 
   hidden_sizes: tuple[int, ...] = (64, 64)
@@ -57,6 +64,9 @@ class TDConfig:
   min_replay_size: int = 128
   steps_per_update: int = 1
   updates_per_step: int = 1
+  recent_fraction: float = 0.
+  recent_window: int = 1000
+  lazy_rows: bool = False
 
   def __post_init__(self):
     """Raises ValueError for a setting that cannot be meant."""
@@ -71,8 +81,10 @@ class TDConfig:
           f'max_gradient_norm must be positive or None, '
           f'got {self.max_gradient_norm}')
     for name in ('batch_size', 'target_period', 'replay_capacity',
-                 'min_replay_size', 'steps_per_update', 'updates_per_step'):
+                 'min_replay_size', 'steps_per_update', 'updates_per_step',
+                 'recent_window'):
       self.check_at_least(name, 1, getattr(self, name))
+    self.check_within('recent_fraction', 0., 1., self.recent_fraction)
     for name in ('batch_size', 'min_replay_size'):
       if getattr(self, name) > self.replay_capacity:
         raise ValueError(
@@ -112,7 +124,7 @@ class TDAgent:
     resample_probability: of a new acting index before a step that is not the
       first of an episode; before the first one it is always new.
     epsilon: probability of a uniformly random action.
-    optimism: over several acting indices; None for one. With K indices,
+    optimism: of acting; None for the values at one index. With K indices,
       `ActorState.index` is [N, K, M].
   """
 
@@ -201,11 +213,21 @@ class TDAgent:
     if self.optimism is None:
       values = self.q_values(params, observation, index)
     else:
-      values = self.optimism(
-          jax.vmap(self.q_values, in_axes=(None, None, 1), out_axes=1)(
-              params, observation, index))
+      values = self._optimistic_values(params, observation, index)
     action = acting.epsilon_greedy(key_action, values, self.epsilon)
     return types.ActorState(index, key), action
+
+  def _optimistic_values(self, params, observation, indices):
+    """Optimistic values [N, A] at observations [N, ...], indices [N, K, M]."""
+    self.observation_spec.check(observation)
+
+    def value(s, zs):
+      encoding = self.network.apply(params, s)
+      return self.optimism(
+          lambda z: self.network.apply(params, encoding, z, method='value'),
+          encoding, zs)
+
+    return jax.vmap(value)(observation, indices)
 
   def _sample_acting_index(self, key, num_envs) -> Float[Array, 'N *K M']:
     if self.optimism is None:
@@ -238,17 +260,26 @@ class TDAgent:
     """
     self.observation_spec.check(batch.observation)
     self.observation_spec.check(batch.next_observation)
+    learner = learner._replace(target_params=optax.periodic_update(
+        learner.params['params'], learner.target_params, learner.steps,
+        self.config.target_period))
+    num_values = self.observation_spec.num_values
+    if self.config.lazy_rows and num_values is not None:
+      return lazy_rows.update(self._step, learner, batch, num_values)
+    return self._step(learner, batch)
+
+  def _step(
+      self, learner: types.LearnerState, batch: types.Transition
+  ) -> tuple[types.LearnerState, types.Metrics]:
+    """One step of the optimiser towards the targets of target_params."""
     index_key, perturbation_key, noise_key = jax.random.split(learner.key, 3)
     index_key = jax.random.fold_in(index_key, learner.steps)
     noise_key = jax.random.fold_in(noise_key, learner.steps)
-    target_params = optax.periodic_update(
-        learner.params['params'], learner.target_params, learner.steps,
-        self.config.target_period)
 
     def loss_fn(trained):
       return self.loss(
           {**learner.params, 'params': trained},
-          {**learner.params, 'params': target_params},
+          {**learner.params, 'params': learner.target_params},
           batch, index_key, perturbation_key)
 
     gradients, metrics = jax.grad(loss_fn, has_aux=True)(
@@ -256,9 +287,7 @@ class TDAgent:
     updates, opt_state = self.optimizer.update(
         gradients, learner.opt_state, learner.params['params'], key=noise_key)
     trained = optax.apply_updates(learner.params['params'], updates)
-    return types.LearnerState(
+    return learner._replace(
         params={**learner.params, 'params': trained},
-        target_params=target_params,
         opt_state=opt_state,
-        steps=learner.steps + 1,
-        key=learner.key), metrics
+        steps=learner.steps + 1), metrics

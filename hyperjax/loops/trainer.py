@@ -66,7 +66,8 @@ class Trainer:
     return replay_lib.Replay(
         self.agent.observation_spec,
         self.replay_capacity or self.config.replay_capacity,
-        self.config.batch_size)
+        self.config.batch_size, self.config.recent_fraction,
+        self.config.recent_window)
 
   @property
   def explore_steps(self) -> int:

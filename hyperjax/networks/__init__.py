@@ -14,5 +14,6 @@ from hyperjax.networks.heads import factor_sphere_init
 from hyperjax.networks.heads import factor_xavier_init
 from hyperjax.networks.heads import sphere_init
 from hyperjax.networks.noisy import NoisyValue
+from hyperjax.networks.noisy import StateAwareNoisyValue
 from hyperjax.networks.torsos import InputLayer
 from hyperjax.networks.torsos import MLPTorso

@@ -1,9 +1,24 @@
 """Noisy networks: weights that are random themselves."""
 
+from typing import NamedTuple
+
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+
+class StateAwareEncoding(NamedTuple):
+  """What a `StateAwareNoisyValue` computes of an observation.
+
+  Attributes:
+    features: of the torso, float32 [F].
+    sigma: standard deviation of the noise at this observation, float32 []. Its
+      sign means nothing.
+  """
+
+  features: Float[Array, '...']
+  sigma: Float[Array, '...']
 
 
 class NoisyValue(nn.Module):
@@ -60,7 +75,7 @@ class NoisyValue(nn.Module):
       self, features: Float[Array, 'F'], index: Float[Array, 'M']
   ) -> Float[Array, 'A']:
     """Q(s, .; z), [A]; the index zero gives the mean weights."""
-    noise = jnp.sign(index) * jnp.sqrt(jnp.abs(index))
+    noise = _factor(index)
     x = features
     for layer in self.layers:
       n, m = layer['mean_kernel'].shape
@@ -71,3 +86,75 @@ class NoisyValue(nn.Module):
       if noise.size:  # Not the last layer.
         x = nn.relu(x)
     return x
+
+
+class StateAwareNoisyValue(nn.Module):
+  """A value function whose last two layers are as noisy as the state asks.
+
+  Aravindan and Lee (2021, "State-aware variational Thompson sampling for deep
+  Q-networks"), the simple form: a small network on the features, the
+  perturbation module, gives one standard deviation sigma(s), and each of the
+  two layers has weights mu + sigma(s) f(e) f(d)^T and biases
+  mu + sigma(s) f(e), with the noise factorised as in `NoisyValue`. With
+  `q_values_in` it sees the noiseless values too (Q-SANE), behind a stopped
+  gradient.
+
+  Attributes:
+    torso: from an observation to features, [F].
+    num_features: F.
+    hidden_size: width of the noisy hidden layer.
+    num_actions: A.
+    latent_size: width of the perturbation module's hidden layer.
+    q_values_in: whether the perturbation module sees the values.
+  """
+
+  torso: nn.Module
+  num_features: int
+  hidden_size: int
+  num_actions: int
+  latent_size: int = 256
+  q_values_in: bool = False
+
+  @property
+  def index_dim(self) -> int:
+    """M, of the index that both layers share out."""
+    return self.num_features + 2 * self.hidden_size + self.num_actions
+
+  def setup(self):
+    self.layers = [
+        nn.Dense(size, kernel_init=nn.initializers.xavier_uniform())
+        for size in (self.hidden_size, self.num_actions)]
+    he_normal = nn.initializers.he_normal()
+    self.latent = nn.Dense(self.latent_size, kernel_init=he_normal)
+    self.sigma = nn.Dense(1, kernel_init=he_normal)
+
+  def __call__(self, observation: Array) -> StateAwareEncoding:
+    """The encoding of one observation."""
+    features = self.torso(observation)
+    # Called even if not used, since this call is what makes the weights.
+    hidden, output = self.layers
+    values = output(nn.relu(hidden(features)))
+    inputs = features
+    if self.q_values_in:
+      inputs = jnp.concatenate([features, jax.lax.stop_gradient(values)])
+    sigma = self.sigma(nn.relu(self.latent(inputs)))[0]
+    return StateAwareEncoding(features, sigma)
+
+  def value(
+      self, encoding: StateAwareEncoding, index: Float[Array, 'M']
+  ) -> Float[Array, 'A']:
+    """Q(s, .; z), [A]; the index zero gives the mean weights."""
+    noise = _factor(index)
+    x = encoding.features
+    for layer, width in zip(
+        self.layers, (self.hidden_size, self.num_actions), strict=True):
+      d, e, noise = jnp.split(noise, (x.size, x.size + width))
+      x = layer(x) + encoding.sigma * e * (d @ x + 1.)
+      if noise.size:  # Not the last layer.
+        x = nn.relu(x)
+    return x
+
+
+def _factor(noise: Float[Array, 'M']) -> Float[Array, 'M']:
+  """The f of factorised noise."""
+  return jnp.sign(noise) * jnp.sqrt(jnp.abs(noise))

@@ -15,10 +15,9 @@ Initializer = jax.nn.initializers.Initializer
 class InputLayer(nn.Module):
   """A dense layer over a flattened observation or a category.
 
-  A category is an index into the rows of the same kernel: what a dense layer
-  does to a one-hot vector, without the vector. So the layer computes the same
-  function, with the same parameters, of a one-hot observation and of its
-  number.
+  A category is an index into the rows of the kernel: what a dense layer does to
+  a one-hot vector, without the vector. So the layer computes the same function,
+  with the same parameters, of a one-hot observation and of its number.
 
   Attributes:
     features: F, width of the output.
@@ -36,11 +35,16 @@ class InputLayer(nn.Module):
   def __call__(self, observation: Array) -> Float[Array, 'F']:
     num_values = self.spec.num_values
     if num_values is not None:
-      kernel = self.param('kernel', self.kernel_init,
-                          (num_values, self.features))
+      if self.has_variable('params', 'kernel'):
+        # Fewer rows than `num_values` where an update is of some rows only
+        # (`hyperjax.lazy_rows`).
+        kernel = self.get_variable('params', 'kernel')
+      else:
+        kernel = self.param('kernel', self.kernel_init,
+                            (num_values, self.features))
       # The zero row for a number out of range: the zero vector's image. A
       # negative one would otherwise count from the end.
-      row = jnp.where(observation < 0, num_values, observation)
+      row = jnp.where(observation < 0, kernel.shape[0], observation)
       x = jnp.take(kernel, row, axis=0, mode='fill', fill_value=0.)
     else:
       inputs = jnp.ravel(observation).astype(jnp.float32)

@@ -1,0 +1,81 @@
+"""SANE: exploration by noise whose size depends on the state.
+
+Aravindan and Lee, "State-aware variational Thompson sampling for deep
+Q-networks", AAMAS 2021 (arXiv 2102.03719); code: NUS-LID/SANE. The last two
+layers have random weights, as in NoisyNet, but one standard deviation sigma(s)
+for all of them, which a small perturbation module gives for each state
+(`hyperjax.networks.StateAwareNoisyValue`). Acting is greedy for fresh noise at
+every step; the loss is DQN's with fresh noise for each transition,
+and other noise for its target. Two forms are published: SANE, and Q-SANE,
+whose perturbation module sees the values too.
+
+Left out: the penalty on weights and variances that the derivation has
+(sigma^2 / 2 - log |sigma|), which the released code has off unless asked.
+"""
+
+import dataclasses
+from typing import Any
+
+from hyperjax import index as index_lib
+from hyperjax import losses
+from hyperjax import networks
+from hyperjax import optimizers
+from hyperjax import perturbation
+from hyperjax import specs
+from hyperjax.agents import td
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SANEConfig(td.TDConfig):
+  """Settings of SANE; what is new beside `TDConfig`.
+
+  As in the released code the target's action is the target network's own.
+
+  Attributes:
+    latent_size: width of the perturbation module's hidden layer.
+    q_values_in: whether that module sees the values too (Q-SANE).
+  """
+
+  latent_size: int = 256
+  q_values_in: bool = False
+  double: bool = False
+
+  def __post_init__(self):
+    super().__post_init__()
+    self.check_at_least('latent_size', 1, self.latent_size)
+    if len(self.hidden_sizes) < 2:
+      raise ValueError(
+          f'hidden_sizes must have at least two layers, of which the last is '
+          f'noisy, got {self.hidden_sizes}')
+
+
+class SANE(td.TDAgent):
+  """SANE, see the module."""
+
+  def __init__(
+      self,
+      observation_spec: Any,
+      num_actions: Any,
+      config: SANEConfig = SANEConfig(),
+  ):
+    """Composes the agent; arguments and errors as in `HyperAgent`."""
+    spec = specs.observation_spec(observation_spec)
+    num_actions = specs.num_actions(num_actions)
+    *torso_sizes, hidden_size = config.hidden_sizes
+    network = networks.StateAwareNoisyValue(
+        networks.MLPTorso(tuple(torso_sizes), spec), torso_sizes[-1],
+        hidden_size, num_actions, config.latent_size, config.q_values_in)
+    index = index_lib.Gaussian(network.index_dim)
+    super().__init__(
+        observation_spec=spec,
+        num_actions=num_actions,
+        config=config,
+        network=network,
+        index=index,
+        loss=losses.SampledTD(
+            network, index, perturbation.Perturbation(index, 0.),
+            config.double, losses.FreshIndices(1)),
+        optimizer=optimizers.adam(
+            config.learning_rate, config.adam_epsilon,
+            config.max_gradient_norm),
+        resample_probability=1.)
