@@ -1,138 +1,129 @@
-"""Pictures of runs on DeepSea, from what lies in their folders."""
+"""The central figure: episodes to learn over the size, published and ours.
+
+  python -m experiments.deep_sea.plot DIR
+
+Draws DIR/deep_sea.png from the runs in DIR, one for each folder in it that has
+a summary.csv, as `experiments.deep_sea.sweep` leaves them: on the left what was
+published, in the middle ours by the same criterion, on the right ours by
+bsuite's (the first episode at which fewer than 90% of all so far were bad).
+"""
 
 import csv
+import json
 from pathlib import Path
+import sys
+from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
-from jaxtyping import Array, Float
 import matplotlib
 from matplotlib import figure
 import numpy as np
 
-from experiments import records
-from hyperjax import types
-from hyperjax.environments import deep_sea
+from experiments.deep_sea import pictures
+from experiments.deep_sea import table
 
-matplotlib.use('Agg')
-
-MOMENTS = ('before', 'learned', 'after')
+UNSOLVED = table.UNSOLVED
+BAD_RATE = 0.9
 
 
-def posterior_of_values(
-    agent: types.Agent, environment: deep_sea.DeepSea, params: types.Params,
-) -> tuple[Float[Array, 'N N'], Float[Array, 'N N']]:
-  """Mean and standard deviation of max_a Q(s, a; z) over 500 indices z.
+class Point(NamedTuple):
+  """Where an agent stands at one size.
+
+  Attributes:
+    size: N.
+    mean: episodes to learn; a seed that never did counts as 10,000.
+    solved: seeds that learned.
+    seeds: all of them.
+  """
+
+  size: int
+  mean: float
+  solved: int
+  seeds: int
+
+
+Lines = dict[str, list[Point]]
+
+
+def published() -> Lines:
+  """The published points by algorithm."""
+  lines = {}
+  with open(table.PUBLISHED, newline='', encoding='utf-8') as f:
+    for row in csv.DictReader(f):
+      lines.setdefault(row['algorithm'], []).append(Point(
+          int(row['size']), float(row['mean_episodes_to_learn']),
+          int(row['solved_of_10']), 10))
+  return lines
+
+
+def bsuite_episode(returns: np.ndarray) -> float:
+  """The first episode at which less than 90% of all so far were bad.
+
+  In deterministic DeepSea an episode is bad if it misses the treasure.
 
   Args:
-    agent: whose value function it is.
-    environment: DeepSea of size N with cell numbers as observations.
-    params: of the agent's learner.
+    returns: of all episodes in order, [E].
 
   Returns:
-    Both over the grid, float32 [N, N].
+    The episode's number, from 1, or infinity.
   """
-  size = environment.size
-  cells = jnp.arange(size**2)
-
-  def value(index):
-    indices = jnp.broadcast_to(index, (size**2, *index.shape))
-    return jnp.max(agent.q_values(params, cells, indices), axis=-1)
-
-  values = jax.lax.map(value, agent.index.sample(jax.random.key(0), (500,)))
-  grid = values.reshape(-1, size, size)
-  return grid.mean(axis=0), grid.std(axis=0)
+  bad = np.cumsum(returns < 0.5) / np.arange(1, len(returns) + 1)
+  good = np.flatnonzero(bad < BAD_RATE)
+  return float(good[0] + 1) if len(good) else np.inf
 
 
-def save_posterior(
-    folder: Path, moment: str, episode: int, mean: np.ndarray,
-    std: np.ndarray):
-  """Keeps the posterior of one of the `MOMENTS` for `posterior`."""
-  records.write_npz(folder / f'posterior_{moment}.npz',
-                    episode=episode, mean=mean, std=std)
+def ours(folder: Path) -> tuple[Lines, Lines]:
+  """Our points by run, by the published criterion and by bsuite's."""
+  by_paper, by_bsuite = {}, {}
+  for path in folder.glob('*/summary.csv'):
+    config = json.loads((path.parent / 'config.json').read_text())
+    settings = config['settings']
+    name = f'{settings["agent"]}: {table.settings_in_words(settings)}'
+    episodes = table.episodes_to_learn(path.parent)
+    rows = pictures.read_columns(path.parent / 'episodes.csv')
+    bsuite = np.array([
+        bsuite_episode(rows['episode_return'][rows['seed'] == seed].astype(
+            float)) for seed in dict.fromkeys(rows['seed'])])
+    for lines, found in ((by_paper, episodes), (by_bsuite, bsuite)):
+      solved = np.isfinite(found) & (found < UNSOLVED)
+      lines.setdefault(name, []).append(Point(
+          settings['size'], np.mean(np.where(solved, found, UNSOLVED)),
+          int(solved.sum()), len(found)))
+  return tuple({name: sorted(points) for name, points in sorted(lines.items())}
+               for lines in (by_paper, by_bsuite))
 
 
-def posterior(folder: Path):
-  """Draws posterior.png: mean and spread of the value before and after.
-
-  Cells above the diagonal cannot be reached and are left white.
-  """
-  found = {m: np.load(folder / f'posterior_{m}.npz') for m in MOMENTS
-           if (folder / f'posterior_{m}.npz').exists()}
-  fig = figure.Figure(figsize=(3.6 * len(found) + 1, 6.6),
-                      layout='constrained')
-  axes = fig.subplots(2, len(found), squeeze=False)
-  size = found['before']['mean'].shape[0]
-  reachable = np.tril(np.ones((size, size), bool))
-  for row, (key, label) in enumerate(
-      (('mean', 'mean of the value'), ('std', 'standard deviation'))):
-    data = {m: np.where(reachable, f[key], np.nan) for m, f in found.items()}
-    if key == 'mean':  # The same colours for the same values, 0 in white.
-      top = max(np.nanmax(np.abs(d)) for d in data.values())
-      norm = matplotlib.colors.SymLogNorm(0.1, vmin=-top, vmax=top)
-      cmap = 'RdBu_r'
-    else:  # Spread shrinks by orders of magnitude.
-      top = max(np.nanmax(d) for d in data.values())
-      norm = matplotlib.colors.LogNorm(max(top, 1e-6) * 1e-4, max(top, 1e-6))
-      cmap = 'viridis'
-    for column, (moment, d) in enumerate(data.items()):
-      ax = axes[row, column]
-      image = ax.imshow(np.maximum(d, norm.vmin), norm=norm, cmap=cmap)
-      ax.set_xticks([])
-      ax.set_yticks([])
-      if row == 0:
-        episode = int(found[moment]['episode'])
-        ax.set_title({'before': 'before training',
-                      'learned': f'when learned, episode {episode}',
-                      'after': f'at the end, episode {episode}'}[moment])
-      if column == 0:
-        ax.set_ylabel(label)
-    fig.colorbar(image, ax=axes[row, :], shrink=0.85)
-  fig.suptitle(f'DeepSea-{size}: posterior of max$_a$ Q(s, a; z) in each cell')
-  save(fig, folder / 'posterior.png')
-
-
-def learning_curves(folder: Path):
-  """Draws learning_curves.png from episodes.csv and evaluations.csv."""
-  evaluations = read_columns(folder / 'evaluations.csv')
-  episodes = read_columns(folder / 'episodes.csv')
-  fig = figure.Figure(figsize=(10, 3.8), layout='constrained')
-  left, right = fig.subplots(1, 2, sharex=True)
-  seeds = list(dict.fromkeys(evaluations['seed']))
-  colors = matplotlib.colormaps['viridis'](np.linspace(0., 0.9, len(seeds)))
-  for seed, color in zip(seeds, colors, strict=False):
-    mine = evaluations['seed'] == seed
-    left.plot(evaluations['episode'][mine].astype(int),
-              evaluations['eval_return'][mine].astype(float),
-              color=color, marker='.', markersize=4, linewidth=1,
-              label=f'seed {seed}' if len(seeds) <= 10 else None)
-    mine = episodes['seed'] == seed
-    returns = episodes['episode_return'][mine].astype(float)
-    right.plot(episodes['episode'][mine].astype(int), np.cumsum(0.99 - returns),
-               color=color, linewidth=1)
-  left.axhline(0.99, color='grey', linewidth=0.8, linestyle='--')
-  left.set_ylabel('mean return of the evaluation')
-  right.set_ylabel('cumulative regret in training')
-  for ax in (left, right):
-    ax.set_xlabel('episode')
+def draw(folder: Path):
+  """Draws the figure of the runs in a folder."""
+  by_paper, by_bsuite = ours(folder)
+  if not by_paper:
+    sys.exit(f'error: no finished run in {folder}')
+  fig = figure.Figure(figsize=(14, 6), layout='constrained')
+  axes = fig.subplots(1, 3, sharey=True)
+  panels = ((published(), 'published'), (by_paper, 'ours'),
+            (by_bsuite, "ours, by bsuite's criterion"))
+  for ax, (lines, title) in zip(axes, panels, strict=True):
+    colors = matplotlib.colormaps['tab10'](np.arange(len(lines)) % 10)
+    for (name, points), color in zip(lines.items(), colors, strict=True):
+      sizes = [p.size for p in points]
+      ax.plot(sizes, [p.mean for p in points], color=color, linewidth=1.2,
+              label=name)
+      for p in points:  # A cross where no seed has learned.
+        ax.plot(p.size, p.mean, color=color, markersize=5,
+                marker='x' if p.solved == 0 else 'o')
+        if 0 < p.solved < p.seeds:
+          ax.annotate(f'{p.solved}/{p.seeds}', (p.size, p.mean), fontsize=7,
+                      xytext=(3, 3), textcoords='offset points')
+    ax.set_title(title)
+    ax.set_xlabel('N, size of DeepSea')
+    ax.set_yscale('log')
     ax.spines[['top', 'right']].set_visible(False)
-  if len(seeds) <= 10:
-    left.legend(frameon=False, fontsize='small', loc='center left')
-  agent, size = evaluations['agent'][0], evaluations['size'][0]
-  fig.suptitle(f'{agent} on DeepSea-{size}')
-  save(fig, folder / 'learning_curves.png')
+    ax.legend(frameon=False, fontsize='x-small', ncols=2, loc='upper center',
+              bbox_to_anchor=(0.5, -0.12))
+  axes[0].set_ylabel('mean episodes to learn')
+  pictures.save(fig, folder / 'deep_sea.png')
 
 
-def read_columns(path: Path) -> dict[str, np.ndarray]:
-  """The columns of a CSV file by name, as text."""
-  with open(path, newline='', encoding='utf-8') as f:
-    header, *rows = csv.reader(f)
-  columns = np.array(rows).reshape(-1, len(header)).T
-  return dict(zip(header, columns, strict=True))
-
-
-def save(fig: figure.Figure, path: Path):
-  """Writes a picture that is either whole or not there."""
-  temporary = path.with_suffix('.tmp.png')
-  fig.savefig(temporary, dpi=120)
-  temporary.replace(path)
+if __name__ == '__main__':
+  if len(sys.argv) != 2:
+    sys.exit('usage: python -m experiments.deep_sea.plot DIR')
+  draw(Path(sys.argv[1]))

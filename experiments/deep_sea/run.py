@@ -8,7 +8,9 @@ and leaves a finished one alone. README.md says what the folder then holds.
 
 A seed has learned at the first evaluation whose mean return over
 `eval_episodes` episodes, each greedy for its own freshly drawn index, reaches
-0.99, the best there is. This is the published criterion.
+0.99, the best there is. This is the published criterion. A stochastic DeepSea
+is learned in, but evaluated without its noise: there the return says exactly
+whether an episode went right all the way.
 """
 
 import dataclasses
@@ -25,7 +27,7 @@ from experiments import agents
 from experiments import cli
 from experiments import console
 from experiments import records
-from experiments.deep_sea import plot
+from experiments.deep_sea import pictures
 from hyperjax import checkpoint
 from hyperjax.environments import deep_sea
 from hyperjax.loops import on_device
@@ -49,6 +51,8 @@ class Settings(Generic[Config]):
     agent: name of the agent.
     preset: name of the agent's settings before the options given here.
     size: N of the N x N grid.
+    stochastic: whether, while learning, right fails once in N steps and the end
+      cells give noise.
     num_seeds: independent runs, of the seeds seed, seed + 1, ...
     seed: the first one. It is the seed of the action mapping too.
     num_episodes: of each seed.
@@ -66,6 +70,7 @@ class Settings(Generic[Config]):
       metavar='{' + ','.join(agents.AGENTS) + '}')] = 'hyperagent'
   preset: str = 'default'
   size: int = 20
+  stochastic: bool = False
   num_seeds: int = 10
   seed: int = 0
   num_episodes: int = 1000
@@ -127,7 +132,7 @@ class Run:
     """
     self.settings = settings
     size = settings.size
-    self.environment = deep_sea.DeepSea(size)
+    self.environment = deep_sea.DeepSea(size, settings.stochastic)
     self.agent = agents.AGENTS[settings.agent].agent(
         self.environment.observation_spec(), self.environment.action_spec(),
         settings.config)
@@ -136,7 +141,8 @@ class Run:
     self.loop = on_device.OnDeviceLoop(
         self.agent, self.environment,
         replay_capacity=max(min(settings.config.replay_capacity, num_steps),
-                            settings.config.batch_size))
+                            settings.config.batch_size),
+        eval_environment=deep_sea.DeepSea(size))
     self._evaluate_every = (
         settings.evaluate_every or settings.coarsest_evaluation)
     # An evaluation, and the end, must not fall between two updates.
@@ -278,9 +284,9 @@ class Run:
   def _save_posterior(self, state: on_device.RunState, moment: str):
     """Keeps the first seed's posterior over the grid, for the picture."""
     params = jax.tree.map(lambda x: x[0], state.train.learner.params)
-    mean, std = jax.jit(plot.posterior_of_values, static_argnums=(0, 1))(
+    mean, std = jax.jit(pictures.posterior_of_values, static_argnums=(0, 1))(
         self.agent, self.environment, params)
-    plot.save_posterior(
+    pictures.save_posterior(
         self.settings.output, moment, int(state.num_episodes[0]),
         np.asarray(mean), np.asarray(std))
 
@@ -299,8 +305,8 @@ class Run:
       log.sync()
     self._save_posterior(state, 'after')
     records.write_csv(self.settings.output / 'summary.csv', SUMMARY, rows)
-    plot.learning_curves(self.settings.output)
-    plot.posterior(self.settings.output)
+    pictures.learning_curves(self.settings.output)
+    pictures.posterior(self.settings.output)
 
   def _report(self, memory: _Memory):
     episodes = [x[0] for x in memory.learned if x is not None]

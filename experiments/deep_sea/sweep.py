@@ -2,7 +2,7 @@
 
   python -m experiments.deep_sea.sweep --agents hyperagent,boot_dqn \\
       --sizes 10,20,30 --num-seeds 5 --num-episodes 10000 --output DIR
-  python -m experiments.deep_sea.figure DIR
+  python -m experiments.deep_sea.plot DIR
 
 Each point is a run of `experiments.deep_sea.run` in a folder of its own, which
 ends when all its seeds have learned. The same command again resumes the point
@@ -36,7 +36,9 @@ class Settings:
     num_seeds: independent runs of each point.
     seed: the first one.
     num_episodes: after which a seed that has not learned counts as failed.
+    evaluate_every: episodes between evaluations; as published if None.
     eval_episodes: in an evaluation.
+    stochastic: whether the environment is noisy while learning.
   """
 
   output: Path
@@ -45,7 +47,9 @@ class Settings:
   num_seeds: int = 5
   seed: int = 0
   num_episodes: int = 10_000
+  evaluate_every: int | None = None
   eval_episodes: int = 100
+  stochastic: bool = False
 
   def points(self) -> list[run_lib.Settings]:
     """The runs of the sweep, size by size.
@@ -69,7 +73,9 @@ class Settings:
             output=self.output / f'{agent}_{preset}_{size}',
             config=agents.preset(agent, preset), agent=agent, preset=preset,
             size=size, num_seeds=self.num_seeds, seed=self.seed,
-            num_episodes=self.num_episodes, eval_episodes=self.eval_episodes,
+            num_episodes=self.num_episodes, stochastic=self.stochastic,
+            evaluate_every=self.evaluate_every,
+            eval_episodes=self.eval_episodes,
             stop_when_solved=True, stop_margin=0.25))
     return points
 

@@ -14,7 +14,7 @@ from scipy import stats
 
 from experiments import agents
 from experiments import records
-from experiments.deep_sea import plot
+from experiments.deep_sea import pictures
 
 PUBLISHED = Path(__file__).parents[1] / 'published' / 'deep_sea.csv'
 # What the publication counts for a seed that never learns.
@@ -49,7 +49,7 @@ def settings_in_words(settings: dict[str, Any]) -> str:
 
 def episodes_to_learn(folder: Path) -> np.ndarray:
   """Of each seed of a run, [S]; 10,000 for one that has not learned."""
-  summary = plot.read_columns(folder / 'summary.csv')
+  summary = pictures.read_columns(folder / 'summary.csv')
   solved = summary['solved'] == '1'
   episodes = np.full(len(solved), float(UNSOLVED))
   episodes[solved] = summary['episodes_to_learn'][solved].astype(float)
@@ -69,7 +69,7 @@ def row(folder: Path) -> str:
   """The table's row of one run."""
   config = json.loads((folder / 'config.json').read_text(encoding='utf-8'))
   settings = config['settings']
-  summary = plot.read_columns(folder / 'summary.csv')
+  summary = pictures.read_columns(folder / 'summary.csv')
   solved = summary['solved'] == '1'
   episodes = episodes_to_learn(folder)
   published = published_episodes(

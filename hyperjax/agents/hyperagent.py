@@ -53,6 +53,9 @@ class HyperAgentConfig(td.TDConfig):
     scale: c, of the trained part of the value.
     prior_scale: c0, of the fixed prior; 0 leaves the prior out.
     prior_std: length of each row of the prior's A0, and of b and b0.
+    prior_input_std: standard deviation of the weights of the prior's first
+      layer. None for Xavier's, under which the prior's spread shrinks as
+      observations grow wider, even if only one entry of them is not zero.
     perturbation_scale: sigma, in units of reward.
     resample_probability: of a new acting index before each step within an
       episode. (A new episode always has a new index.)
@@ -70,6 +73,7 @@ class HyperAgentConfig(td.TDConfig):
   scale: float = 1.
   prior_scale: float = 10.
   prior_std: float = 1.
+  prior_input_std: float | None = None
   perturbation_scale: float = 0.
   resample_probability: float = 0.
   optimism_indices: int = 1
@@ -87,6 +91,8 @@ class HyperAgentConfig(td.TDConfig):
     for name in ('scale', 'prior_scale', 'prior_std', 'perturbation_scale',
                  'optimism_scale'):
       self.check_at_least(name, 0., getattr(self, name))
+    if self.prior_input_std is not None:
+      self.check_at_least('prior_input_std', 0., self.prior_input_std)
     if self.optimism_indices > 1 and self.optimism_scale > 0.:
       raise ValueError(
           f'expected optimism over indices or in closed form, not both, got '
@@ -170,9 +176,10 @@ class HyperAgent(td.TDAgent):
     num_actions = specs.num_actions(num_actions)
     index = config.index(config.index_dim)
 
-    def hypermodel(factor_init):
+    def hypermodel(factor_init, input_init=None):
       return nn.Sequential((
-          networks.MLPTorso(config.hidden_sizes, spec),
+          networks.MLPTorso(
+              config.hidden_sizes, spec, input_init=input_init),
           networks.HypermodelHead(
               num_actions, index.dim,
               mean_init=networks.sphere_init(config.prior_std),
@@ -180,7 +187,10 @@ class HyperAgent(td.TDAgent):
 
     prior = None
     if config.prior_scale > 0.:
-      prior = hypermodel(networks.factor_sphere_init(config.prior_std))
+      prior = hypermodel(
+          networks.factor_sphere_init(config.prior_std),
+          config.prior_input_std and networks.normal_init(
+              config.prior_input_std))
     network = networks.AffineValue(
         hypermodel(networks.factor_xavier_init()), prior,
         config.scale, config.prior_scale)

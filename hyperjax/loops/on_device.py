@@ -41,6 +41,7 @@ class OnDeviceLoop:
       replay_capacity: int | None = None,
       devices: Sequence[jax.Device] | None = None,
       vectorize: bool | None = None,
+      eval_environment: base.Environment | None = None,
   ):
     """Compiles nothing yet.
 
@@ -57,6 +58,8 @@ class OnDeviceLoop:
         the other on CPUs: a CPU gains nothing from wider arrays of this size,
         and a seed then gives the same bits whatever its company. Vectorised,
         it does so up to float rounding.
+      eval_environment: to evaluate in, if it is another one, of the same
+        parameters and states: a version without noise, for example.
 
     Raises:
       ValueError: if agent and environment do not fit.
@@ -64,7 +67,8 @@ class OnDeviceLoop:
     self.agent = agent
     self.environment = environment
     self.trainer = trainer_lib.Trainer(agent, num_envs, replay_capacity)
-    self._seed_run = SeedRun(self.trainer, environment)
+    self._seed_run = SeedRun(
+        self.trainer, environment, eval_environment or environment)
     self._devices = list(devices or jax.devices())
     if vectorize is None:
       vectorize = self._devices[0].platform != 'cpu'

@@ -83,10 +83,12 @@ class SeedRun:
   Attributes:
     trainer: the agent with its replay, in N environments.
     environment: in pure JAX.
+    eval_environment: the one to evaluate in, of the same parameters and states.
   """
 
   trainer: trainer_lib.Trainer
   environment: base.Environment
+  eval_environment: base.Environment
 
   def init(self, seed: Array, env_params: base.EnvParams) -> RunState:
     """The state before the first step."""
@@ -217,7 +219,7 @@ class SeedRun:
     key_index, key_reset, key_steps = jax.random.split(key, 3)
     index = self.trainer.agent.index.sample(key_index, (num_episodes,))
     env_state, timestep = jax.vmap(
-        self.environment.reset, in_axes=(None, 0))(
+        self.eval_environment.reset, in_axes=(None, 0))(
             state.env_params, jax.random.split(key_reset, num_episodes))
 
     def step(carry, key):
@@ -226,7 +228,7 @@ class SeedRun:
       values = self.trainer.agent.q_values(
           state.train.learner.params, observation, index)
       env_state, timestep = jax.vmap(
-          self.environment.step, in_axes=(None, 0, 0, 0))(
+          self.eval_environment.step, in_axes=(None, 0, 0, 0))(
               state.env_params, env_state, acting.greedy(key_action, values),
               jax.random.split(key_env, num_episodes))
       episode_return += jnp.where(alive, timestep.reward, 0.)
@@ -237,5 +239,5 @@ class SeedRun:
              jnp.ones(num_episodes, bool), jnp.zeros(num_episodes))
     (_, _, _, episode_return), _ = jax.lax.scan(
         step, carry,
-        jax.random.split(key_steps, self.environment.max_episode_length))
+        jax.random.split(key_steps, self.eval_environment.max_episode_length))
     return episode_return

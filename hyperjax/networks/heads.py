@@ -120,6 +120,12 @@ def members_as_heads(values: Float[Array, 'K A']) -> Float[Array, 'heads A']:
 
 
 @functools.cache
+def normal_init(std: float) -> Initializer:
+  """Independent N(0, std^2)."""
+  return nn.initializers.normal(std)
+
+
+@functools.cache
 def sphere_init(scale: float) -> Initializer:
   """The whole array is one uniform vector of length `scale`.
 

@@ -63,16 +63,19 @@ class MLPTorso(nn.Module):
     hidden_sizes: widths of the layers; the last one is F.
     spec: of the observation, an array of any shape or a category.
     kernel_init: of every kernel. Biases begin at zero.
+    input_init: of the first layer's kernel, if not the same.
   """
 
   hidden_sizes: Sequence[int]
   spec: specs.ObservationSpec
   kernel_init: Initializer = nn.initializers.xavier_normal()
+  input_init: Initializer | None = None
 
   @nn.compact
   def __call__(self, observation: Array) -> Float[Array, 'F']:
     first, *rest = self.hidden_sizes
-    x = nn.relu(InputLayer(first, self.spec, self.kernel_init)(observation))
+    x = nn.relu(InputLayer(
+        first, self.spec, self.input_init or self.kernel_init)(observation))
     for size in rest:
       x = nn.relu(nn.Dense(size, kernel_init=self.kernel_init)(x))
     return x

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from experiments.deep_sea import figure
+from experiments.deep_sea import plot
 from experiments.deep_sea import sweep as sweep_lib
 from experiments.deep_sea import table
 
@@ -48,15 +48,15 @@ def test_goes_on_for_a_quarter_after_learning(swept):
 
 
 def test_draws_the_figure(swept):
-  figure.draw(swept)
+  plot.draw(swept)
   assert (swept / 'deep_sea.png').read_bytes().startswith(b'\x89PNG')
-  by_paper, by_bsuite = figure.ours(swept)
+  by_paper, by_bsuite = plot.ours(swept)
   (point,) = by_paper['hyperagent: default']
   assert (point.size, point.solved, point.seeds) == (4, 2, 2)
   assert point.mean == table.episodes_to_learn(
       swept / 'hyperagent_default_4').mean()
   assert by_bsuite['hyperagent: default'][0].mean < point.mean
-  assert {line: len(points) for line, points in figure.published().items()
+  assert {line: len(points) for line, points in plot.published().items()
           }['HyperAgent'] == 9
 
 
@@ -82,4 +82,4 @@ def test_refuses_other_settings_and_unknown_names(swept, tmp_path):
     ([0.] * 50, np.inf),
 ])
 def test_bsuite_criterion(returns, episode):
-  assert figure.bsuite_episode(np.array(returns)) == episode
+  assert plot.bsuite_episode(np.array(returns)) == episode
