@@ -27,6 +27,7 @@ class Entry(NamedTuple):
 AGENTS = {
     'hyperagent': Entry(agents.HyperAgent, {
         'default': agents.HyperAgentConfig,
+        'thompson': agents.HyperAgentConfig.thompson,
         'paper': agents.HyperAgentConfig.paper_deep_sea,
         'paper_optimistic': agents.HyperAgentConfig.paper_deep_sea_optimistic,
         'paper_one_hot': agents.HyperAgentConfig.paper_deep_sea_one_hot,

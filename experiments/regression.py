@@ -100,11 +100,12 @@ def affine(dim: int, one_hot: bool = False) -> networks.AffineValue:
 
 
 def with_ridge(
-    optimizer: optax.GradientTransformation
+    optimizer: optax.GradientTransformation, members: int = 1
 ) -> optax.GradientTransformationExtraArgs:
-  """Adds sigma^2 |w|^2 / n to the mean squared error."""
+  """Adds sigma^2 |w|^2 / n to the mean squared error, a mean over members."""
   return optax.chain(
-      optax.add_decayed_weights(2. * NOISE**2 / NUM_EXAMPLES), optimizer)
+      optax.add_decayed_weights(2. * NOISE**2 / NUM_EXAMPLES / members),
+      optimizer)
 
 
 @functools.cache
@@ -192,7 +193,9 @@ def ensemble(members: int, ridge: bool, mask: float | None = None) -> Method:
         True, losses.EveryMember(), tied=True,
         mask=perturbation.BootstrapMask(members, mask) if mask else None)
 
-  optimizer = with_ridge(slowing_adam()) if ridge else slowing_adam()
+  optimizer = slowing_adam()
+  if ridge:
+    optimizer = with_ridge(optimizer, members)
   return Method(affine(members, one_hot=True), index_lib.OneHot(members),
                 make_loss, optimizer)
 
@@ -249,7 +252,7 @@ def methods() -> dict[str, Method]:
 def errors(method: Method, seed: int) -> tuple[float, float]:
   """mean_error and std_ratio on one data set, see the module."""
   data = make_data(seed)
-  mean, variance = jax.jit(method.predict, static_argnums=())(
+  mean, variance = jax.jit(method.predict)(
       jax.random.key(seed), data)
   scale = np.sqrt(np.mean(data.variance))
   return (float(np.sqrt(np.mean((mean - data.mean)**2)) / scale),

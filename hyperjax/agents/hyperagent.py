@@ -40,10 +40,10 @@ from hyperjax.agents import td
 class HyperAgentConfig(td.TDConfig):
   """Settings of HyperAgent; what is new beside `TDConfig`.
 
-  The defaults are `paper_deep_sea` with four differences: the expectation over
-  the index is exact; there are four updates for each step; the index is
-  Gaussian, which explores more than one on the unit sphere; and an acting index
-  lives for a whole episode.
+  The defaults are the library's own, for the fewest episodes on DeepSea of every
+  size (`experiments/deep_sea/ABLATIONS.md` has what each of them is worth):
+  `thompson`, and beyond it optimism in closed form, half of each batch recent,
+  a smaller prior, a larger learning rate and lazy updates of the first layer.
 
   Attributes:
     index_dim: M, at least 1.
@@ -71,15 +71,18 @@ class HyperAgentConfig(td.TDConfig):
   index: Callable[[int], index_lib.IndexDistribution] = index_lib.Gaussian
   num_index_samples: int | None = None
   scale: float = 1.
-  prior_scale: float = 10.
+  prior_scale: float = 3.
   prior_std: float = 1.
   prior_input_std: float | None = None
   perturbation_scale: float = 0.
   resample_probability: float = 0.
   optimism_indices: int = 1
   optimism_quantile: float = 0.8
-  optimism_scale: float = 0.
+  optimism_scale: float = 1.
+  learning_rate: float = 3e-3
   updates_per_step: int = 4
+  recent_fraction: float = 0.5
+  lazy_rows: bool = True
 
   def __post_init__(self):
     super().__post_init__()
@@ -121,7 +124,10 @@ class HyperAgentConfig(td.TDConfig):
         'prior_scale': 10.,
         'prior_std': 1.,
         'perturbation_scale': 0.,
+        'prior_input_std': None,
         'resample_probability': 0.01,
+        'optimism_indices': 1,
+        'optimism_scale': 0.,
         'hidden_sizes': (64, 64),
         'discount': 0.99,
         'double': True,
@@ -134,6 +140,24 @@ class HyperAgentConfig(td.TDConfig):
         'min_replay_size': 128,
         'steps_per_update': 1,
         'updates_per_step': 1,
+        'recent_fraction': 0.,
+        'lazy_rows': False,
+        **overrides})
+
+  @classmethod
+  def thompson(cls, **overrides: Any) -> 'HyperAgentConfig':
+    """Plain posterior sampling: an index for each episode, and no optimism.
+
+    `paper_deep_sea` with four differences: the expectation over the index is
+    exact; there are four updates for each step; the index is Gaussian, which
+    explores more than one on the unit sphere; and an acting index lives for a
+    whole episode.
+    """
+    return cls.paper_deep_sea(**{
+        'index': index_lib.Gaussian,
+        'num_index_samples': None,
+        'resample_probability': 0.,
+        'updates_per_step': 4,
         **overrides})
 
   @classmethod

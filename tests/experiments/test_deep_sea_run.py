@@ -245,6 +245,17 @@ def test_dqn_runs_and_saves(tmp_path):
   assert len(rows(tmp_path / 'summary.csv')) == 2
 
 
+def test_stochastic_is_learned_in_but_evaluated_without_its_noise(tmp_path):
+  folder = tmp_path / 'run'
+  run(folder, '--stochastic')
+  # Noise moves the return of an episode by more than the costs of all steps.
+  learning = [float(r['episode_return']) for r in rows(folder / 'episodes.csv')]
+  assert min(learning) < -0.1 and max(learning) > 1.1
+  evaluations = [float(r['eval_return'])
+                 for r in rows(folder / 'evaluations.csv')]
+  assert -0.01 <= min(evaluations) and max(evaluations) <= 0.99 + 1e-5
+
+
 def test_log_of_a_crash_is_cut_back(tmp_path):
   log = records.CsvLog(tmp_path / 'log.csv', ('a', 'b'))
   log.append([(1, 2)])
