@@ -37,7 +37,10 @@ AGENTS = {
     'ensemble_plus': Entry(
         agents.EnsemblePlus, {'default': agents.EnsemblePlusConfig}),
     'hyperdqn': Entry(agents.HyperDQN, {'default': agents.HyperDQNConfig}),
-    'enn_dqn': Entry(agents.ENNDQN, {'default': agents.ENNDQNConfig}),
+    'enn_dqn': Entry(agents.ENNDQN, {
+        'default': agents.ENNDQNConfig,
+        'enn_acme': agents.ENNDQNConfig.enn_acme,
+    }),
     'adam_lmcdqn': Entry(
         agents.AdamLMCDQN, {'default': agents.AdamLMCDQNConfig}),
     'noisy_dqn': Entry(agents.NoisyDQN, {'default': agents.NoisyDQNConfig}),

@@ -28,7 +28,7 @@ _jit = functools.partial(
 
 @functools.cache  # So that an agent meets the programs compiled before.
 def _hyperagent(**overrides) -> agents.HyperAgent:
-  return agents.HyperAgent(_SPEC, _ACTIONS, agents.HyperAgentConfig(**{
+  return agents.HyperAgent(_SPEC, _ACTIONS, agents.HyperAgentConfig.thompson(**{
       'hidden_sizes': (8, 8), 'perturbation_scale': 0.1, 'target_period': 3,
       'learning_rate': 1e-2, **overrides}))
 
@@ -508,7 +508,7 @@ def test_refuses_observations_of_another_shape(make):
   calls = [
       lambda: agent.select_action(
           learner.params, actor, wrong, jnp.zeros(3, bool)),
-      lambda: agent.q_values(learner.params, wrong, actor.index),
+      lambda: agent.q_values(learner.params, wrong, jnp.zeros((3, agent.index.dim))),
       lambda: agent.update(learner, batch._replace(observation=wrong)),
       lambda: agent.update(learner, batch._replace(next_observation=wrong)),
   ]
@@ -560,6 +560,11 @@ def test_paper_deep_sea():
       'updates_per_step': 1,
       'optimism_indices': 1,
       'optimism_quantile': 0.8,
+      'optimism_scale': 0.,
+      'prior_input_std': None,
+      'recent_fraction': 0.,
+      'recent_window': 1000,
+      'lazy_rows': False,
   }
 
 

@@ -39,6 +39,8 @@ _AGENTS = {
     'hyperdqn': agents.HyperDQN(
         _SPEC, _ACTIONS, agents.HyperDQNConfig(**_SMALL)),
     'enn_dqn': agents.ENNDQN(_SPEC, _ACTIONS, agents.ENNDQNConfig(**_SMALL)),
+    'enn_acme': agents.ENNDQN(
+        _SPEC, _ACTIONS, agents.ENNDQNConfig.enn_acme(**_SMALL)),
     'adam_lmcdqn': agents.AdamLMCDQN(
         _SPEC, _ACTIONS, agents.AdamLMCDQNConfig(**_SMALL)),
     'noisy_dqn': agents.NoisyDQN(
@@ -134,7 +136,7 @@ def test_one_member_without_a_prior_is_dqn(shared_torso, double):
 
 def test_one_hot_hyperagent_with_a_tied_target_is_an_ensemble():
   members = 4
-  hyper = agents.HyperAgent(_SPEC, _ACTIONS, agents.HyperAgentConfig(
+  hyper = agents.HyperAgent(_SPEC, _ACTIONS, agents.HyperAgentConfig.thompson(
       index=index_lib.OneHot, index_dim=members, prior_scale=0., **_SMALL))
   boot = agents.BootDQN(_SPEC, _ACTIONS, agents.BootDQNConfig(
       num_members=members, prior_scale=0., shared_torso=True, double=True,

@@ -23,7 +23,7 @@ _ACTIONS = 3
 _jit = functools.partial(
     jax.jit, compiler_options={'xla_backend_optimization_level': 0})
 
-_CONFIG = agents.HyperAgentConfig(
+_CONFIG = agents.HyperAgentConfig.thompson(
     hidden_sizes=(8, 6), index_dim=5, scale=0.5, prior_scale=3., prior_std=2.,
     perturbation_scale=0.1, learning_rate=1e-2, target_period=3)
 

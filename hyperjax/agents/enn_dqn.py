@@ -32,8 +32,9 @@ class ENNDQNConfig(td.TDConfig):
   Attributes:
     index_dim: M.
     num_index_samples: indices K for each transition in the loss.
-    tied: whether the target of an index is taken at that same index, as in
-      google-deepmind/enn_acme, or at a z' of its own for each transition.
+    shared_indices: whether all transitions of a batch have the same indices.
+    tied: whether the target of an index is taken at that same index, or at a
+      z' of its own for each transition.
     epinet_size: width of the epinet's hidden layer.
     prior_scale: of the prior epinet.
     resample_probability: of a new acting index before each step within an
@@ -42,6 +43,7 @@ class ENNDQNConfig(td.TDConfig):
 
   index_dim: int = 4
   num_index_samples: int = 20
+  shared_indices: bool = False
   tied: bool = False
   epinet_size: int = 50
   prior_scale: float = 1.
@@ -54,6 +56,37 @@ class ENNDQNConfig(td.TDConfig):
     self.check_at_least('prior_scale', 0., self.prior_scale)
     self.check_within(
         'resample_probability', 0., 1., self.resample_probability)
+
+  @classmethod
+  def enn_acme(cls, **overrides: Any) -> 'ENNDQNConfig':
+    """The epinet authors' own settings for bsuite.
+
+    google-deepmind/enn_acme at 4680812b, `experiments/bsuite/run.py`: plain
+    Q-learning whose indices are shared over the batch and with the target.
+    They divide the prior's scale by the spread of a random linear function of
+    the observations, from a file that is not in their repository; here it is 1.
+
+    Args:
+      **overrides: fields to set otherwise.
+    """
+    return cls(**{
+        'index_dim': 2,
+        'num_index_samples': 20,
+        'shared_indices': True,
+        'tied': True,
+        'double': False,
+        'hidden_sizes': (50, 50),
+        'epinet_size': 50,
+        'prior_scale': 1.,
+        'resample_probability': 0.,
+        'batch_size': 128,
+        'target_period': 4,
+        'replay_capacity': 10_000,
+        'min_replay_size': 128,
+        'learning_rate': 1e-3,
+        'adam_epsilon': 1e-8,
+        'max_gradient_norm': None,
+        **overrides})
 
 
 class ENNDQN(td.TDAgent):
@@ -72,6 +105,8 @@ class ENNDQN(td.TDAgent):
     network = networks.EpinetValue(
         num_actions, config.index_dim, spec, config.hidden_sizes,
         config.epinet_size, prior_scale=config.prior_scale)
+    indices = (losses.SharedIndices if config.shared_indices
+               else losses.FreshIndices)
     super().__init__(
         observation_spec=spec,
         num_actions=num_actions,
@@ -80,7 +115,7 @@ class ENNDQN(td.TDAgent):
         index=index,
         loss=losses.SampledTD(
             network, index, perturbation.Perturbation(index, 0.),
-            config.double, losses.FreshIndices(config.num_index_samples),
+            config.double, indices(config.num_index_samples),
             tied=config.tied),
         optimizer=optimizers.adam(
             config.learning_rate, config.adam_epsilon,
