@@ -2,10 +2,11 @@
 
   python -m benchmarks.learner --output benchmarks/results
 
-For each size N of the grid and each number of seeds, with the expectation over
-the index exact and sampled (K = 20): updates per second of all seeds together,
-acting, environment, replay and the host's calls included. Besides, what
-fraction of the machine that is:
+For each size N of the grid and each number of seeds, for HyperAgent's default,
+whose updates touch few rows of the first layer, and for plain posterior
+sampling with the expectation over the index exact and sampled (K = 20): updates
+per second of all seeds together, acting, environment, replay and the host's
+calls included. Besides, what fraction of the machine that is:
 
   share_of_peak       updates/s * flops_per_update / peak_flops
   share_of_bandwidth  updates/s * bytes_per_update / bandwidth
@@ -52,8 +53,9 @@ from hyperjax.environments import deep_sea
 from hyperjax.loops import on_device
 
 CONFIGS = {
-    'exact': agents.HyperAgentConfig(),
-    'sampled': agents.HyperAgentConfig(num_index_samples=20),
+    'default': agents.HyperAgentConfig(),
+    'exact': agents.HyperAgentConfig.thompson(),
+    'sampled': agents.HyperAgentConfig.thompson(num_index_samples=20),
 }
 REPLAY_CAPACITY = 20_000  # Transitions; enough that batches differ.
 PROBE_STEPS = 4  # Of the chunk that finds out how long a chunk should be.

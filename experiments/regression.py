@@ -43,7 +43,7 @@ from hyperjax import types
 from hyperjax.agents import td
 
 DIM, NUM_EXAMPLES, NUM_TESTS, NOISE = 4, 24, 100, 0.5
-SEEDS = range(10)
+SEEDS = range(5)
 NUM_UPDATES, NUM_SAMPLES = 6000, 4000
 SPEC = specs.ObservationSpec((DIM,), 'float32', None)
 FIELDS = ('method', 'seed', 'mean_error', 'std_ratio')
