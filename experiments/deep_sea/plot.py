@@ -83,7 +83,10 @@ def ours(folder: Path) -> tuple[Lines, Lines]:
     bsuite = np.array([
         bsuite_episode(rows['episode_return'][rows['seed'] == seed].astype(
             float)) for seed in dict.fromkeys(rows['seed'])])
-    for lines, found in ((by_paper, episodes), (by_bsuite, bsuite)):
+    criteria = [(by_paper, episodes)]
+    if not settings.get('stochastic'):  # Noise hides which episodes were bad.
+      criteria.append((by_bsuite, bsuite))
+    for lines, found in criteria:
       solved = np.isfinite(found) & (found < UNSOLVED)
       lines.setdefault(name, []).append(Point(
           settings['size'], np.mean(np.where(solved, found, UNSOLVED)),

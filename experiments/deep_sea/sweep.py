@@ -63,14 +63,14 @@ class Settings:
       raise ValueError(
           f'sizes must be numbers with commas between them, '
           f'got {self.sizes!r}') from error
-    points = []
+    points, noise = [], '_stochastic' if self.stochastic else ''
     for size in sizes:
       deep_sea.DeepSea(size)  # Checks the size, before the first run begins.
       for chosen in self.agents.split(','):
         agent, _, preset = chosen.partition(':')
         preset = preset or 'default'
         points.append(run_lib.Settings(
-            output=self.output / f'{agent}_{preset}_{size}',
+            output=self.output / f'{agent}_{preset}{noise}_{size}',
             config=agents.preset(agent, preset), agent=agent, preset=preset,
             size=size, num_seeds=self.num_seeds, seed=self.seed,
             num_episodes=self.num_episodes, stochastic=self.stochastic,

@@ -42,7 +42,9 @@ def settings_in_words(settings: dict[str, Any]) -> str:
   """The preset, and what was set otherwise."""
   preset = records.settings_as_json(
       agents.preset(settings['agent'], settings['preset']))
-  return ', '.join([settings['preset'], *[
+  # Runs from before there was the option have no word of it.
+  noise = ['stochastic'] if settings.get('stochastic') else []
+  return ', '.join([settings['preset'], *noise, *[
       f'{name} {value}' for name, value in settings['config'].items()
       if value != preset.get(name)]])
 
@@ -72,8 +74,10 @@ def row(folder: Path) -> str:
   summary = pictures.read_columns(folder / 'summary.csv')
   solved = summary['solved'] == '1'
   episodes = episodes_to_learn(folder)
-  published = published_episodes(
-      settings['agent'], settings['preset'], settings['size'])
+  published = None
+  if not settings.get('stochastic'):
+    published = published_episodes(
+        settings['agent'], settings['preset'], settings['size'])
   low, high = interval(episodes)
   # The seeds run together; a CPU device is a core.
   hours = (summary['wall_seconds'].astype(float).max() / 3600
