@@ -100,8 +100,8 @@ def draw(folder: Path):
   by_paper, by_bsuite = ours(folder)
   if not by_paper:
     sys.exit(f'error: no finished run in {folder}')
-  fig = figure.Figure(figsize=(14, 6), layout='constrained')
-  axes = fig.subplots(1, 3, sharey=True)
+  fig = figure.Figure(figsize=(14, 6.4), layout='constrained')
+  axes = fig.subplots(1, 3, sharex=True, sharey=True)
   panels = ((published(), 'published'), (by_paper, 'ours'),
             (by_bsuite, "ours, by bsuite's criterion"))
   for ax, (lines, title) in zip(axes, panels, strict=True):
@@ -120,8 +120,10 @@ def draw(folder: Path):
     ax.set_xlabel('N, size of DeepSea')
     ax.set_yscale('log')
     ax.spines[['top', 'right']].set_visible(False)
-    ax.legend(frameon=False, fontsize='x-small', ncols=2, loc='upper center',
-              bbox_to_anchor=(0.5, -0.12))
+  # The two panels of ours have the same lines.
+  for ax, columns in ((axes[0], 2), (axes[1], 1)):
+    ax.legend(frameon=False, fontsize='x-small', ncols=columns,
+              loc='upper center', bbox_to_anchor=(0.5, -0.12))
   axes[0].set_ylabel('mean episodes to learn')
   pictures.save(fig, folder / 'deep_sea.png')
 
