@@ -508,7 +508,8 @@ def test_refuses_observations_of_another_shape(make):
   calls = [
       lambda: agent.select_action(
           learner.params, actor, wrong, jnp.zeros(3, bool)),
-      lambda: agent.q_values(learner.params, wrong, jnp.zeros((3, agent.index.dim))),
+      lambda: agent.q_values(
+          learner.params, wrong, jnp.zeros((3, agent.index.dim))),
       lambda: agent.update(learner, batch._replace(observation=wrong)),
       lambda: agent.update(learner, batch._replace(next_observation=wrong)),
   ]

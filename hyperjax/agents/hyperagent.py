@@ -40,8 +40,8 @@ from hyperjax.agents import td
 class HyperAgentConfig(td.TDConfig):
   """Settings of HyperAgent; what is new beside `TDConfig`.
 
-  The defaults are the library's own, for the fewest episodes on DeepSea of every
-  size (`experiments/deep_sea/ABLATIONS.md` has what each of them is worth):
+  The defaults are the library's own, for few episodes on DeepSea of every size
+  (`experiments/deep_sea/ABLATIONS.md` has what each of them is worth):
   `thompson`, and beyond it optimism in closed form, half of each batch recent,
   a smaller prior, a larger learning rate and lazy updates of the first layer.
 

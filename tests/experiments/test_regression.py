@@ -14,7 +14,7 @@ def mean_errors(name, seeds=(100, 101, 102)):
 
 
 def test_data_and_posterior():
-  """The closed form, by the ordinary formula for Bayesian updates one by one."""
+  """The closed form, against Bayesian updates one example at a time."""
   data = regression.make_data(100)
   mean, covariance = np.zeros(regression.DIM), np.eye(regression.DIM)
   for x, y in zip(data.batch.observation, data.batch.reward, strict=True):
