@@ -78,7 +78,8 @@ def test_interleaves_the_points_and_reports_medians(tmp_path, monkeypatch):
   learner.main(['--output', str(tmp_path)])
 
   points = [(size, seeds, loss) for size in (10, 20, 50, 100)
-            for seeds in (1, 4, 16) for loss in ('exact', 'sampled')]
+            for seeds in (1, 4, 16)
+            for loss in ('default', 'exact', 'sampled')]
   assert measured == 3 * points
   rows = _rows(tmp_path)
   assert [(int(row['size']), int(row['num_seeds']), row['loss'])
