@@ -105,8 +105,10 @@ def draw(folder: Path):
   panels = ((published(), 'published'), (by_paper, 'ours'),
             (by_bsuite, "ours, by bsuite's criterion"))
   for ax, (lines, title) in zip(axes, panels, strict=True):
-    colors = matplotlib.colormaps['tab10'](np.arange(len(lines)) % 10)
-    for (name, points), color in zip(lines.items(), colors, strict=True):
+    for name, points in lines.items():
+      # A line of ours has one colour, though not every one is in both panels.
+      names = list(by_paper if name in by_paper else lines)
+      color = matplotlib.colormaps['tab10'](names.index(name) % 10)
       sizes = [p.size for p in points]
       ax.plot(sizes, [p.mean for p in points], color=color, linewidth=1.2,
               label=name)
