@@ -177,7 +177,8 @@ def test_several_environments_share_an_agent():
 def test_learns_deep_sea():
   """A random policy finds the treasure once in 256 episodes; this one keeps it.
   """
-  loop = make_loop(agents.HyperAgentConfig(), size=8, devices=CPUS[:2])
+  loop = make_loop(
+      agents.HyperAgentConfig.thompson(), size=8, devices=CPUS[:2])
   state = begin(loop, [20, 21, 22, 23])
   before = np.asarray(loop.evaluate(state, 50))
   state, log = loop.run(state, 8 * 150)
@@ -185,6 +186,15 @@ def test_learns_deep_sea():
   assert before.mean() < 0.1
   assert np.all(after.mean(axis=1) > 0.9)
   assert np.mean(log.episode_return[:, 100:150]) > 0.8
+
+
+def test_default_learns_deep_sea_and_goes_on_doing_it():
+  """It acts by its upper bound, not by the samples that `evaluate` draws."""
+  loop = make_loop(agents.HyperAgentConfig(), size=8, devices=CPUS[:2])
+  state, _ = loop.run(begin(loop, [20, 21, 22, 23]), 8 * 100)
+  _, log = loop.run(state, 8 * 50)
+  assert np.all(log.num_episodes == 50)
+  assert np.all(log.episode_return[:, :50].mean(axis=1) > 0.95)
 
 
 def test_reports_the_first_update_whose_loss_is_not_finite():
