@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from hyperjax import agents
 from hyperjax import index as index_lib
+from hyperjax import networks
 
 # Index distributions by the names that the command line and config.json use.
 INDICES = {
@@ -14,6 +15,14 @@ INDICES = {
     'coordinate': index_lib.Coordinate,
     'sparse': index_lib.Sparse,
     'one_hot': index_lib.OneHot,
+}
+
+TORSOS = {
+    'mlp': networks.MLPTorso,
+    'nature': networks.NatureTorso,
+    'data_efficient': networks.DataEfficientTorso,
+    'hyperagent': networks.HyperAgentTorso,
+    'small_hyperagent': networks.SmallHyperAgentTorso,
 }
 
 
@@ -31,8 +40,14 @@ AGENTS = {
         'paper': agents.HyperAgentConfig.paper_deep_sea,
         'paper_optimistic': agents.HyperAgentConfig.paper_deep_sea_optimistic,
         'paper_one_hot': agents.HyperAgentConfig.paper_deep_sea_one_hot,
+        'paper_atari': agents.HyperAgentConfig.paper_atari,
+        'atari_cpu': agents.HyperAgentConfig.atari_cpu,
     }),
-    'dqn': Entry(agents.DQN, {'default': agents.DQNConfig}),
+    'dqn': Entry(agents.DQN, {
+        'default': agents.DQNConfig,
+        'paper_atari': agents.DQNConfig.like_hyperagent_atari,
+        'atari_cpu': agents.DQNConfig.atari_cpu,
+    }),
     'boot_dqn': Entry(agents.BootDQN, {'default': agents.BootDQNConfig}),
     'ensemble_plus': Entry(
         agents.EnsemblePlus, {'default': agents.EnsemblePlusConfig}),

@@ -12,6 +12,10 @@ from jaxtyping import Array, Float, Int
 from hyperjax import index as index_lib
 
 
+# The value of an action that the environment does not have.
+ILLEGAL = -1e6
+
+
 def greedy(key: chex.PRNGKey, values: Float[Array, '*N A']) -> Int[Array, '*N']:
   """The action of largest value, ties broken uniformly at random.
 
@@ -44,17 +48,9 @@ def epsilon_greedy(
     return greedy(key, values)
   key_greedy, key_explore, key_random = jax.random.split(key, 3)
   explore = jax.random.bernoulli(key_explore, epsilon, values.shape[:-1])
-  return jnp.where(
-      explore,
-      uniform(key_random, values.shape[:-1], values.shape[-1]),
-      greedy(key_greedy, values))
-
-
-def uniform(
-    key: chex.PRNGKey, shape: tuple[int, ...], num_actions: int
-) -> Int[Array, '*N']:
-  """Uniformly random actions, int32 [*shape]."""
-  return jax.random.randint(key, shape, 0, num_actions)
+  # Greedy where all legal actions are worth the same: any of them.
+  random = greedy(key_random, jnp.where(values > ILLEGAL / 2., 0., ILLEGAL))
+  return jnp.where(explore, random, greedy(key_greedy, values))
 
 
 @runtime_checkable
@@ -126,10 +122,10 @@ class UpperBound:
   num_indices: int = dataclasses.field(default=1, init=False)  # Not looked at.
 
   def __call__(self, value, encoding, indices) -> Float[Array, 'A']:
-    del value, indices
+    del indices
     shift = self.index.mean * jnp.sum(encoding[1:], axis=0)
     variance = (self.index.second_moment
                 * jnp.sum(jnp.square(encoding[1:]), axis=0)
                 - jnp.square(shift))
-    return encoding[0] + shift + self.scale * jnp.sqrt(
-        jnp.maximum(variance, 0.))
+    mean = value(jnp.full(self.index.dim, self.index.mean))
+    return mean + self.scale * jnp.sqrt(jnp.maximum(variance, 0.))

@@ -196,3 +196,9 @@ class OneHot:
   ) -> Float[Array, '... M']:
     i = jax.random.randint(key, shape, 0, self.dim)
     return jax.nn.one_hot(i, self.dim)
+
+
+def mean_gaussian_length(dim: int) -> float:
+  """E |x| of x ~ N(0, I) in R^dim: the mean of the chi distribution."""
+  return math.sqrt(2.) * math.exp(
+      math.lgamma((dim + 1) / 2) - math.lgamma(dim / 2))

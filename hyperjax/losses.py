@@ -29,6 +29,7 @@ import rlax
 
 from hyperjax import acting
 from hyperjax import index as index_lib
+from hyperjax import networks
 from hyperjax import perturbation as perturbation_lib
 from hyperjax import types
 
@@ -82,7 +83,7 @@ class _TD:
     return jax.vmap(lambda s: self.network.apply(params, s))(observations)
 
   def _value(self, params, encoding, index) -> Float[Array, 'A']:
-    return self.network.apply(params, encoding, index, method='value')
+    return networks.value(self.network, params, encoding, index)
 
   def _next_values(
       self, params, target_params, batch, indices
@@ -193,11 +194,15 @@ class SampledTD(_TD):
     tied: whether the target of an index is taken at that same index, as in
       HyperDQN and ensembles, or at z', one for each transition.
     mask: of the bootstrap; the squared error at z counts mask^T z times.
+    raw_perturbation: whether the perturbation is u^T x for a Gaussian x of
+      which z, on the unit sphere, is the direction, in the place of u^T z: a
+      habit of HyperAgent's released code.
   """
 
   indices: Indices = FreshIndices(20)
   tied: bool = False
   mask: perturbation_lib.BootstrapMask | None = None
+  raw_perturbation: bool = False
 
   def __call__(
       self, params, target_params, batch, index_key, perturbation_key
@@ -214,27 +219,36 @@ class SampledTD(_TD):
               params, target_params, batch, key_target))
 
     def example(encoding, next_target, next_chooser, transition, u, weights,
-                indices):
+                indices, radii):
 
-      def squared_error(index, next_target, next_chooser):
+      def squared_error(index, radius, next_target, next_chooser):
         td_error = rlax.double_q_learning(
             q_tm1=self._value(params, encoding, index),
             a_tm1=transition.action,
-            r_t=transition.reward + u @ index,
+            r_t=transition.reward + radius * (u @ index),
             discount_t=transition.discount,
             q_t_value=next_target,
             q_t_selector=next_chooser)
         return jnp.square(td_error)
 
       return jnp.mean(weights * jax.vmap(squared_error)(
-          indices, next_target, next_chooser))
+          indices, radii, next_target, next_chooser))
 
     losses = jax.vmap(example)(
         self._encode(params, batch.observation), *next_values, batch,
         self._perturbations(perturbation_key, batch.uid),
-        self._weights(perturbation_key, batch.uid, indices), indices)
+        self._weights(perturbation_key, batch.uid, indices), indices,
+        self._radii(key_online, indices))
     loss = jnp.mean(losses)
     return loss, {'loss': loss}
+
+  def _radii(self, key, indices) -> Float[Array, 'B K']:
+    """What the indices are multiplied by where they meet a perturbation."""
+    if not self.raw_perturbation:
+      return jnp.ones(indices.shape[:2])
+    # Length and direction of a Gaussian vector are independent.
+    key = jax.random.fold_in(key, 1)
+    return jnp.linalg.norm(jax.random.normal(key, indices.shape), axis=-1)
 
   def _weights(self, key, uids, indices) -> Float[Array, 'B K']:
     """How much each squared error counts."""
@@ -285,3 +299,49 @@ class ExactTD(_TD):
         batch, self._perturbations(perturbation_key, batch.uid))
     loss = jnp.mean(losses)
     return loss, {'loss': loss}
+
+
+@dataclasses.dataclass(frozen=True)
+class GradientPenalty:
+  """A loss plus coefficient * |grad_params f|^2, f the mean value of a batch.
+
+  f = mean_b E_z Q(s_b, a_b; z), for a value function affine in z. HyperAgent's
+  released code has it on Atari, with the expectation sampled. With v the
+  gradient of f, held constant, the gradient of the penalty is that of
+  2 * coefficient * (df along v): f once more, in forward mode, instead of the
+  derivative of a derivative.
+
+  Attributes:
+    loss: what is penalised.
+    network: see `hyperjax.networks.AffineValue`.
+    index: distribution of z.
+    coefficient: of the penalty.
+  """
+
+  loss: Loss
+  network: nn.Module
+  index: index_lib.IndexDistribution
+  coefficient: float
+
+  def __call__(
+      self, params, target_params, batch, index_key, perturbation_key
+  ) -> tuple[Float[Array, ''], types.Metrics]:
+    loss, metrics = self.loss(
+        params, target_params, batch, index_key, perturbation_key)
+
+    def mean_value(trained):
+      variables = {**params, 'params': trained}
+
+      def value(s, a):
+        encoding = self.network.apply(variables, s)
+        return networks.value(
+            self.network, variables, encoding,
+            jnp.full(self.index.dim, self.index.mean))[a]
+
+      return jnp.mean(jax.vmap(value)(batch.observation, batch.action))
+
+    direction = jax.lax.stop_gradient(jax.grad(mean_value)(params['params']))
+    _, squared_norm = jax.jvp(mean_value, (params['params'],), (direction,))
+    penalty = self.coefficient * (
+        2. * squared_norm - jax.lax.stop_gradient(squared_norm))
+    return loss + penalty, {**metrics, 'gradient_penalty': penalty}

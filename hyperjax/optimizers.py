@@ -31,6 +31,57 @@ def adam(
   return optax.with_extra_args_support(optimizer)
 
 
+class RidgeState(NamedTuple):
+  """Updates so far, int32 []."""
+
+  count: Int[Array, '']
+
+
+@functools.cache
+def with_head_ridge(
+    optimizer: optax.GradientTransformationExtraArgs, coefficient: float,
+    second_moment: float, num_first: int, num_per_update: float, num_most: int,
+) -> optax.GradientTransformationExtraArgs:
+  """An optimiser behind a ridge on the output weights of a hypermodel.
+
+  HyperAgent's released code adds, on Atari,
+
+    coefficient / |D| * mean over all weights of E_z w(z)^2,  w(z) = b + A z,
+
+  to the loss, |D| the transitions in the replay; here its gradient with the
+  expectation exact, E[z] = 0 and E[z z^T] = second_moment * I.
+
+  Args:
+    optimizer: that then takes the gradients.
+    coefficient: of the ridge.
+    second_moment: of the index.
+    num_first: |D| at the first update,
+    num_per_update: what it grows by with each,
+    num_most: and what it grows to.
+  """
+
+  def update(gradients, state, params):
+    num_data = jnp.minimum(
+        num_first + num_per_update * state.count, num_most)
+
+    def one(path, gradient, weights):
+      name = getattr(path[-1], 'key', None)
+      if name not in ('mean', 'factors'):
+        return gradient
+      # Of the factors, [M, F, A], one weight is a row over M.
+      size = weights.size / (weights.shape[0] if name == 'factors' else 1)
+      moment = second_moment if name == 'factors' else 1.
+      return gradient + (
+          2. * coefficient * moment / (num_data * size)) * weights
+
+    return (jax.tree_util.tree_map_with_path(one, gradients, params),
+            RidgeState(state.count + 1))
+
+  ridge = optax.GradientTransformation(
+      lambda params: RidgeState(jnp.int32(0)), update)
+  return optax.with_extra_args_support(optax.chain(ridge, optimizer))
+
+
 class MomentsState(NamedTuple):
   """Running moments of the gradient.
 

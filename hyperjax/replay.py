@@ -97,11 +97,11 @@ def available_bytes(device: jax.Device) -> int | None:
   return None
 
 
-def check_fits(replay: Replay, num_replays: int, device: jax.Device):
+def check_fits(replay: Any, num_replays: int, device: jax.Device):
   """Refuses replays that a device cannot hold, before they are allocated.
 
   Args:
-    replay: the replay of one agent.
+    replay: of one agent, a `Replay` or a `frames.FrameReplay`.
     num_replays: how many the device will hold.
     device: where.
 
@@ -112,7 +112,7 @@ def check_fits(replay: Replay, num_replays: int, device: jax.Device):
   available = available_bytes(device)
   if available is not None and needed > available:
     raise MemoryError(
-        f'{num_replays} replays of {replay.capacity} transitions need '
+        f'{num_replays} replays of {replay.capacity} steps need '
         f'{needed / 1e9:.1f} GB, but {device} has {available / 1e9:.1f} GB '
         f'left; lower replay_capacity, the number of seeds, or the size of an '
         f'observation')

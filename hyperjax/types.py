@@ -75,8 +75,9 @@ class LearnerState(NamedTuple):
   """Everything that an agent's `update` reads and writes.
 
   Attributes:
-    params: Flax variables: 'params', which the optimiser trains, and 'prior'
-      where the network has a fixed prior.
+    params: Flax variables: 'params', which the optimiser trains, 'prior' where
+      the network has a fixed prior, and 'legal' where not every action is (see
+      `hyperjax.networks.mask_illegal`).
     target_params: an older copy of params['params'].
     opt_state: state of the optax optimiser over params['params'].
     steps: number of updates done, int32 [].
@@ -130,7 +131,8 @@ class Agent(Protocol):
     ...
 
   def select_random_action(
-      self, actor: ActorState) -> tuple[ActorState, Int[Array, 'N']]:
+      self, params: Params, actor: ActorState
+  ) -> tuple[ActorState, Int[Array, 'N']]:
     ...
 
   def q_values(

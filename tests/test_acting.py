@@ -79,10 +79,16 @@ def test_exploration_of_neighbours_is_independent():
   assert abs(both - 0.25) < 5. * math.sqrt(0.25 * 0.75 / (_NUM / 2))
 
 
-def test_uniform():
-  actions = acting.uniform(jax.random.PRNGKey(8), (_NUM,), 3)
-  _assert_counts(_counts(actions, 3), [1 / 3, 1 / 3, 1 / 3])
+def test_exploration_is_uniform_over_what_is_legal():
+  values = jnp.tile(jnp.array([0., 1., 2., acting.ILLEGAL]), (_NUM, 1))
+  actions = acting.epsilon_greedy(jax.random.PRNGKey(8), values, 1.)
+  _assert_counts(_counts(actions, 4), [1 / 3, 1 / 3, 1 / 3, 0.])
   assert actions.dtype == jnp.int32
+
+
+def _upper_bound(index, scale, psi):
+  value = lambda z: psi[0] + z @ psi[1:]
+  return acting.UpperBound(index, scale)(value, psi, None)
 
 
 @pytest.mark.parametrize('index', [
@@ -91,14 +97,14 @@ def test_upper_bound_is_mean_plus_deviations(index):
   psi = jax.random.normal(jax.random.PRNGKey(9), (4, 5))
   z = index.sample(jax.random.PRNGKey(10), (200_000,))
   values = np.asarray(psi[0] + z @ psi[1:])
-  bound = acting.UpperBound(index, 1.5)(None, psi, None)
+  bound = _upper_bound(index, 1.5, psi)
   np.testing.assert_allclose(
       bound, values.mean(axis=0) + 1.5 * values.std(axis=0), atol=0.03)
 
 
 def test_upper_bound_of_a_one_hot_index_is_over_the_members():
   psi = jnp.array([[0., 0.], [1., 4.], [3., 4.]])
-  bound = acting.UpperBound(index_lib.OneHot(2), 2.)(None, psi, None)
+  bound = _upper_bound(index_lib.OneHot(2), 2., psi)
   np.testing.assert_allclose(bound, [2. + 2. * 1., 4.], atol=1e-3)
 
 
@@ -111,4 +117,4 @@ def test_sampled_optimism_tends_to_the_upper_bound():
       lambda z: psi[0] + z @ psi[1:], psi, zs))(indices)
   np.testing.assert_allclose(
       np.mean(sampled, axis=0),
-      acting.UpperBound(index, 1.163)(None, psi, None), atol=0.05)
+      _upper_bound(index, 1.163, psi), atol=0.05)

@@ -15,6 +15,7 @@ import pytest
 from hyperjax import agents
 from hyperjax import index as index_lib
 from hyperjax import losses
+from hyperjax import networks
 from hyperjax import types
 
 _CELLS = 9
@@ -409,7 +410,7 @@ def test_shapes_and_dtypes(make, num_envs):
       agent.select_action, learner.params, actor, observation,
       jnp.ones(num_envs, bool))
   random_after, random_action = jax.eval_shape(
-      agent.select_random_action, actor)
+      agent.select_random_action, learner.params, actor)
   for a in (action, random_action):
     assert a.shape == (num_envs,) and a.dtype == jnp.int32
   for state in (actor, after, random_after):
@@ -425,21 +426,57 @@ def test_every_choice_has_a_new_key():
   actor = agent.init_actor(jax.random.PRNGKey(1), 1)
   acted, _ = _jit(agent.select_action)(
       params, actor, np.zeros(1, np.int32), np.zeros(1, bool))
-  random, _ = agent.select_random_action(actor)
+  random, _ = agent.select_random_action(params, actor)
   for after in (acted, random):
     assert (np.asarray(after.key) != np.asarray(actor.key)).any()
 
 
 def test_random_actions_are_uniform_and_leave_the_index():
   agent = _hyperagent()
+  params = {}
   actor = agent.init_actor(jax.random.PRNGKey(1), 6000)
-  after, actions = agent.select_random_action(actor)
+  after, actions = agent.select_random_action(params, actor)
   counts = np.bincount(actions, minlength=_ACTIONS)
   assert counts.size == _ACTIONS
   assert (np.abs(counts - 2000) < 5. * math.sqrt(2000 * 2 / 3)).all()
   np.testing.assert_array_equal(after.index, actor.index)
-  again = agent.select_random_action(after)[1]
+  again = agent.select_random_action(params, after)[1]
   assert abs((actions == again).mean() - 1 / 3) < 0.05
+
+
+@pytest.mark.parametrize('config', [
+    dict(), dict(optimism_scale=1.), dict(optimism_indices=3),
+    dict(num_index_samples=2)])
+def test_actions_that_are_not_legal_do_not_exist(config):
+  agent = _hyperagent(**config)
+  learner = _init(agent)(jax.random.PRNGKey(0))
+  legal = jnp.arange(_ACTIONS) < _ACTIONS - 1
+  params = networks.with_legal_actions(learner.params, legal)
+  actor = agent.init_actor(jax.random.PRNGKey(1), 500)
+  random = agent.select_random_action(params, actor)[1]
+  observation = jnp.arange(500) % _CELLS
+  chosen = agent.select_action(
+      params, actor, observation, jnp.zeros(500, bool))[1]
+  free = agent.select_action(
+      learner.params, actor, observation, jnp.zeros(500, bool))[1]
+  assert (free == _ACTIONS - 1).any()  # It would be chosen, were it legal.
+  for actions in (random, chosen):
+    assert set(np.unique(actions)) == set(range(_ACTIONS - 1))
+
+  # Nor in a target: a wonderful illegal action changes no loss.
+  batch = _batch(3)
+  batch = batch._replace(action=batch.action % (_ACTIONS - 1))
+
+  def loss(params, bonus):
+    better = jax.tree_util.tree_map_with_path(
+        lambda path, x: (x.at[..., -1].add(bonus)
+                         if 'mean' in jax.tree_util.keystr(path) else x),
+        params)
+    return _update(agent)(learner._replace(
+        params=better, target_params=better['params']), batch)[1]['loss']
+
+  assert loss(params, 0.) == loss(params, 10.)
+  assert loss(learner.params, 0.) < loss(learner.params, 10.)
 
 
 # What agents refuse.

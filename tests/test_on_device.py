@@ -88,7 +88,7 @@ def test_seeds_spread_over_devices_do_not_communicate():
   assert len(state.num_steps.sharding.device_set) == 8
   for function, static in (
       (loop._seed_run.run, (4, True)), (loop._seed_run.evaluate, (3,))):
-    text = loop._compiled(
+    text = loop._mapped._compiled(
         function, static, 8, False).lower(state).compile().as_text()
     for collective in ('all-reduce', 'all-gather', 'all-to-all',
                        'collective-permute', 'reduce-scatter'):
@@ -97,7 +97,7 @@ def test_seeds_spread_over_devices_do_not_communicate():
 
 def test_uses_as_many_devices_as_divide_the_seeds():
   loop = make_loop(devices=CPUS)
-  assert [loop.mesh(n).size for n in (1, 6, 7, 8, 10, 16)] == [1, 6, 7, 8, 5, 8]
+  assert [loop._mapped.mesh(n).size for n in (1, 6, 7, 8, 10, 16)] == [1, 6, 7, 8, 5, 8]
 
 
 def test_chunks_do_not_change_a_run(sixteen):

@@ -27,7 +27,6 @@ from flax import linen as nn
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
-from hyperjax import optimizers
 from hyperjax import perturbation
 from hyperjax import specs
 from hyperjax.agents import td
@@ -92,7 +91,7 @@ class BootDQN(td.TDAgent):
     index = index_lib.OneHot(config.num_members)
 
     def members():
-      torso = networks.MLPTorso(config.hidden_sizes, spec)
+      torso = config.torso(config.hidden_sizes, spec)
       if config.shared_torso:
         return nn.Sequential(
             (torso, networks.EnsembleHead(config.num_members, num_actions)))
@@ -118,9 +117,7 @@ class BootDQN(td.TDAgent):
             perturbation.Perturbation(
                 index_lib.Gaussian(config.num_members), config.noise_scale),
             config.double, losses.EveryMember(), tied=True, mask=mask),
-        optimizer=optimizers.adam(
-            config.learning_rate, config.adam_epsilon,
-            config.max_gradient_norm))
+        optimizer=td.adam(config))
 
 
 class EnsemblePlus(BootDQN):

@@ -19,7 +19,6 @@ import optax
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
-from hyperjax import optimizers
 from hyperjax import perturbation
 from hyperjax import specs
 from hyperjax.agents import td
@@ -34,9 +33,11 @@ class DQNConfig(td.TDConfig):
 
   Attributes:
     epsilon: probability of a uniformly random action.
+    scale: of the network's output.
   """
 
   epsilon: float = 0.05
+  scale: float = 1.
   batch_size: int = 32
   adam_epsilon: float = 1e-8
   max_gradient_norm: float | None = None
@@ -46,6 +47,36 @@ class DQNConfig(td.TDConfig):
   def __post_init__(self):
     super().__post_init__()
     self.check_within('epsilon', 0., 1., self.epsilon)
+
+  @classmethod
+  def like_hyperagent_atari(cls, **overrides: Any) -> 'DQNConfig':
+    """HyperAgent's published Atari settings without the hypermodel.
+
+    The comparison DDQN(ours) of the HyperAgent paper, whose own settings are
+    not published. No prior, and epsilon-greedy exploration with the epsilon of
+    this class; the regularisers of the hypermodel's output are left out.
+    """
+    return cls(**{
+        'scale': 0.1,
+        'torso': networks.HyperAgentTorso,
+        'hidden_sizes': (256,),
+        'n_step': 5,
+        'learning_rate': 1e-4,
+        'adam_epsilon': 1.5e-4,
+        'max_gradient_norm': 10.,
+        'batch_size': 32,
+        'target_period': 5,
+        'replay_capacity': 100_000,
+        'min_replay_size': 2000,
+        **overrides})
+
+  @classmethod
+  def atari_cpu(cls, **overrides: Any) -> 'DQNConfig':
+    """The same for a few CPU cores, as `HyperAgentConfig.atari_cpu`."""
+    return cls.like_hyperagent_atari(**{
+        'torso': networks.SmallHyperAgentTorso,
+        'steps_per_update': 2,
+        **overrides})
 
 
 class DQN(td.TDAgent):
@@ -70,8 +101,8 @@ class DQN(td.TDAgent):
     num_actions = specs.num_actions(num_actions)
     index = index_lib.NoIndex()
     network = networks.AffineValue(nn.Sequential((
-        networks.MLPTorso(config.hidden_sizes, spec),
-        networks.LinearHead(num_actions))))
+        config.torso(config.hidden_sizes, spec),
+        networks.LinearHead(num_actions))), scale=config.scale)
     super().__init__(
         observation_spec=spec,
         num_actions=num_actions,
@@ -81,7 +112,5 @@ class DQN(td.TDAgent):
         loss=losses.ExactTD(
             network, index, perturbation.Perturbation(index, 0.),
             config.double),
-        optimizer=optimizer or optimizers.adam(
-            config.learning_rate, config.adam_epsilon,
-            config.max_gradient_norm),
+        optimizer=optimizer or td.adam(config),
         epsilon=config.epsilon)

@@ -16,7 +16,6 @@ from typing import Any
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
-from hyperjax import optimizers
 from hyperjax import perturbation
 from hyperjax import specs
 from hyperjax.agents import td
@@ -117,7 +116,5 @@ class ENNDQN(td.TDAgent):
             network, index, perturbation.Perturbation(index, 0.),
             config.double, indices(config.num_index_samples),
             tied=config.tied),
-        optimizer=optimizers.adam(
-            config.learning_rate, config.adam_epsilon,
-            config.max_gradient_norm),
+        optimizer=td.adam(config),
         resample_probability=config.resample_probability)

@@ -30,7 +30,6 @@ from hyperjax import acting
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
-from hyperjax import optimizers
 from hyperjax import perturbation
 from hyperjax import specs
 from hyperjax.agents import td
@@ -56,7 +55,14 @@ class HyperAgentConfig(td.TDConfig):
     prior_input_std: standard deviation of the weights of the prior's first
       layer. None for Xavier's, under which the prior's spread shrinks as
       observations grow wider, even if only one entry of them is not zero.
+    xavier_mean: whether b and b0 are Xavier-normal, and not one vector each of
+      length `prior_std`.
     perturbation_scale: sigma, in units of reward.
+    raw_perturbation: whether the perturbation meets the Gaussian vector of
+      which z is the direction, see `losses.SampledTD`. The exact expectation
+      then has, for the same gradient, the mean length of that vector in sigma.
+    gradient_penalty: coefficient of `losses.GradientPenalty`.
+    head_ridge: coefficient of `optimizers.with_head_ridge`.
     resample_probability: of a new acting index before each step within an
       episode. (A new episode always has a new index.)
     optimism_indices: to be optimistic over, in acting and in the target (the
@@ -74,7 +80,11 @@ class HyperAgentConfig(td.TDConfig):
   prior_scale: float = 3.
   prior_std: float = 1.
   prior_input_std: float | None = None
+  xavier_mean: bool = False
   perturbation_scale: float = 0.
+  raw_perturbation: bool = False
+  gradient_penalty: float = 0.
+  head_ridge: float = 0.
   resample_probability: float = 0.
   optimism_indices: int = 1
   optimism_quantile: float = 0.8
@@ -92,7 +102,7 @@ class HyperAgentConfig(td.TDConfig):
     self.check_at_least('optimism_indices', 1, self.optimism_indices)
     self.check_within('optimism_quantile', 0., 1., self.optimism_quantile)
     for name in ('scale', 'prior_scale', 'prior_std', 'perturbation_scale',
-                 'optimism_scale'):
+                 'gradient_penalty', 'head_ridge', 'optimism_scale'):
       self.check_at_least(name, 0., getattr(self, name))
     if self.prior_input_std is not None:
       self.check_at_least('prior_input_std', 0., self.prior_input_std)
@@ -125,10 +135,16 @@ class HyperAgentConfig(td.TDConfig):
         'prior_std': 1.,
         'perturbation_scale': 0.,
         'prior_input_std': None,
+        'xavier_mean': False,
+        'raw_perturbation': False,
+        'gradient_penalty': 0.,
+        'head_ridge': 0.,
         'resample_probability': 0.01,
         'optimism_indices': 1,
         'optimism_scale': 0.,
+        'torso': networks.MLPTorso,
         'hidden_sizes': (64, 64),
+        'n_step': 1,
         'discount': 0.99,
         'double': True,
         'learning_rate': 1e-3,
@@ -142,6 +158,51 @@ class HyperAgentConfig(td.TDConfig):
         'updates_per_step': 1,
         'recent_fraction': 0.,
         'lazy_rows': False,
+        **overrides})
+
+  @classmethod
+  def paper_atari(cls, **overrides: Any) -> 'HyperAgentConfig':
+    """The settings behind the published Atari results.
+
+    Those of the authors' released code (szrlee/HyperAgent at 014902c,
+    `hyperagent/scripts/hyperagent/run_atari.py`), where it differs from table 2
+    of the paper: learning rate 1e-4 and a replay of 100,000.
+
+    Args:
+      **overrides: fields to set otherwise.
+    """
+    return cls.paper_deep_sea(**{
+        'scale': 0.1,
+        'prior_scale': 0.1,
+        'prior_std': 0.1,
+        'xavier_mean': True,
+        'perturbation_scale': 0.01,
+        'raw_perturbation': True,
+        'gradient_penalty': 0.01,
+        'head_ridge': 0.01,
+        'torso': networks.HyperAgentTorso,
+        'hidden_sizes': (256,),
+        'n_step': 5,
+        'learning_rate': 1e-4,
+        'batch_size': 32,
+        'target_period': 5,
+        'replay_capacity': 100_000,
+        'min_replay_size': 2000,
+        **overrides})
+
+  @classmethod
+  def atari_cpu(cls, **overrides: Any) -> 'HyperAgentConfig':
+    """`paper_atari` for a few CPU cores.
+
+    With the small torso, the exact expectation, an update every second step,
+    and without the two regularisers.
+    """
+    return cls.paper_atari(**{
+        'num_index_samples': None,
+        'gradient_penalty': 0.,
+        'head_ridge': 0.,
+        'torso': networks.SmallHyperAgentTorso,
+        'steps_per_update': 2,
         **overrides})
 
   @classmethod
@@ -200,27 +261,32 @@ class HyperAgent(td.TDAgent):
     num_actions = specs.num_actions(num_actions)
     index = config.index(config.index_dim)
 
-    def hypermodel(factor_init, input_init=None):
+    mean_init = networks.sphere_init(config.prior_std)
+    if config.xavier_mean:
+      mean_init = networks.xavier_init()
+
+    def hypermodel(factor_init, **torso_options):
       return nn.Sequential((
-          networks.MLPTorso(
-              config.hidden_sizes, spec, input_init=input_init),
+          config.torso(config.hidden_sizes, spec, **torso_options),
           networks.HypermodelHead(
-              num_actions, index.dim,
-              mean_init=networks.sphere_init(config.prior_std),
+              num_actions, index.dim, mean_init=mean_init,
               factor_init=factor_init)))
 
     prior = None
     if config.prior_scale > 0.:
+      options = {}
+      if config.prior_input_std is not None:
+        options['input_init'] = networks.normal_init(config.prior_input_std)
       prior = hypermodel(
-          networks.factor_sphere_init(config.prior_std),
-          config.prior_input_std and networks.normal_init(
-              config.prior_input_std))
+          networks.factor_sphere_init(config.prior_std), **options)
     network = networks.AffineValue(
         hypermodel(networks.factor_xavier_init()), prior,
         config.scale, config.prior_scale)
     # Unit norm, as the analysis asks, whatever the index.
-    noise = perturbation.Perturbation(
-        index_lib.Sphere(index.dim), config.perturbation_scale)
+    sigma = config.perturbation_scale
+    if config.raw_perturbation and config.num_index_samples is None:
+      sigma *= index_lib.mean_gaussian_length(index.dim)
+    noise = perturbation.Perturbation(index_lib.Sphere(index.dim), sigma)
     optimism = None
     if config.optimism_indices > 1:
       optimism = acting.SampledOptimism(
@@ -234,7 +300,17 @@ class HyperAgent(td.TDAgent):
       loss = losses.SampledTD(
           network, index, noise, config.double,
           losses.FreshIndices(config.num_index_samples),
-          optimism=optimism)
+          raw_perturbation=config.raw_perturbation, optimism=optimism)
+    if config.gradient_penalty > 0.:
+      loss = losses.GradientPenalty(
+          loss, network, index, config.gradient_penalty)
+    optimizer = td.adam(config)
+    if config.head_ridge > 0.:
+      optimizer = optimizers.with_head_ridge(
+          optimizer, config.head_ridge, index.second_moment,
+          config.min_replay_size,
+          config.steps_per_update / config.updates_per_step,
+          config.replay_capacity)
     super().__init__(
         observation_spec=spec,
         num_actions=num_actions,
@@ -242,8 +318,6 @@ class HyperAgent(td.TDAgent):
         network=network,
         index=index,
         loss=loss,
-        optimizer=optimizers.adam(
-            config.learning_rate, config.adam_epsilon,
-            config.max_gradient_norm),
+        optimizer=optimizer,
         resample_probability=config.resample_probability,
         optimism=optimism)

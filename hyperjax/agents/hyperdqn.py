@@ -19,7 +19,6 @@ from flax import linen as nn
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
-from hyperjax import optimizers
 from hyperjax import perturbation
 from hyperjax import specs
 from hyperjax.agents import td
@@ -73,7 +72,7 @@ class HyperDQN(td.TDAgent):
 
     def hypermodel(factor_init):
       return nn.Sequential((
-          networks.MLPTorso(config.hidden_sizes, spec),
+          config.torso(config.hidden_sizes, spec),
           networks.HypermodelHead(
               num_actions, index.dim,
               mean_init=networks.sphere_init(config.prior_std),
@@ -97,6 +96,4 @@ class HyperDQN(td.TDAgent):
                 index_lib.Sphere(index.dim), config.perturbation_scale),
             config.double, losses.SharedIndices(config.num_index_samples),
             tied=True),
-        optimizer=optimizers.adam(
-            config.learning_rate, config.adam_epsilon,
-            config.max_gradient_norm))
+        optimizer=td.adam(config))

@@ -14,7 +14,6 @@ from typing import Any
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
-from hyperjax import optimizers
 from hyperjax import perturbation
 from hyperjax import specs
 from hyperjax.agents import td
@@ -53,7 +52,7 @@ class NoisyDQN(td.TDAgent):
     num_actions = specs.num_actions(num_actions)
     *torso_sizes, hidden_size = config.hidden_sizes
     network = networks.NoisyValue(
-        networks.MLPTorso(tuple(torso_sizes), spec), torso_sizes[-1],
+        config.torso(tuple(torso_sizes), spec), torso_sizes[-1],
         hidden_size, num_actions, config.initial_sigma)
     index = index_lib.Gaussian(network.index_dim)
     super().__init__(
@@ -65,7 +64,5 @@ class NoisyDQN(td.TDAgent):
         loss=losses.SampledTD(
             network, index, perturbation.Perturbation(index, 0.),
             config.double, losses.SharedIndices(1)),
-        optimizer=optimizers.adam(
-            config.learning_rate, config.adam_epsilon,
-            config.max_gradient_norm),
+        optimizer=td.adam(config),
         resample_probability=1.)

@@ -19,7 +19,6 @@ from typing import Any
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
-from hyperjax import optimizers
 from hyperjax import perturbation
 from hyperjax import specs
 from hyperjax.agents import td
@@ -63,7 +62,7 @@ class SANE(td.TDAgent):
     num_actions = specs.num_actions(num_actions)
     *torso_sizes, hidden_size = config.hidden_sizes
     network = networks.StateAwareNoisyValue(
-        networks.MLPTorso(tuple(torso_sizes), spec), torso_sizes[-1],
+        config.torso(tuple(torso_sizes), spec), torso_sizes[-1],
         hidden_size, num_actions, config.latent_size, config.q_values_in)
     index = index_lib.Gaussian(network.index_dim)
     super().__init__(
@@ -75,7 +74,5 @@ class SANE(td.TDAgent):
         loss=losses.SampledTD(
             network, index, perturbation.Perturbation(index, 0.),
             config.double, losses.FreshIndices(1)),
-        optimizer=optimizers.adam(
-            config.learning_rate, config.adam_epsilon,
-            config.max_gradient_norm),
+        optimizer=td.adam(config),
         resample_probability=1.)

@@ -6,6 +6,7 @@ function Q(s, a; z), z ~ p(z). An algorithm chooses the components of a
 algorithm it runs.
 """
 
+from collections.abc import Callable
 import dataclasses
 from typing import Any
 
@@ -20,6 +21,8 @@ from hyperjax import acting
 from hyperjax import index as index_lib
 from hyperjax import lazy_rows
 from hyperjax import losses
+from hyperjax import networks
+from hyperjax import optimizers
 from hyperjax import specs
 from hyperjax import types
 
@@ -29,8 +32,12 @@ class TDConfig:
   """The settings that every agent here has.
 
   Attributes:
-    hidden_sizes: widths of the torso's layers.
+    torso: the class of the torso, made with `hidden_sizes` and the spec of the
+      observation.
+    hidden_sizes: widths of the torso's dense layers.
     discount: gamma, of one step.
+    n_step: steps of a return. More than one need a replay of frames
+      (`hyperjax.frames`).
     double: whether the online network chooses the action of the target.
     learning_rate: of Adam.
     adam_epsilon: of Adam, added to the root of the second moment.
@@ -52,8 +59,10 @@ class TDConfig:
       `hyperjax.lazy_rows`).
   """
 
+  torso: Callable[..., nn.Module] = networks.MLPTorso
   hidden_sizes: tuple[int, ...] = (64, 64)
   discount: float = 0.99
+  n_step: int = 1
   double: bool = True
   learning_rate: float = 1e-3
   adam_epsilon: float = 1.5e-4
@@ -82,7 +91,7 @@ class TDConfig:
           f'got {self.max_gradient_norm}')
     for name in ('batch_size', 'target_period', 'replay_capacity',
                  'min_replay_size', 'steps_per_update', 'updates_per_step',
-                 'recent_window'):
+                 'recent_window', 'n_step'):
       self.check_at_least(name, 1, getattr(self, name))
     self.check_within('recent_fraction', 0., 1., self.recent_fraction)
     for name in ('batch_size', 'min_replay_size'):
@@ -102,6 +111,12 @@ class TDConfig:
     if not low <= value <= high:
       raise ValueError(
           f'{name} must be between {low} and {high}, got {value}')
+
+
+def adam(config: TDConfig) -> optax.GradientTransformationExtraArgs:
+  """Adam with the settings of an agent."""
+  return optimizers.adam(
+      config.learning_rate, config.adam_epsilon, config.max_gradient_norm)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,7 +195,7 @@ class TDAgent:
 
     def value(s, z):
       encoding = self.network.apply(params, s)
-      return self.network.apply(params, encoding, z, method='value')
+      return networks.value(self.network, params, encoding, z)
 
     return jax.vmap(value)(observation, index)
 
@@ -224,7 +239,7 @@ class TDAgent:
     def value(s, zs):
       encoding = self.network.apply(params, s)
       return self.optimism(
-          lambda z: self.network.apply(params, encoding, z, method='value'),
+          lambda z: networks.value(self.network, params, encoding, z),
           encoding, zs)
 
     return jax.vmap(value)(observation, indices)
@@ -235,13 +250,15 @@ class TDAgent:
     return self.index.sample(key, (num_envs, self.optimism.num_indices))
 
   def select_random_action(
-      self, actor: types.ActorState
+      self, params: types.Params, actor: types.ActorState
   ) -> tuple[types.ActorState, Int[Array, 'N']]:
-    """Uniformly random actions, int32 [N], from the actor's own key."""
+    """Uniformly random legal actions, int32 [N], from the actor's own key."""
     key, key_action = jax.random.split(actor.key)
-    action = acting.uniform(
-        key_action, actor.index.shape[:1], self.num_actions)
-    return actor._replace(key=key), action
+    num_envs = actor.index.shape[0]
+    # Where all legal actions are worth the same, the greedy one is any.
+    values = networks.mask_illegal(
+        params, jnp.zeros((num_envs, self.num_actions)))
+    return actor._replace(key=key), acting.greedy(key_action, values)
 
   def update(
       self, learner: types.LearnerState, batch: types.Transition

@@ -12,7 +12,6 @@ how a run is cut into chunks does not change it.
 """
 
 from collections.abc import Sequence
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -22,12 +21,11 @@ import numpy as np
 from hyperjax import replay as replay_lib
 from hyperjax import types
 from hyperjax.environments import base
+from hyperjax.loops import mapping
 from hyperjax.loops import trainer as trainer_lib
 from hyperjax.loops.seed_run import ChunkLog
 from hyperjax.loops.seed_run import RunState
 from hyperjax.loops.seed_run import SeedRun
-
-SEEDS = 'seeds'  # Name of the mesh axis.
 
 
 class OnDeviceLoop:
@@ -69,10 +67,7 @@ class OnDeviceLoop:
     self.trainer = trainer_lib.Trainer(agent, num_envs, replay_capacity)
     self._seed_run = SeedRun(
         self.trainer, environment, eval_environment or environment)
-    self._devices = list(devices or jax.devices())
-    if vectorize is None:
-      vectorize = self._devices[0].platform != 'cpu'
-    self._vectorize = vectorize
+    self._mapped = mapping.RunMap(devices, vectorize)
     agent.observation_spec.check(
         np.zeros(environment.observation_spec().shape,
                  environment.observation_spec().dtype), num_leading=0)
@@ -104,24 +99,16 @@ class OnDeviceLoop:
 
   def check_memory(self, num_seeds: int):
     """Raises MemoryError if the replays of so many seeds do not fit."""
-    devices = self.mesh(num_seeds).devices
-    # Devices of a CPU share its memory.
-    shared = devices[0].platform == 'cpu'
     replay_lib.check_fits(
-        self.trainer.replay,
-        num_seeds if shared else num_seeds // devices.size, devices[0])
+        self.trainer.replay, self._mapped.runs_on_a_device(num_seeds),
+        self._mapped.mesh(num_seeds).devices[0])
 
   def abstract_state(
       self, seeds: Sequence[int], env_params: base.EnvParams) -> RunState:
     """What `init` would return, as shapes and shardings; allocates nothing."""
-    sharding = jax.sharding.NamedSharding(
-        self.mesh(len(seeds)), jax.sharding.PartitionSpec(SEEDS))
-    state = jax.eval_shape(
-        jax.vmap(self._seed_run.init), jnp.asarray(seeds, jnp.uint32),
+    return self._mapped.abstract(
+        self._seed_run.init, len(seeds), jnp.asarray(seeds, jnp.uint32),
         env_params)
-    return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-        state)
 
   def run(
       self, state: RunState, num_steps: int) -> tuple[RunState, ChunkLog]:
@@ -161,37 +148,6 @@ class OnDeviceLoop:
     evaluate = self._mapped(
         self._seed_run.evaluate, num_episodes, donate=False)
     return evaluate(state)
-
-  def mesh(self, num_seeds: int) -> jax.sharding.Mesh:
-    """The devices that `num_seeds` seeds are spread over, evenly."""
-    size = max(d for d in range(1, len(self._devices) + 1)
-               if num_seeds % d == 0)
-    return jax.sharding.Mesh(np.array(self._devices[:size]), (SEEDS,))
-
-  # How a function of one seed becomes a compiled function of all of them.
-
-  @functools.cache
-  def _compiled(self, function, static, num_seeds: int, donate: bool):
-    one_seed = functools.partial(function, *static)
-
-    def one_device(*args):
-      if self._vectorize:
-        return jax.vmap(one_seed)(*args)
-      return jax.lax.map(lambda args: one_seed(*args), args)
-
-    spec = jax.sharding.PartitionSpec(SEEDS)
-    return jax.jit(
-        jax.shard_map(one_device, mesh=self.mesh(num_seeds), in_specs=spec,
-                      out_specs=spec, check_vma=False),
-        donate_argnums=(0,) if donate else ())
-
-  def _mapped(self, function, *static, donate: bool = True):
-
-    def call(*args):
-      num_seeds = jax.tree.leaves(args)[0].shape[0]
-      return self._compiled(function, static, num_seeds, donate)(*args)
-
-    return call
 
 
 def _join(logs: Sequence[ChunkLog]) -> ChunkLog:

@@ -55,6 +55,10 @@ class Trainer:
   def __post_init__(self):
     if self.num_envs < 1:
       raise ValueError(f'num_envs must be at least 1, got {self.num_envs}')
+    if self.config.n_step > 1 and type(self) is Trainer:
+      raise ValueError(
+          f'expected n_step 1 where there is no replay of frames, got '
+          f'{self.config.n_step}')
     _ = self.replay  # Its own checks, now rather than in the first trace.
 
   @property
@@ -99,7 +103,8 @@ class Trainer:
 
   def explore(self, state: TrainState) -> tuple[TrainState, Int[Array, 'N']]:
     """Uniformly random actions, for the first `explore_steps` steps."""
-    actor, action = self.agent.select_random_action(state.actor)
+    actor, action = self.agent.select_random_action(
+        state.learner.params, state.actor)
     return state._replace(actor=actor), action
 
   def act(

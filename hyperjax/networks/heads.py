@@ -126,6 +126,12 @@ def normal_init(std: float) -> Initializer:
 
 
 @functools.cache
+def xavier_init() -> Initializer:
+  """Xavier-normal, the same object at every call."""
+  return nn.initializers.xavier_normal()
+
+
+@functools.cache
 def sphere_init(scale: float) -> Initializer:
   """The whole array is one uniform vector of length `scale`.
 

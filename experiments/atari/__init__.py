@@ -1,0 +1,1 @@
+"""HyperAgent and the agents it is compared with on Atari."""

@@ -1,0 +1,103 @@
+"""The Atari games by envpool's names, and human-normalised scores."""
+
+import csv
+import difflib
+import functools
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+PUBLISHED = Path(__file__).parents[1] / 'published'
+
+ATARI26 = (
+    'Alien', 'Amidar', 'Assault', 'Asterix', 'BankHeist', 'BattleZone',
+    'Boxing', 'Breakout', 'ChopperCommand', 'CrazyClimber', 'DemonAttack',
+    'Freeway', 'Frostbite', 'Gopher', 'Hero', 'Jamesbond', 'Kangaroo', 'Krull',
+    'KungFuMaster', 'MsPacman', 'Pong', 'PrivateEye', 'Qbert', 'RoadRunner',
+    'Seaquest', 'UpNDown')
+ATARI8_HARD = (
+    'Alien', 'Freeway', 'Gravitar', 'Hero', 'Pitfall', 'Qbert', 'Solaris',
+    'Venture')
+SUITES = {'atari26': ATARI26, 'atari8-hard': ATARI8_HARD}
+
+
+class Reference(NamedTuple):
+  """A game's scores of a uniformly random policy and of a human."""
+
+  random: float
+  human: float
+
+
+def camel_case(name: str) -> str:
+  """envpool's name of a game in snake_case: ms_pacman is MsPacman."""
+  return ''.join(part.capitalize() for part in name.split('_'))
+
+
+@functools.cache
+def references() -> dict[str, Reference]:
+  """The games whose random and human score are known, by envpool's names."""
+  path = PUBLISHED / 'atari57_random_human.csv'
+  with open(path, newline='', encoding='utf-8') as f:
+    return {camel_case(row['game']): Reference(
+        float(row['random']), float(row['human']))
+            for row in csv.DictReader(f) if row['random'] and row['human']}
+
+
+def _near(game: str) -> str:
+  """A hint for a name that is not among the `references`."""
+
+  def plain(name):
+    return name.lower().replace('_', '')
+
+  names = {plain(name): name for name in references()}
+  near = [names[n] for n in difflib.get_close_matches(plain(game), names)]
+  return f'did you mean {" or ".join(near)}?' if near else (
+      'names are like MsPacman')
+
+
+def normalised(
+    game: str, score: float | np.ndarray) -> float | np.ndarray:
+  """The human-normalised score: 0 as a random policy's, 1 as a human's.
+
+  Args:
+    game: envpool's name, without -v5.
+    score: of the game itself, of any shape.
+
+  Raises:
+    ValueError: for a game whose random or human score is not known.
+  """
+  if game not in references():
+    raise ValueError(
+        f'no human score is known of game {game!r}; {_near(game)}')
+  random, human = references()[game]
+  return (score - random) / (human - random)
+
+
+def select(games: str | None, suite: str | None) -> list[str]:
+  """The games that a command line asks for.
+
+  Args:
+    games: envpool's names, with commas between them.
+    suite: one of `SUITES`; exactly one of both is given.
+
+  Raises:
+    ValueError: if both or none are given, and for a name that is not known or
+      is there twice.
+  """
+  if (games is None) == (suite is None):
+    raise ValueError(
+        f'expected either games or a suite, got games {games!r} and suite '
+        f'{suite!r}')
+  if suite is not None:
+    if suite not in SUITES:
+      raise ValueError(
+          f'unknown suite {suite!r}; known: {", ".join(SUITES)}')
+    return list(SUITES[suite])
+  names = [name.strip() for name in games.split(',')]
+  for i, name in enumerate(names):
+    if name not in references():
+      raise ValueError(f'unknown game {name!r}; {_near(name)}')
+    if name in names[:i]:
+      raise ValueError(f'game {name} is there twice')
+  return names

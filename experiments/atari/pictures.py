@@ -1,0 +1,115 @@
+"""Pictures of a run on Atari, from what lies in its folder."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import matplotlib
+from matplotlib import figure
+import numpy as np
+
+from experiments.atari import games as games_lib
+from experiments.deep_sea import pictures
+from hyperjax import frames
+from hyperjax import types
+
+matplotlib.use('Agg')
+
+MOMENTS = 6
+MOST_STEPS = 3000
+
+
+def learning_curves(folder: Path):
+  """Draws learning_curves.png: evaluations and episodes over steps, by game.
+
+  Args:
+    folder: of a run, with evaluations.csv and episodes.csv.
+  """
+  evaluations = pictures.read_columns(folder / 'evaluations.csv')
+  episodes = pictures.read_columns(folder / 'episodes.csv')
+  games = list(dict.fromkeys(evaluations['game']))
+  columns = min(4, len(games))
+  rows = -(-len(games) // columns)
+  fig = figure.Figure(figsize=(4.2 * columns + 0.4, 3.2 * rows),
+                      layout='constrained')
+  axes = fig.subplots(rows, columns, squeeze=False).ravel()
+  for ax in axes[len(games):]:
+    ax.set_axis_off()
+  for ax, game in zip(axes, games, strict=False):
+    seeds = list(dict.fromkeys(evaluations['seed']))
+    for i, seed in enumerate(seeds):
+      color = matplotlib.colormaps['tab10'](i % 10)
+      own = (episodes['game'] == game) & (episodes['seed'] == seed)
+      ax.plot(episodes['env_steps'][own].astype(int),
+              episodes['episode_return'][own].astype(float), '.',
+              color=color, alpha=0.25, markersize=3)
+      own = (evaluations['game'] == game) & (evaluations['seed'] == seed)
+      ax.plot(evaluations['env_steps'][own].astype(int),
+              evaluations['eval_return'][own].astype(float), 'o-',
+              color=color, markersize=3, label=f'seed {seed}')
+    if game in games_lib.references():
+      ax.axhline(games_lib.references()[game].random, color='0.5',
+                 linestyle=':', linewidth=1, label='random')
+    ax.set_title(game)
+    ax.set_xlabel('steps')
+    ax.spines[['top', 'right']].set_visible(False)
+  axes[0].set_ylabel('return: evaluations (lines), learning (dots)')
+  axes[0].legend(frameon=False, fontsize='x-small')
+  pictures.save(fig, folder / 'learning_curves.png')
+
+
+def strip(folder: Path, agent: types.Agent, params: types.Params, pool: Any,
+          game: str):
+  """Draws strip.png: moments of a game, and what the agent thinks of actions.
+
+  Args:
+    folder: of the run.
+    agent: whose it is.
+    params: of its learner.
+    pool: one fresh environment.
+    game: its name.
+  """
+  indices = agent.index.sample(jax.random.key(1), (200,))
+
+  @jax.jit
+  def look(stack, frame, is_first):
+    stack = frames.push(stack, frame, is_first)
+    values = agent.q_values(
+        params, jnp.broadcast_to(stack, (len(indices), *stack.shape)), indices)
+    return stack, values
+
+  spec = agent.observation_spec
+  stack = jnp.zeros(spec.shape, spec.dtype)
+  timestep, seen = pool.reset(), []
+  for _ in range(MOST_STEPS):
+    stack, values = look(stack, timestep.observation[0], timestep.first()[0])
+    seen.append((timestep.observation[0], np.asarray(values)))
+    if timestep.last()[0]:
+      break
+    # Greedy for the first index, as an evaluation is for its own.
+    timestep = pool.step(np.argmax(values[:1], axis=1))
+  pool.close()
+  chosen = np.linspace(0, len(seen) - 1, MOMENTS + 1).astype(int)[1:]
+  fig = figure.Figure(figsize=(2.1 * MOMENTS, 4.4), layout='constrained')
+  axes = fig.subplots(2, MOMENTS)
+  num_actions = pool.num_actions
+  low = min(seen[t][1][:, :num_actions].min() for t in chosen)
+  high = max(seen[t][1][:, :num_actions].max() for t in chosen)
+  for column, t in enumerate(chosen):
+    frame, values = seen[t]
+    top, bottom = axes[:, column]
+    top.imshow(frame, cmap='gray', vmin=0, vmax=255)
+    top.set_title(f'step {t}', fontsize='small')
+    top.set_axis_off()
+    values = values[:, :num_actions]
+    bottom.errorbar(np.arange(num_actions), values.mean(axis=0),
+                    2 * values.std(axis=0), fmt='o', markersize=3, capsize=2)
+    bottom.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+    bottom.set_xlabel('action')
+    bottom.spines[['top', 'right']].set_visible(False)
+    if column:
+      bottom.set_yticklabels([])
+  axes[1, 0].set_ylabel('value: mean and 2 deviations\nover the index')
+  fig.suptitle(game)
+  pictures.save(fig, folder / 'strip.png')

@@ -1,0 +1,148 @@
+"""The table of aggregates: ours beside the published ones."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments import records
+from experiments.atari import games as games_lib
+from experiments.atari import reading
+from experiments.atari import scores as scores_lib
+from experiments.deep_sea import pictures
+
+# Published means over runs, by suite.
+PUBLISHED_MEANS = {'atari26': 'atari26_scores.csv',
+                   'atari8-hard': 'atari8_hard_scores.csv'}
+
+
+class Row(NamedTuple):
+  """A line of the table.
+
+  Attributes:
+    agent: and its settings.
+    scores: which they are.
+    num_games: that it is about.
+    num_runs: of all games together, None where it is not known.
+    estimates: by metric; NaN where they are not known.
+    of_means: by metric, as if each game had a single run of its mean score.
+  """
+
+  agent: str
+  scores: str
+  num_games: int
+  num_runs: int | None
+  estimates: dict[str, scores_lib.Estimate]
+  of_means: dict[str, float]
+
+
+def our_rows(runs: reading.Runs) -> list[Row]:
+  """Two rows for each agent, one of each kind of scores."""
+  rows = []
+  for name, mine in runs.items():
+    for kind in reading.KINDS:
+      scores = reading.normalised(mine, kind)
+      rows.append(Row(
+          name, kind, len(scores.counts), len(mine),
+          scores_lib.estimates(scores),
+          _metrics_of_means(scores_lib.game_means(*scores))))
+  return rows
+
+
+def _metrics_of_means(means: np.ndarray) -> dict[str, float]:
+  """The metrics of one score for each game, [G]."""
+  found = scores_lib.metrics(means, np.ones(len(means), int))
+  return {name: float(value) for name, value in found.items()}
+
+
+def published_rows(games: Iterable[str]) -> list[Row]:
+  """What was published of just these games; nothing if some were not.
+
+  Of all runs there are only aggregates over all 26 games. Otherwise the means
+  of the games are known, which say what their median and mean are, but not the
+  interquartile mean and the optimality gap of the runs.
+  """
+  games, rows = set(games), []
+  for suite, filename in PUBLISHED_MEANS.items():
+    if not games <= set(games_lib.SUITES[suite]):
+      continue
+    columns = pictures.read_columns(games_lib.PUBLISHED / filename)
+    of_runs = {}
+    if games == set(games_lib.ATARI26):
+      of_runs = _published_aggregates()
+    agents = [name for name in columns
+              if name not in ('game', 'random', 'human')]
+    for agent in dict.fromkeys([*agents, *of_runs]):
+      of_means = dict.fromkeys(scores_lib.METRICS, np.nan)
+      if agent in columns:
+        of_means = _metrics_of_means(np.array([
+            games_lib.normalised(game, float(score))
+            for game, score in zip(
+                columns['game'], columns[agent], strict=True)
+            if game in games]))
+      estimates = of_runs.get(agent, {
+          name: scores_lib.Estimate(
+              of_means[name] if name in ('median', 'mean') else np.nan)
+          for name in scores_lib.METRICS})
+      rows.append(Row(
+          agent, f'published, {suite}', len(games), None, estimates, of_means))
+  return rows
+
+
+def _published_aggregates() -> dict[str, dict[str, scores_lib.Estimate]]:
+  """The published aggregates over all runs of the 26 games, by agent."""
+  columns = pictures.read_columns(
+      games_lib.PUBLISHED / 'atari26_aggregates.csv')
+
+  def number(name, i):
+    return float(columns[name][i] or np.nan) if name in columns else np.nan
+
+  return {
+      agent: {name: scores_lib.Estimate(*[
+          number(f'{name}{end}', i) for end in ('', '_low', '_high')])
+              for name in scores_lib.METRICS}
+      for i, agent in enumerate(columns['agent'])}
+
+
+def write_aggregates(rows: list[Row], path: Path):
+  """Writes all rows; what is not known is left empty."""
+
+  def text(value):
+    return '' if np.isnan(value) else f'{value:.6g}'
+
+  fields = ['agent', 'scores', 'num_games', 'num_runs']
+  for name in scores_lib.METRICS:
+    fields += [name, f'{name}_low', f'{name}_high']
+  fields += ['iqm_of_means', 'optimality_gap_of_means']
+  lines = []
+  for row in rows:
+    estimates = [x for name in scores_lib.METRICS for x in row.estimates[name]]
+    lines.append((
+        row.agent, row.scores, row.num_games,
+        '' if row.num_runs is None else row.num_runs,
+        *[text(x) for x in estimates],
+        text(row.of_means['iqm']), text(row.of_means['optimality_gap'])))
+  records.write_csv(path, tuple(fields), lines)
+
+
+def markdown(rows: list[Row]) -> str:
+  """The table for people."""
+
+  def text(estimate):
+    if np.isnan(estimate.value):
+      return '-'
+    interval = '' if np.isnan(estimate.low) else (
+        f' ({estimate.low:.2f} to {estimate.high:.2f})')
+    return f'{estimate.value:.2f}{interval}'
+
+  lines = ['| agent | scores | games | runs | IQM | median | mean | '
+           'optimality gap | IQM of game means |',
+           '|---|---|---|---|---|---|---|---|---|']
+  for row in rows:
+    cells = [row.agent, row.scores, str(row.num_games),
+             '-' if row.num_runs is None else str(row.num_runs),
+             *[text(row.estimates[name]) for name in scores_lib.METRICS],
+             text(scores_lib.Estimate(row.of_means['iqm']))]
+    lines.append(f'| {" | ".join(cells)} |')
+  return '\n'.join(lines)

@@ -1,0 +1,375 @@
+"""Many agents in environments that step on the host, together.
+
+G agents (games times seeds), each in N environments of its own, advance in
+lockstep. In each round
+
+  the device takes in all frames and chooses all actions, mapped over agents;
+  the environments step, while the device does the updates that are owed.
+
+So an update at step t draws from what was there before the step, and the
+actions of step t + 1 come from weights that have it. What a run computes is a
+function of its seeds and does not depend on which of both sides is faster;
+bit for bit on one machine, as far as its matrix products are.
+
+  loop = HostLoop(agent, environments)
+  state = loop.init(seeds)
+  state, log = loop.run(state, num_steps=1000)
+"""
+
+from collections.abc import Sequence
+import time
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hyperjax import replay as replay_lib
+from hyperjax import types
+from hyperjax.environments import envpool
+from hyperjax.loops import host_run
+from hyperjax.loops import mapping
+
+
+class Episode(NamedTuple):
+  """An episode that ended.
+
+  Attributes:
+    agent: whose it was, of 0..G-1.
+    env_steps: of all environments of that agent so far.
+    episode_return: sum of the game's own rewards.
+    length: in steps.
+  """
+
+  agent: int
+  env_steps: int
+  episode_return: float
+  length: int
+
+
+class HostLog(NamedTuple):
+  """What a chunk of steps reports.
+
+  Attributes:
+    episodes: that ended in it, in order.
+    loss: mean over the chunk's updates, [G]; NaN without any.
+    num_updates: of each agent.
+    first_nonfinite: see `host_run.HostState`, [G].
+    seconds: that the chunk took.
+    waited_for_environments: seconds of these in which the host had nothing to
+      do but wait for frames.
+    waited_for_device: and for actions.
+    failure: why the chunk ended early, if it did: environments that stalled or
+      died. The state is whole, but the loop is of no more use.
+  """
+
+  episodes: list[Episode]
+  loss: np.ndarray
+  num_updates: int
+  first_nonfinite: np.ndarray
+  seconds: float
+  waited_for_environments: float
+  waited_for_device: float
+  failure: str | None = None
+
+
+@runtime_checkable
+class Pool(Protocol):
+  """Environments of one game that step together, as `envpool.Atari` does.
+
+  Attributes:
+    game: its name.
+    num_envs: how many there are.
+    num_actions: of the game.
+  """
+
+  game: str
+  num_envs: int
+  num_actions: int
+
+  def reset(self) -> envpool.AtariTimeStep:
+    ...
+
+  def send(self, actions: np.ndarray) -> None:
+    ...
+
+  def recv(self) -> envpool.AtariTimeStep:
+    ...
+
+  def close(self) -> None:
+    ...
+
+
+class Batch:
+  """Pools of environments as one: [G, N] in the order of the pools."""
+
+  def __init__(self, pools: Sequence[Pool], num_envs: int):
+    """Joins pools.
+
+    Args:
+      pools: each of one game, with N environments for each agent in it.
+      num_envs: N.
+
+    Raises:
+      ValueError: if the environments of a pool are no multiple of N.
+    """
+    if not pools:
+      raise ValueError('expected at least one pool of environments, got none')
+    for pool in pools:
+      if pool.num_envs % num_envs:
+        raise ValueError(
+            f'the environments of {pool.game} must be a multiple of {num_envs},'
+            f' got {pool.num_envs}')
+    self.pools = list(pools)
+    self._shape = (-1, num_envs)
+    self._ends = np.cumsum([pool.num_envs for pool in pools])[:-1]
+    # One row an agent.
+    self.num_actions = np.concatenate([
+        np.full(pool.num_envs // num_envs, pool.num_actions)
+        for pool in pools])
+
+  def reset(self) -> envpool.AtariTimeStep:
+    return self._join([pool.reset() for pool in self.pools])
+
+  def send(self, actions: np.ndarray):
+    """Begins a step; actions are [G, N]."""
+    for pool, part in zip(
+        self.pools, np.split(actions.reshape(-1), self._ends), strict=True):
+      pool.send(part)
+
+  def recv(self) -> envpool.AtariTimeStep:
+    """Ends it; every field is [G, N, ...]."""
+    return self._join([pool.recv() for pool in self.pools])
+
+  def close(self):
+    for pool in self.pools:
+      pool.close()
+
+  def _join(self, timesteps):
+    return jax.tree.map(
+        lambda *x: np.concatenate(x).reshape(*self._shape, *x[0].shape[1:]),
+        *timesteps)
+
+
+class HostLoop:
+  """Runs G independent agents, each in N environments on the host.
+
+  The environments belong to the loop and not to the state: they cannot be
+  saved, and begin anew with a loop.
+  """
+
+  def __init__(
+      self,
+      agent: types.Agent,
+      pools: Sequence[Pool],
+      num_envs: int = 1,
+      replay_capacity: int | None = None,
+      devices: Sequence[jax.Device] | None = None,
+  ):
+    """Compiles nothing yet.
+
+    Args:
+      agent: of every run, with as many actions as the game that has most.
+      pools: environments, each pool of one game; see `Batch`.
+      num_envs: N, environments for each agent.
+      replay_capacity: frames kept for each agent, if not as its config says.
+      devices: to spread the agents over, see `mapping.RunMap`.
+
+    Raises:
+      ValueError: if agent and environments do not fit.
+    """
+    self.agent = agent
+    self.environments = Batch(pools, num_envs)
+    self.num_agents = len(self.environments.num_actions)
+    most = int(self.environments.num_actions.max())
+    if agent.num_actions != most:
+      raise ValueError(
+          f'the agent has {agent.num_actions} actions, the games at most {most}')
+    self.trainer = host_run.FrameTrainer(agent, num_envs, replay_capacity)
+    self._host_run = host_run.HostRun(self.trainer)
+    # Advancing together, also on a CPU: a chunk is one step, and one behind
+    # the other each would be cut out of the whole and put back.
+    self._mapped = mapping.RunMap(devices, vectorize=True)
+    self._arrival = None
+    shape = (self.num_agents, num_envs)
+    self._episode_return = np.zeros(shape)
+    self._episode_length = np.zeros(shape, int)
+    self._refill_steps = 0
+
+  def init(self, seeds: Sequence[int]) -> host_run.HostState:
+    """The state before the first step.
+
+    Args:
+      seeds: of each agent, G of them. Agents in different games may share one.
+
+    Raises:
+      ValueError: if there are not G seeds.
+      MemoryError: if the replays do not fit into the devices' memory.
+    """
+    self.check_memory()
+    return self._mapped(self._host_run.init, donate=False)(
+        *self._init_arguments(seeds))
+
+  def abstract_state(self, seeds: Sequence[int]) -> host_run.HostState:
+    """What `init` would return, as shapes and shardings; allocates nothing."""
+    return self._mapped.abstract(
+        self._host_run.init, self.num_agents, *self._init_arguments(seeds))
+
+  def _init_arguments(self, seeds):
+    if len(seeds) != self.num_agents:
+      raise ValueError(
+          f'expected a seed for each of {self.num_agents} agents, got '
+          f'{len(seeds)}')
+    legal = (np.arange(self.agent.num_actions)
+             < self.environments.num_actions[:, None])
+    return jnp.asarray(seeds, jnp.uint32), jnp.asarray(legal)
+
+  def num_replay_bytes(self) -> int:
+    """Memory of the replays of all agents."""
+    return self.num_agents * self.trainer.replay.num_bytes()
+
+  def check_memory(self):
+    """Raises MemoryError if the replays do not fit."""
+    replay_lib.check_fits(
+        self.trainer.replay, self._mapped.runs_on_a_device(self.num_agents),
+        self._mapped.mesh(self.num_agents).devices[0])
+
+  def refill_replay(self, state: host_run.HostState) -> host_run.HostState:
+    """The state with an empty replay, for a run saved without one.
+
+    The agent acts as before but does not learn until the replay holds
+    `min_replay_size` time steps again.
+
+    Args:
+      state: whose replay has no meaning.
+    """
+    self._refill_steps = self.trainer.explore_steps
+    empty = self._mapped(
+        lambda seed: self.trainer.replay.init(), donate=False)(
+            jnp.zeros(self.num_agents))
+    return state._replace(train=state.train._replace(replay=empty))
+
+  def run(
+      self, state: host_run.HostState, num_steps: int, env_steps: np.ndarray
+  ) -> tuple[host_run.HostState, HostLog]:
+    """Advances every environment of every agent.
+
+    Args:
+      state: before; its memory is used again, so do not use it afterwards.
+      num_steps: of each environment, the steps that only begin an episode
+        included.
+      env_steps: taken by each agent so far, without these; int [G]. Counted on.
+
+    Returns:
+      The state after, and what happened.
+
+    Raises:
+      ValueError: for less than one step.
+    """
+    if num_steps < 1:
+      raise ValueError(f'num_steps must be at least 1, got {num_steps}')
+    start = time.monotonic()
+    failure = None
+    waited = {'environments': 0., 'device': 0.}
+    episodes = []
+    num_envs = self.trainer.num_envs
+    done = int(state.train.num_transitions[0]) // num_envs
+    if self._arrival is None:
+      self._arrival = self._to_arrival(
+          self.environments.reset(),
+          np.zeros((self.num_agents, num_envs), np.int32))
+    for step in range(done, done + num_steps):
+      exploring = step < self.trainer.explore_steps
+      state, action = self._mapped(self._host_run.step, exploring)(
+          state, self._arrival)
+      action = self._timed(waited, 'device', lambda: np.asarray(action))  # noqa: B023
+      self.environments.send(action)
+      if self._refill_steps:
+        self._refill_steps -= 1
+      elif not exploring and not (
+          step + 1 - self.trainer.explore_steps) % self.trainer.steps_per_learn:
+        state = self._mapped(self._host_run.learn)(state)
+      try:
+        timestep = self._timed(waited, 'environments', self.environments.recv)
+      except envpool.StalledError as error:
+        failure = str(error)
+        break
+      episodes += self._count(timestep, env_steps)
+      self._arrival = self._to_arrival(timestep, action)
+    loss, num_updates, nonfinite = jax.device_get(
+        (state.loss, state.num_updates, state.first_nonfinite))
+    state = self._mapped(self._host_run.clear_log)(state)
+    with np.errstate(invalid='ignore'):
+      loss = loss / num_updates
+    return state, HostLog(
+        episodes=episodes, loss=loss, num_updates=int(num_updates[0]),
+        first_nonfinite=nonfinite, seconds=time.monotonic() - start,
+        waited_for_environments=waited['environments'],
+        waited_for_device=waited['device'], failure=failure)
+
+  def _timed(self, waited, side, function):
+    start = time.monotonic()
+    result = function()
+    waited[side] += time.monotonic() - start
+    return result
+
+  def _to_arrival(self, timestep, action) -> host_run.Arrival:
+    return host_run.Arrival(
+        frame=timestep.observation, action=action, reward=timestep.reward,
+        discount=timestep.discount, is_first=timestep.first())
+
+  def _count(self, timestep, env_steps) -> list[Episode]:
+    """Adds a step to the running episodes; those that ended."""
+    taken = ~timestep.first()
+    env_steps += taken.sum(axis=1)
+    self._episode_return = np.where(
+        taken, self._episode_return + timestep.score, 0.)
+    self._episode_length = np.where(taken, self._episode_length + 1, 0)
+    return [
+        Episode(int(agent), int(env_steps[agent]),
+                float(self._episode_return[agent, env]),
+                int(self._episode_length[agent, env]))
+        for agent, env in np.argwhere(timestep.last())]
+
+  def evaluate(
+      self, params: types.Params, state: host_run.HostState,
+      pools: Sequence[Pool], step: int,
+  ) -> np.ndarray:
+    """Scores of whole games played greedily, each for its own fresh index.
+
+    Changes nothing in the state; the randomness is a function of the seed and
+    the step.
+
+    Args:
+      params: of each agent, `LearnerState.params`.
+      state: of the same agents; only its evaluation keys are read.
+      pools: fresh environments in the order of the loop's own games, E for each
+        agent. They are used up.
+      step: a number that tells evaluations apart.
+
+    Returns:
+      The games' own returns, [G, E].
+    """
+    num_episodes = sum(pool.num_envs for pool in pools) // self.num_agents
+    environments = Batch(pools, num_episodes)
+    evaluation = host_run.Evaluation(self.agent, num_episodes)
+    eval_state = self._mapped(evaluation.init, donate=False)(
+        state.eval_key, jnp.full(self.num_agents, step, jnp.int32))
+    act = self._mapped(evaluation.act)
+    returns = np.zeros((self.num_agents, num_episodes))
+    alive = np.ones_like(returns, bool)
+    timestep = environments.reset()
+    while True:
+      returns += np.where(alive, timestep.score, 0.)
+      alive &= ~timestep.last()
+      if not alive.any():
+        environments.close()
+        return returns
+      eval_state, action = act(
+          eval_state, params, timestep.observation, timestep.first())
+      environments.send(np.asarray(action))
+      timestep = environments.recv()
+
+  def close(self):
+    """Releases the environments."""
+    self.environments.close()

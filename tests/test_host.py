@@ -1,0 +1,245 @@
+"""The loop of agents whose environments step on the host."""
+
+import dm_env
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hyperjax import agents
+from hyperjax import specs
+from hyperjax.environments import envpool
+from hyperjax.loops import host
+
+STACK = 2
+SPEC = specs.ObservationSpec((STACK, 3, 4), 'uint8', None)
+
+
+class Game:
+  """N copies of a game, behind the interface of `envpool.Atari`.
+
+  A frame shows one of the actions; choosing it gives a reward of 2. Episodes
+  have 5 steps, and a life is lost in the third. All is a function of the seed
+  and the step.
+  """
+
+  game = 'Match'
+
+  def __init__(self, seeds, num_actions=3):
+    self.num_envs = len(seeds)
+    self.num_actions = num_actions
+    self._seeds = seeds
+    self._number = 0
+    self._step = 0
+    self.sent = []
+
+  def reset(self):
+    self._step = 0
+    zeros = np.zeros(self.num_envs, np.float32)
+    return self._timestep(dm_env.StepType.FIRST, zeros, zeros)
+
+  def send(self, actions):
+    assert actions.min() >= 0 and actions.max() < self.num_actions
+    self.sent.append(np.array(actions))
+
+  def recv(self):
+    if self._step == 5:
+      return self.reset()
+    score = 2. * (self.sent[-1] == self._shown)
+    self._step += 1
+    kind = dm_env.StepType.LAST if self._step == 5 else dm_env.StepType.MID
+    discount = np.full(self.num_envs, float(self._step not in (3, 5)))
+    return self._timestep(kind, score, discount)
+
+  def _timestep(self, kind, score, discount):
+    self._shown = np.array([
+        np.random.default_rng((seed, self._number)).integers(self.num_actions)
+        for seed in self._seeds])
+    self._number += 1
+    frames = np.zeros((self.num_envs, 3, 4), np.uint8)
+    frames[np.arange(self.num_envs), 0, self._shown] = 1
+    frames[:, 2, 0] = self._number % 3  # Frames differ otherwise, too.
+    return envpool.AtariTimeStep(
+        np.full(self.num_envs, int(kind), np.int32),
+        np.clip(score, -1, 1).astype(np.float32), discount.astype(np.float32),
+        frames, score.astype(np.float32))
+
+  def close(self):
+    pass
+
+
+def hyperagent(num_actions=3, **overrides):
+  return agents.HyperAgent(SPEC, num_actions, agents.HyperAgentConfig.thompson(
+      **{'hidden_sizes': (16,), 'batch_size': 8, 'min_replay_size': 16,
+         'replay_capacity': 200, 'discount': 0.5, 'n_step': 2,
+         'learning_rate': 3e-3, 'updates_per_step': 1, 'prior_scale': 1.,
+         **overrides}))
+
+
+def run(loop, seeds, num_steps, chunk=None):
+  state = loop.init(seeds)
+  env_steps = np.zeros(loop.num_agents, int)
+  logs = []
+  for _ in range(num_steps // (chunk or num_steps)):
+    state, log = loop.run(state, chunk or num_steps, env_steps)
+    logs.append(log)
+  return state, logs, env_steps
+
+
+def arrays(state, agent=None):
+  return [np.asarray(jax.random.key_data(x)
+                     if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x)[
+                         slice(None) if agent is None else agent]
+          for x in jax.tree.leaves(state)]
+
+
+def test_the_replay_holds_what_the_environments_sent():
+  game = Game([0, 1])
+  loop = host.HostLoop(hyperagent(), [game], num_envs=2)
+  state, _, _ = run(loop, [7], 24)
+  entries = jax.tree.map(lambda x: np.asarray(x)[0],
+                         state.train.replay.experience)
+  twin = Game([0, 1])
+  timestep, action = twin.reset(), np.zeros(2, int)
+  for t in range(24):
+    np.testing.assert_array_equal(entries.frame[:, t], timestep.observation)
+    np.testing.assert_array_equal(entries.action[:, t], action)
+    np.testing.assert_array_equal(entries.reward[:, t], timestep.reward)
+    np.testing.assert_array_equal(entries.discount[:, t], timestep.discount)
+    np.testing.assert_array_equal(entries.is_first[:, t], timestep.first())
+    np.testing.assert_array_equal(entries.uid[:, t], 2 * t + np.arange(2))
+    action = game.sent[t]
+    twin.send(action)
+    timestep = twin.recv()
+
+
+def test_counts_steps_and_scores_of_whole_episodes():
+  game = Game([0])
+  loop = host.HostLoop(hyperagent(), [game])
+  _, (log,), env_steps = run(loop, [7], 13)
+  assert env_steps.tolist() == [11]  # Two of them only began an episode.
+  assert [e.length for e in log.episodes] == [5, 5]
+  assert [e.env_steps for e in log.episodes] == [5, 10]
+  twin = Game([0])
+  returns, timestep = [0.], twin.reset()
+  for action in game.sent:
+    twin.send(action)
+    timestep = twin.recv()
+    returns[-1] += float(timestep.score[0])
+    if timestep.last():
+      returns.append(0.)
+  assert [e.episode_return for e in log.episodes] == returns[:2]
+
+
+def test_updates_are_owed_from_the_end_of_exploration_on():
+  loop = host.HostLoop(
+      hyperagent(steps_per_update=4, updates_per_step=3), [Game([0])])
+  state, (log,), _ = run(loop, [7], 16 + 20)
+  assert log.num_updates == int(state.train.learner.steps[0]) == 15
+  assert np.isfinite(log.loss).all() and log.first_nonfinite.tolist() == [-1]
+
+
+def test_chunks_do_not_change_a_run():
+  make = lambda: host.HostLoop(hyperagent(), [Game([0]), Game([5])])
+  whole = run(make(), [1, 2], 40)[0]
+  parts = run(make(), [1, 2], 40, chunk=10)[0]
+  for name in ('train', 'stack'):
+    for a, b in zip(arrays(getattr(whole, name)), arrays(getattr(parts, name)),
+                    strict=True):
+      np.testing.assert_array_equal(a, b)
+
+
+def test_an_agent_is_the_same_in_any_company():
+  together = run(host.HostLoop(hyperagent(), [Game([0]), Game([5])]), [1, 2],
+                 60)[0]
+  alone = run(host.HostLoop(hyperagent(), [Game([5])]), [2], 60)[0]
+  other = run(host.HostLoop(hyperagent(), [Game([5])]), [3], 60)[0]
+  learner = lambda state, agent: arrays(state.train.learner.params, agent)
+  for a, b in zip(learner(together, 1), learner(alone, 0), strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+  assert any((a != b).any() for a, b in zip(
+      learner(alone, 0), learner(other, 0), strict=True))
+
+
+def test_games_of_different_actions_share_a_program():
+  games = [Game([0], num_actions=2), Game([0], num_actions=4)]
+  loop = host.HostLoop(hyperagent(num_actions=4), games)
+  run(loop, [1, 2], 80)  # A game refuses an action that it does not have.
+  for game in games:
+    chosen = np.concatenate(game.sent)
+    assert set(chosen[:16]) == set(range(game.num_actions))
+
+
+@pytest.mark.parametrize('make', [
+    hyperagent,
+    lambda: agents.DQN(SPEC, 3, agents.DQNConfig(
+        hidden_sizes=(16,), batch_size=8, min_replay_size=16, n_step=2,
+        replay_capacity=200, discount=0.5, learning_rate=3e-3)),
+], ids=['hyperagent', 'dqn'])
+def test_learns(make):
+  loop = host.HostLoop(make(), [Game([0, 1, 2, 3])], num_envs=4)
+  state, (log,), _ = run(loop, [0], 600)
+  returns = [e.episode_return for e in log.episodes]
+  assert np.mean(returns[:12]) < 6.  # Of ten; a third, by chance.
+  assert np.mean(returns[-40:]) > 8.
+  scores = loop.evaluate(state.train.learner.params, state,
+                         [Game([10, 11, 12, 13, 14])], step=600)
+  assert scores.shape == (1, 5) and scores.mean() > 9.
+
+
+def test_evaluation_is_a_function_of_the_step_and_changes_nothing():
+  loop = host.HostLoop(hyperagent(), [Game([0]), Game([1])])
+  state = run(loop, [1, 2], 20)[0]
+  before = arrays(state)
+  evaluate = lambda step: loop.evaluate(
+      state.train.learner.params, state, [Game([10, 11, 12]), Game([13, 14, 15])
+                                          ], step)
+  first = evaluate(1)
+  np.testing.assert_array_equal(first, evaluate(1))
+  for a, b in zip(before, arrays(state), strict=True):
+    np.testing.assert_array_equal(a, b)
+
+
+def test_a_refilled_replay_waits_before_it_is_learned_from():
+  loop = host.HostLoop(hyperagent(), [Game([0])])
+  state, _, env_steps = run(loop, [1], 40)
+  resumed = host.HostLoop(hyperagent(), [Game([9])])
+  state = resumed.refill_replay(state)
+  assert int(state.train.replay.current_index[0]) == 0
+  state, log = resumed.run(state, 16, env_steps)
+  assert log.num_updates == 0
+  state, log = resumed.run(state, 10, env_steps)
+  assert log.num_updates == 10
+
+
+def test_a_stalled_environment_ends_the_run():
+  class Stalled(Game):
+
+    def recv(self):
+      if len(self.sent) == 9:
+        raise envpool.StalledError('Match: did not answer')
+      return super().recv()
+
+  loop = host.HostLoop(hyperagent(), [Stalled([0])])
+  state, (log,), env_steps = run(loop, [0], 40)
+  assert log.failure == 'Match: did not answer'
+  # Whole: what was seen before is there.
+  assert int(state.train.num_transitions[0]) == 9
+  assert env_steps.tolist() == [7]
+
+
+def test_refuses_what_cannot_be():
+  with pytest.raises(ValueError, match='at least one pool'):
+    host.HostLoop(hyperagent(), [])
+  with pytest.raises(ValueError, match='multiple of 2, got 3'):
+    host.HostLoop(hyperagent(), [Game([0, 1, 2])], num_envs=2)
+  with pytest.raises(ValueError, match='has 4 actions, the games at most 3'):
+    host.HostLoop(hyperagent(num_actions=4), [Game([0])])
+  loop = host.HostLoop(hyperagent(), [Game([0, 1])])
+  with pytest.raises(ValueError, match='a seed for each of 2 agents, got 1'):
+    loop.init([0])
+  with pytest.raises(ValueError, match='num_steps must be at least 1, got 0'):
+    loop.run(loop.init([0, 1]), 0, np.zeros(2, int))
+  with pytest.raises(MemoryError, match='GB'):
+    huge = host.HostLoop(hyperagent(), [Game([0])], replay_capacity=10**11)
+    huge.init([0])
