@@ -11,7 +11,6 @@ from jaxtyping import Array, Float, Int
 
 from hyperjax import index as index_lib
 
-
 # The value of an action that the environment does not have.
 ILLEGAL = -1e6
 

@@ -2,8 +2,8 @@
 
 import functools
 
-from hypothesis import given
 from hypothesis import Phase
+from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 import jax

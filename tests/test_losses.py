@@ -337,3 +337,72 @@ def test_losses_are_hashable_and_equal_by_value():
   assert one == two and hash(one) == hash(two)
   assert one != losses.SampledTD(
       _NETWORK, index, _noise(0.1), True, losses.FreshIndices(5))
+
+
+def test_gradient_penalty_is_the_squared_norm_and_has_its_gradient():
+  index = index_lib.Coordinate(_DIM)
+  params, target_params = _params(0)
+  batch = _batch()
+  plain = losses.ExactTD(_NETWORK, index, _noise(0.), True)
+  coefficient = 0.3
+  penalised = losses.GradientPenalty(plain, _NETWORK, index, coefficient)
+
+  def mean_value(trained):
+    """By enumeration of the index."""
+    variables = {**params, 'params': trained}
+    points = np.sqrt(_DIM) * np.concatenate([np.eye(_DIM), -np.eye(_DIM)])
+    q = jnp.mean(jnp.stack([
+        _q(variables, batch.observation,
+           jnp.tile(jnp.float32(z), (_BATCH, 1))) for z in points]), axis=0)
+    return jnp.mean(q[jnp.arange(_BATCH), batch.action])
+
+  def penalty(trained):
+    """The derivative of a derivative, as the authors compute it."""
+    gradient = jax.grad(mean_value)(trained)
+    return coefficient * sum(
+        jnp.sum(jnp.square(g)) for g in jax.tree.leaves(gradient))
+
+  def value(loss):
+    return lambda trained: loss(
+        {**params, 'params': trained}, target_params, batch, _INDEX_KEY,
+        _PERTURBATION_KEY)[0]
+
+  trained = params['params']
+  found = [_jit(jax.value_and_grad(value(loss)))(trained)
+           for loss in (penalised, plain)]
+  expected = _jit(jax.value_and_grad(penalty))(trained)
+  difference = jax.tree.map(lambda a, b: a - b, *found)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(
+      a, b, rtol=1e-3, atol=1e-4), difference, expected)
+  assert expected[0] > 0.1
+
+
+def test_a_raw_perturbation_meets_a_gaussian_vector():
+  """Its length is that of a Gaussian, and the gradient's mean is the exact's.
+
+  So E (y + |x| u^T z - Q)^2 = E (y + u^T z - Q)^2 + terms without the weights
+  for the mean length: with |u| = s the loss at Q = 0 is E y^2 + s^2.
+  """
+  index = index_lib.Sphere(_DIM)
+  network = networks.AffineValue(_hypermodel(), scale=0.)
+  params, target_params = _params(0, network)
+  batch = _batch()
+  zero = lambda x: jnp.zeros_like(x)
+  batch = batch._replace(reward=zero(batch.reward),
+                         discount=zero(batch.discount))
+
+  def loss(raw):
+    return losses.SampledTD(
+        network, index, _noise(2.), True, losses.FreshIndices(20_000),
+        raw_perturbation=raw)(
+            params, target_params, batch, _INDEX_KEY, _PERTURBATION_KEY)[0]
+
+  np.testing.assert_allclose(loss(True), 4., rtol=0.02)  # E (u^T x)^2 = |u|^2.
+  np.testing.assert_allclose(loss(False), 4. / _DIM, rtol=0.02)
+
+
+def test_the_mean_length_of_a_gaussian_vector():
+  x = np.random.default_rng(0).normal(size=(200_000, 4))
+  np.testing.assert_allclose(
+      index_lib.mean_gaussian_length(4), np.linalg.norm(x, axis=1).mean(),
+      rtol=3e-3)

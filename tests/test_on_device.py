@@ -97,7 +97,8 @@ def test_seeds_spread_over_devices_do_not_communicate():
 
 def test_uses_as_many_devices_as_divide_the_seeds():
   loop = make_loop(devices=CPUS)
-  assert [loop._mapped.mesh(n).size for n in (1, 6, 7, 8, 10, 16)] == [1, 6, 7, 8, 5, 8]
+  sizes = [loop._mapped.mesh(n).size for n in (1, 6, 7, 8, 10, 16)]
+  assert sizes == [1, 6, 7, 8, 5, 8]
 
 
 def test_chunks_do_not_change_a_run(sixteen):

@@ -84,11 +84,12 @@ def strip(folder: Path, agent: types.Agent, params: types.Params, pool: Any,
   timestep, seen = pool.reset(), []
   for _ in range(MOST_STEPS):
     stack, values = look(stack, timestep.observation[0], timestep.first()[0])
-    seen.append((timestep.observation[0], np.asarray(values)))
+    values = np.asarray(values)
+    seen.append((timestep.observation[0], values))
     if timestep.last()[0]:
       break
     # Greedy for the first index, as an evaluation is for its own.
-    timestep = pool.step(np.argmax(values[:1], axis=1))
+    timestep = pool.step(np.argmax(values[:1, :pool.num_actions], axis=1))
   pool.close()
   chosen = np.linspace(0, len(seen) - 1, MOMENTS + 1).astype(int)[1:]
   fig = figure.Figure(figsize=(2.1 * MOMENTS, 4.4), layout='constrained')

@@ -30,6 +30,7 @@ from hyperjax import acting
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
+from hyperjax import optimizers
 from hyperjax import perturbation
 from hyperjax import specs
 from hyperjax.agents import td

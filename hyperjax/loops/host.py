@@ -16,7 +16,9 @@ bit for bit on one machine, as far as its matrix products are.
   state, log = loop.run(state, num_steps=1000)
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+import concurrent.futures
+import contextlib
 import time
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -151,6 +153,13 @@ class Batch:
         *timesteps)
 
 
+@contextlib.contextmanager
+def _timed(waited: dict[str, float], side: str) -> Iterator[None]:
+  start = time.monotonic()
+  yield
+  waited[side] += time.monotonic() - start
+
+
 class HostLoop:
   """Runs G independent agents, each in N environments on the host.
 
@@ -184,7 +193,8 @@ class HostLoop:
     most = int(self.environments.num_actions.max())
     if agent.num_actions != most:
       raise ValueError(
-          f'the agent has {agent.num_actions} actions, the games at most {most}')
+          f'the agent has {agent.num_actions} actions, the games at most '
+          f'{most}')
     self.trainer = host_run.FrameTrainer(agent, num_envs, replay_capacity)
     self._host_run = host_run.HostRun(self.trainer)
     # Advancing together, also on a CPU: a chunk is one step, and one behind
@@ -195,6 +205,8 @@ class HostLoop:
     self._episode_return = np.zeros(shape)
     self._episode_length = np.zeros(shape, int)
     self._refill_steps = 0
+    # Where updates are dispatched: some platforms wait there for their end.
+    self._updater = concurrent.futures.ThreadPoolExecutor(1)
 
   def init(self, seeds: Sequence[int]) -> host_run.HostState:
     """The state before the first step.
@@ -280,19 +292,27 @@ class HostLoop:
           np.zeros((self.num_agents, num_envs), np.int32))
     for step in range(done, done + num_steps):
       exploring = step < self.trainer.explore_steps
-      state, action = self._mapped(self._host_run.step, exploring)(
-          state, self._arrival)
-      action = self._timed(waited, 'device', lambda: np.asarray(action))  # noqa: B023
+      with _timed(waited, 'device'):
+        state, action = self._mapped(self._host_run.step, exploring)(
+            state, self._arrival)
+        action = np.asarray(action)
       self.environments.send(action)
+      learning = None
       if self._refill_steps:
         self._refill_steps -= 1
       elif not exploring and not (
           step + 1 - self.trainer.explore_steps) % self.trainer.steps_per_learn:
-        state = self._mapped(self._host_run.learn)(state)
+        learning = self._updater.submit(
+            self._mapped(self._host_run.learn), state)
       try:
-        timestep = self._timed(waited, 'environments', self.environments.recv)
+        with _timed(waited, 'environments'):
+          timestep = self.environments.recv()
       except envpool.StalledError as error:
         failure = str(error)
+      if learning is not None:
+        with _timed(waited, 'device'):
+          state = learning.result()
+      if failure:
         break
       episodes += self._count(timestep, env_steps)
       self._arrival = self._to_arrival(timestep, action)
@@ -306,12 +326,6 @@ class HostLoop:
         first_nonfinite=nonfinite, seconds=time.monotonic() - start,
         waited_for_environments=waited['environments'],
         waited_for_device=waited['device'], failure=failure)
-
-  def _timed(self, waited, side, function):
-    start = time.monotonic()
-    result = function()
-    waited[side] += time.monotonic() - start
-    return result
 
   def _to_arrival(self, timestep, action) -> host_run.Arrival:
     return host_run.Arrival(
@@ -373,3 +387,4 @@ class HostLoop:
   def close(self):
     """Releases the environments."""
     self.environments.close()
+    self._updater.shutdown()

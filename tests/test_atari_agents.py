@@ -1,0 +1,93 @@
+"""The published Atari settings."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from hyperjax import agents
+from hyperjax import networks
+from hyperjax import optimizers
+from hyperjax import specs
+from hyperjax import types
+
+SPEC = specs.ObservationSpec((4, 84, 84), 'uint8', None)
+
+
+def num_parameters(agent):
+  return networks.num_parameters(
+      jax.eval_shape(agent.init, jax.random.key(0)).params)
+
+
+@pytest.mark.parametrize('agent, published', [
+    (lambda: agents.HyperAgent(
+        SPEC, 6, agents.HyperAgentConfig.paper_atari()), 888_736),
+    (lambda: agents.DQN(SPEC, 6, agents.DQNConfig(
+        torso=networks.NatureTorso, hidden_sizes=(512,))), 1_687_206),
+    (lambda: agents.HyperDQN(SPEC, 6, agents.HyperDQNConfig(
+        torso=networks.NatureTorso, hidden_sizes=(512,), index_dim=32)),
+     1_785_702),
+], ids=['hyperagent', 'dqn', 'hyperdqn'])
+def test_trainable_parameters_are_as_many_as_published(agent, published):
+  assert num_parameters(agent()) == published
+
+
+def test_ddqn_is_hyperagent_without_the_hypermodel():
+  """The same torso; one output instead of M + 1, and a bias."""
+  hyperagent = agents.HyperAgentConfig.paper_atari()
+  dqn = agents.DQNConfig.like_hyperagent_atari()
+  for name in ('torso', 'hidden_sizes', 'n_step', 'learning_rate', 'scale',
+               'adam_epsilon', 'max_gradient_norm', 'batch_size', 'discount',
+               'target_period', 'replay_capacity', 'min_replay_size', 'double',
+               'steps_per_update', 'updates_per_step'):
+    assert getattr(dqn, name) == getattr(hyperagent, name), name
+  assert num_parameters(agents.DQN(SPEC, 6, dqn)) == 888_736 - 256 * 6 * 4 + 6
+
+
+def batch(size, num_actions=3):
+  rng = np.random.default_rng(0)
+  frames = lambda: rng.integers(256, size=(size, 4, 84, 84), dtype=np.uint8)
+  return jax.tree.map(jnp.asarray, types.Transition(
+      frames(), rng.integers(num_actions, size=size, dtype=np.int32),
+      rng.normal(size=size).astype(np.float32),
+      np.full(size, 0.95, np.float32), frames(),
+      np.arange(size, dtype=np.int32)))
+
+
+def test_the_published_update_is_finite_and_moves_all_weights():
+  config = agents.HyperAgentConfig.paper_atari(num_index_samples=3)
+  agent = agents.HyperAgent(SPEC, 3, config)
+  learner = jax.jit(agent.init)(jax.random.key(0))
+  after, metrics = jax.jit(agent.update)(learner, batch(4))
+  assert np.isfinite(metrics['loss']) and metrics['gradient_penalty'] > 0.
+  moved = jax.tree.map(lambda a, b: (a != b).any(),
+                       learner.params['params'], after.params['params'])
+  assert all(jax.tree.leaves(moved))
+  same = jax.tree.map(lambda a, b: (a == b).all(),
+                      learner.params['prior'], after.params['prior'])
+  assert all(jax.tree.leaves(same))
+
+
+def test_head_ridge_is_the_gradient_of_the_mean_square_of_the_weights():
+  """By autodiff of an average over the corners that z can be at."""
+  rng = np.random.default_rng(0)
+  params = {'torso': {'kernel': rng.normal(size=(4, 5))},
+            'head': {'mean': rng.normal(size=(5, 2)),
+                     'factors': rng.normal(size=(3, 5, 2))}}
+  params = jax.tree.map(jnp.float32, params)
+  corners = np.stack(np.meshgrid(*[[-1., 1.]] * 3), -1).reshape(-1, 3)
+
+  def penalty(params, num_data):
+    head = params['head']
+    weights = head['mean'] + jnp.einsum(
+        'zm,mfa->zfa', jnp.float32(corners), head['factors'])
+    return 0.7 / num_data * jnp.mean(jnp.square(weights))
+
+  ridge = optimizers.with_head_ridge(
+      optax.with_extra_args_support(optax.identity()), 0.7, 1., 10, 2.5, 13)
+  state, zeros = ridge.init(params), jax.tree.map(jnp.zeros_like, params)
+  for num_data in (10, 12.5, 13, 13):
+    found, state = ridge.update(zeros, state, params, key=None)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5),
+                 found, jax.grad(penalty)(params, num_data))
