@@ -75,7 +75,8 @@ class DQNConfig(td.TDConfig):
     """The same for a few CPU cores, as `HyperAgentConfig.atari_cpu`."""
     return cls.like_hyperagent_atari(**{
         'torso': networks.SmallHyperAgentTorso,
-        'steps_per_update': 2,
+        'learning_rate': 3e-4,
+        'steps_per_update': 4,
         **overrides})
 
 
