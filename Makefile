@@ -6,11 +6,27 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo test test-slow lint bench
+ATARI_DEMO ?= atari-demo
+ATARI_GPU ?= runs/atari26
+
+.PHONY: demo atari-demo atari-gpu test test-slow lint bench
 
 demo: $(VENV)/.installed  ## HyperAgent learns DeepSea-20; pictures in demo/.
 	$(BIN)/python -m experiments.deep_sea.run --size 20 --num-seeds 4 \
 	    --num-episodes 400 --evaluate-every 10 --output $(DEMO)
+
+atari-demo: $(VENV)/.installed  ## HyperAgent learns Road Runner; pictures.
+	$(BIN)/python -m experiments.atari.run --preset atari_cpu \
+	    --games RoadRunner --num-steps 20000 --evaluate-every 5000 \
+	    --eval-episodes 5 --final-episodes 10 --output $(ATARI_DEMO)
+
+# On an accelerator, in an environment with jax for it: throughput, and then the
+# 26 games together, which the same command resumes where it was stopped.
+atari-gpu: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.atari --preset paper_atari \
+	    --num-agents 1 8 26 64 --output $(ATARI_GPU)-benchmark
+	$(BIN)/python -m experiments.atari.run --suite atari26 \
+	    --num-steps 100000 --final-episodes 50 --output $(ATARI_GPU)
 
 test: $(VENV)/.installed  ## The tests, in under ten minutes on two cores.
 	$(BIN)/python -m pytest -n 2
@@ -23,6 +39,7 @@ lint: $(VENV)/.installed
 
 bench: $(VENV)/.installed  ## Updates per second and share of the peak.
 	$(BIN)/python -m benchmarks.learner --output benchmarks/results
+	$(BIN)/python -m benchmarks.atari --output benchmarks/results
 
 $(VENV)/.installed: requirements.txt
 	$(PYTHON) -m venv $(VENV)

@@ -28,7 +28,7 @@ def published_episodes(agent: str, preset: str, size: int) -> float | None:
   """Mean episodes to learn as published, None if there is no such number."""
   names = {'hyperagent': 'HyperAgent', 'hyperdqn': 'HyperDQN',
            'enn_dqn': 'ENN-DQN', 'boot_dqn': 'BootDQN'}
-  name = names.get(agent)
+  name = names.get(agent) if preset in ('default', 'paper') else None
   if preset == 'paper_optimistic':
     name = 'HyperAgent-OIS'
   with open(PUBLISHED, newline='', encoding='utf-8') as f:

@@ -1,0 +1,272 @@
+"""Speed on Atari: the loop against its two sides, and the update's arithmetic.
+
+  python -m benchmarks.atari --output benchmarks/results
+
+For each number of agents, in one process and interleaved, so that drift of the
+machine falls on all alike:
+
+  environments  steps/s of stepping alone, with random actions
+  updates       steps/s that the owed updates alone would allow
+  loop          steps/s of both, with acting: `hyperjax.loops.host`
+
+and the loop's share of the slower side. Where both sides work on the same
+cores, as on a machine without an accelerator, the share has a ceiling below 1.
+
+Besides, of one agent, for each torso and regulariser: updates/s, the share of
+the machine's peak that is (flops as XLA counts them for a CPU, peak of a large
+float32 product), and the same with `flax.linen.Conv` in the place of
+`hyperjax.networks.Conv`, called from the host and, as a loop on the device
+would, within a scan.
+"""
+
+from collections.abc import Callable
+import dataclasses
+import json
+from pathlib import Path
+import sys
+import time
+from typing import Any
+from unittest import mock
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+from benchmarks import machine
+from experiments import console
+from experiments import records
+from hyperjax import agents
+from hyperjax import networks
+from hyperjax import specs
+from hyperjax import types
+from hyperjax.environments import envpool
+from hyperjax.loops import host
+from hyperjax.networks import convolutions
+
+GAME = 'Pong'
+SPEC = specs.ObservationSpec((4, envpool.HEIGHT, envpool.WIDTH), 'uint8', None)
+LOOP = ('preset', 'num_agents', 'environments', 'updates', 'loop', 'min',
+        'max', 'share_of_slower_side')
+UPDATE = ('update', 'convolution', 'within', 'updates_per_second', 'min', 'max',
+          'flops_per_update', 'share_of_peak')
+PRESETS = {
+    'atari_cpu': agents.HyperAgentConfig.atari_cpu,
+    'paper_atari': agents.HyperAgentConfig.paper_atari,
+}
+UPDATES = {
+    'small torso': agents.HyperAgentConfig.atari_cpu(),
+    'Nature': agents.HyperAgentConfig.atari_cpu(
+        torso=networks.HyperAgentTorso),
+    'Nature, 20 samples': agents.HyperAgentConfig.paper_atari(
+        gradient_penalty=0.),
+    'Nature, 20 samples, gradient penalty':
+        agents.HyperAgentConfig.paper_atari(),
+}
+SCAN = 5  # Updates in a scan.
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """Measures HyperAgent on Atari.
+
+  Attributes:
+    output: folder for atari_loop.csv, atari_update.csv and atari.json; earlier
+      ones are replaced.
+    preset: atari_cpu or paper_atari, of the loop.
+    num_agents: that advance together, one environment each.
+    seconds: measuring time of each point in each repeat.
+    repeats: measurements of each point, of which the median is reported.
+    replay_capacity: frames of each agent.
+  """
+
+  output: Path
+  preset: str = 'atari_cpu'
+  num_agents: tuple[int, ...] = (1, 2)
+  seconds: float = 4.
+  repeats: int = 3
+  replay_capacity: int = 10_000
+
+  def __post_init__(self):
+    if self.preset not in PRESETS:
+      raise ValueError(
+          f'preset must be one of {", ".join(PRESETS)}, got {self.preset!r}')
+    if not self.num_agents or min(self.num_agents) < 1:
+      raise ValueError(
+          f'num_agents must be at least 1, got {self.num_agents}')
+    for name in ('seconds', 'repeats'):
+      if not getattr(self, name) > 0:
+        raise ValueError(
+            f'{name} must be positive, got {getattr(self, name)}')
+
+
+def rate(function: Callable[[], Any], seconds: float, each: int = 1) -> float:
+  """Calls per second, times `each`; a call returns arrays to wait for."""
+  count, start = 0, time.perf_counter()
+  while True:
+    jax.block_until_ready(function())
+    count += 1
+    elapsed = time.perf_counter() - start
+    if elapsed > seconds:
+      return count * each / elapsed
+
+
+class Loop:
+  """A loop and its two sides."""
+
+  def __init__(self, settings: Settings, num_agents: int):
+    """Makes the loop and brings it past its random steps and compilation."""
+    pools = lambda: [envpool.Atari(GAME, list(range(num_agents)))]
+    self._pool = pools()[0]
+    self._pool.reset()
+    config = PRESETS[settings.preset](
+        replay_capacity=settings.replay_capacity, min_replay_size=200)
+    self._config, self._num_agents = config, num_agents
+    agent = agents.HyperAgent(SPEC, self._pool.num_actions, config)
+    self._loop = host.HostLoop(agent, pools())
+    self._state = self._loop.init(list(range(num_agents)))
+    self._env_steps = np.zeros(num_agents, int)
+    self._seconds = settings.seconds
+    self._run(250)
+
+  def _run(self, num_steps: int):
+    self._state, _ = self._loop.run(self._state, num_steps, self._env_steps)
+
+  def _learn(self):
+    learn = self._loop._mapped(self._loop._host_run.learn)
+    self._state = learn(self._state)
+    return self._state.loss
+
+  def measure(self) -> tuple[float, float, float]:
+    """Steps/s of all agents: environments, updates, loop."""
+    rng = np.random.default_rng(0)
+    draw = lambda: rng.integers(self._pool.num_actions, size=self._num_agents)
+    environments = rate(
+        lambda: self._pool.step(draw()).reward, self._seconds,
+        self._num_agents)
+    updates = rate(
+        self._learn, self._seconds,
+        self._num_agents * self._loop.trainer.steps_per_learn)
+    loop = rate(lambda: self._run(40), self._seconds, 40 * self._num_agents)
+    return environments, updates, loop
+
+  def close(self):
+    self._pool.close()
+    self._loop.close()
+
+
+class FlaxConv(nn.Module):
+  """`flax.linen.Conv` behind the interface of `hyperjax.networks.Conv`."""
+
+  features: int
+  kernel_size: int
+  strides: int
+  kernel_init: Any
+  input_scale: float = 1.
+
+  @nn.compact
+  def __call__(self, image):
+    size, strides = (self.kernel_size,) * 2, (self.strides,) * 2
+    return nn.Conv(self.features, size, strides, 'VALID',
+                   kernel_init=self.kernel_init)(
+                       self.input_scale * image.astype(jnp.float32))
+
+
+class Update:
+  """The update of one agent on one batch, again and again."""
+
+  def __init__(self, name: str, convolution: str, within: str):
+    """Compiles it."""
+    self.name, self.convolution, self.within = name, convolution, within
+    agent = agents.HyperAgent(SPEC, 6, UPDATES[name])
+    rng = np.random.default_rng(0)
+    size = UPDATES[name].batch_size
+    draw = lambda: jnp.asarray(
+        rng.integers(256, size=(size, *SPEC.shape), dtype=np.uint8))
+    self._batch = types.Transition(
+        draw(), jnp.zeros(size, jnp.int32), jnp.ones(size),
+        jnp.full(size, 0.95), draw(), jnp.arange(size))
+
+    def update(learner, batch):
+      if within == 'host':
+        return agent.update(learner, batch)[0]
+      return jax.lax.scan(
+          lambda x, _: (agent.update(x, batch)[0], None), learner,
+          length=SCAN)[0]
+
+    conv = {'hyperjax': convolutions.Conv, 'flax': FlaxConv}[convolution]
+    with mock.patch.object(convolutions, 'Conv', conv):
+      self._learner = jax.jit(agent.init)(jax.random.key(0))
+      lowered = jax.jit(update, donate_argnums=0).lower(
+          self._learner, self._batch)
+    self._update = lowered.compile()
+    costs = self._update.cost_analysis() or {}
+    self.flops = costs.get('flops', np.nan)
+    self._call()
+
+  def _call(self):
+    self._learner = self._update(self._learner, self._batch)
+    return self._learner.steps
+
+  def measure(self, seconds: float) -> float:
+    """Updates/s."""
+    return rate(self._call, seconds, SCAN if self.within == 'scan' else 1)
+
+
+def main(argv: list[str] | None = None):
+  """The command; see the module."""
+  console.use_all_cores()
+  try:
+    settings = tyro.cli(Settings, args=argv, prog='python -m benchmarks.atari')
+    records.make_folder(settings.output)
+  except ValueError as error:
+    sys.exit(f'error: {error}')
+  peaks = [machine.measure_product()]
+  rows = []
+  for num_agents in settings.num_agents:
+    loop = Loop(settings, num_agents)
+    found = np.array([loop.measure() for _ in range(settings.repeats)])
+    loop.close()
+    environments, updates, both = np.median(found, axis=0)
+    share = both / min(environments, updates)
+    rows.append((settings.preset, num_agents,
+                 *(f'{x:.4g}' for x in (
+                     environments, updates, both, found[:, 2].min(),
+                     found[:, 2].max(), share))))
+    print(f'{num_agents} agents: environments {environments:,.0f}, updates '
+          f'{updates:,.0f}, loop {both:,.0f} steps/s: {share:.0%} of the '
+          f'slower side', flush=True)
+  records.write_csv(settings.output / 'atari_loop.csv', LOOP, rows)
+  points = [Update(name, convolution, within) for name in UPDATES
+            for convolution in ('hyperjax', 'flax')
+            for within in ('host', 'scan')
+            # What is compared there is the convolution, once a torso.
+            if 'samples' not in name or (convolution, within) == (
+                'hyperjax', 'host')]
+  found = np.array([[point.measure(settings.seconds / 2.) for point in points]
+                    for _ in range(settings.repeats)])
+  peaks.append(machine.measure_product())
+  # One agent is on one device.
+  peak = max(peaks) / len(jax.devices())
+  flops = {point.name: point.flops for point in points
+           if (point.convolution, point.within) == ('hyperjax', 'host')}
+  rows = []
+  for point, speeds in zip(points, found.T, strict=True):
+    speed = np.median(speeds)
+    share = speed * flops[point.name] / peak
+    rows.append((point.name, point.convolution, point.within,
+                 *(f'{x:.4g}' for x in (speed, speeds.min(), speeds.max(),
+                                        flops[point.name], share))))
+    print(f'{point.name}, {point.convolution}, {point.within}: {speed:.1f} '
+          f'updates/s, {share:.0%} of the peak', flush=True)
+  records.write_csv(settings.output / 'atari_update.csv', UPDATE, rows)
+  records.write_atomically(
+      settings.output / 'atari.json',
+      json.dumps({'settings': records.settings_as_json(settings),
+                  'cpu': machine.cpu_name(), 'peak_flops': max(peaks),
+                  **records.provenance()}, indent=2).encode() + b'\n')
+
+
+if __name__ == '__main__':
+  main()
