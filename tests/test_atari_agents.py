@@ -91,3 +91,30 @@ def test_head_ridge_is_the_gradient_of_the_mean_square_of_the_weights():
     found, state = ridge.update(zeros, state, params, key=None)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5),
                  found, jax.grad(penalty)(params, num_data))
+
+
+@pytest.mark.parametrize('agent, config, sizes', [
+    (agents.DQN, agents.DQNConfig, (16,)),
+    (agents.BootDQN, agents.BootDQNConfig, (16,)),
+    (agents.EnsemblePlus, agents.EnsemblePlusConfig, (16,)),
+    (agents.HyperDQN, agents.HyperDQNConfig, (16,)),
+    (agents.AdamLMCDQN, agents.AdamLMCDQNConfig, (16,)),
+    (agents.LangevinAdam, agents.LangevinAdamConfig, (16,)),
+    (agents.NoisyDQN, agents.NoisyDQNConfig, (16, 16)),
+    (agents.SANE, agents.SANEConfig, (16, 16)),
+])
+def test_other_agents_learn_from_frames_too(agent, config, sizes):
+  agent = agent(SPEC, 3, config(
+      torso=networks.NatureTorso, hidden_sizes=sizes))
+  learner = jax.eval_shape(agent.init, jax.random.key(0))
+  convolutions = [
+      path for path, _ in jax.tree_util.tree_leaves_with_path(
+          learner.params['params']) if 'Conv_' in jax.tree_util.keystr(path)]
+  assert len(convolutions) >= 6
+  after, metrics = jax.eval_shape(agent.update, learner, batch(4))
+  assert after == learner and metrics['loss'].shape == ()
+
+
+def test_the_epinet_is_for_vectors():
+  with pytest.raises(ValueError, match='MLPTorso, got NatureTorso'):
+    agents.ENNDQN(SPEC, 3, agents.ENNDQNConfig(torso=networks.NatureTorso))

@@ -108,7 +108,7 @@ def draw(folder: Path):
     for name, points in lines.items():
       # A line of ours has one colour, though not every one is in both panels.
       names = list(by_paper if name in by_paper else lines)
-      color = matplotlib.colormaps['tab10'](names.index(name) % 10)
+      color = matplotlib.colormaps['tab20'](names.index(name) % 20)
       sizes = [p.size for p in points]
       ax.plot(sizes, [p.mean for p in points], color=color, linewidth=1.2,
               label=name)
@@ -123,7 +123,7 @@ def draw(folder: Path):
     ax.set_yscale('log')
     ax.spines[['top', 'right']].set_visible(False)
   # The two panels of ours have the same lines.
-  for ax, columns in ((axes[0], 2), (axes[1], 1)):
+  for ax, columns in ((axes[0], 2), (axes[1], 2)):
     ax.legend(frameon=False, fontsize='x-small', ncols=columns,
               loc='upper center', bbox_to_anchor=(0.5, -0.12))
   axes[0].set_ylabel('mean episodes to learn')

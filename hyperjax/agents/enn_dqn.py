@@ -100,6 +100,10 @@ class ENNDQN(td.TDAgent):
     """Composes the agent; arguments and errors as in `HyperAgent`."""
     spec = specs.observation_spec(observation_spec)
     num_actions = specs.num_actions(num_actions)
+    if config.torso is not networks.MLPTorso:
+      raise ValueError(
+          f'the epinet looks at the observation itself and has no other torso '
+          f'than MLPTorso, got {config.torso.__name__}')
     index = index_lib.Gaussian(config.index_dim)
     network = networks.EpinetValue(
         num_actions, config.index_dim, spec, config.hidden_sizes,
