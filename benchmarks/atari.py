@@ -43,6 +43,7 @@ from hyperjax import specs
 from hyperjax import types
 from hyperjax.environments import envpool
 from hyperjax.loops import host
+from hyperjax.loops import host_run
 from hyperjax.networks import convolutions
 
 GAME = 'Pong'
@@ -129,14 +130,24 @@ class Loop:
     self._env_steps = np.zeros(num_agents, int)
     self._seconds = settings.seconds
     self._run(250)
+    # Apart from the loop's own.
+    self._learner = self._state.learner
+    self._log = self._loop._mapped(
+        host_run.empty_log, donate=False)(self._learner.steps)
 
   def _run(self, num_steps: int):
     self._state, _ = self._loop.run(self._state, num_steps, self._env_steps)
 
   def _learn(self):
-    learn = self._loop._mapped(self._loop._host_run.learn)
-    self._state = learn(self._state)
-    return self._state.loss
+    """What is owed: drawing batches, and updating on them."""
+    mapped, run = self._loop._mapped, self._loop._host_run
+    batches = mapped(host_run.HostRun.sample, run, donate=False)(
+        self._state.acting.replay, self._state.replay_key,
+        self._learner.steps)
+    self._learner, self._log = mapped(
+        host_run.HostRun.update, run, donate=False)(
+        self._learner, self._log, batches)
+    return self._log.loss
 
   def measure(self) -> tuple[float, float, float]:
     """Steps/s of all agents: environments, updates, loop."""

@@ -1,5 +1,7 @@
 """The loop of agents whose environments step on the host."""
 
+import functools
+
 import dm_env
 import jax
 import jax.numpy as jnp
@@ -68,6 +70,7 @@ class Game:
     pass
 
 
+@functools.cache
 def hyperagent(num_actions=3, **overrides):
   return agents.HyperAgent(SPEC, num_actions, agents.HyperAgentConfig.thompson(
       **{'hidden_sizes': (16,), 'batch_size': 8, 'min_replay_size': 16,
@@ -98,7 +101,7 @@ def test_the_replay_holds_what_the_environments_sent():
   loop = host.HostLoop(hyperagent(), [game], num_envs=2)
   state, _, _ = run(loop, [7], 24)
   entries = jax.tree.map(lambda x: np.asarray(x)[0],
-                         state.train.replay.experience)
+                         state.acting.replay.experience)
   twin = Game([0, 1])
   timestep, action = twin.reset(), np.zeros(2, int)
   for t in range(24):
@@ -131,11 +134,24 @@ def test_counts_steps_and_scores_of_whole_episodes():
   assert [e.episode_return for e in log.episodes] == returns[:2]
 
 
+def test_weights_act_when_the_next_updates_are_owed():
+  make = lambda: host.HostLoop(hyperagent(steps_per_update=4), [Game([0])])
+  # Learned from: after steps 20, 24, 28, ...
+  at = {n: run(make(), [7], n)[0] for n in (20, 23, 24, 27, 28)}
+  same = lambda a, b: all(
+      (x == y).all() for x, y in zip(arrays(a), arrays(b), strict=True))
+  assert int(at[23].learner.steps[0]) == 1
+  assert same(at[23].acting_params, at[20].acting_params)
+  assert not same(at[24].acting_params, at[20].acting_params)
+  assert same(at[27].acting_params, at[23].learner.params)
+  assert same(at[28].acting_params, at[27].learner.params)
+
+
 def test_updates_are_owed_from_the_end_of_exploration_on():
   loop = host.HostLoop(
       hyperagent(steps_per_update=4, updates_per_step=3), [Game([0])])
   state, (log,), _ = run(loop, [7], 16 + 20)
-  assert log.num_updates == int(state.train.learner.steps[0]) == 15
+  assert log.num_updates == int(state.learner.steps[0]) == 15
   assert np.isfinite(log.loss).all() and log.first_nonfinite.tolist() == [-1]
 
 
@@ -143,10 +159,8 @@ def test_chunks_do_not_change_a_run():
   make = lambda: host.HostLoop(hyperagent(), [Game([0]), Game([5])])
   whole = run(make(), [1, 2], 40)[0]
   parts = run(make(), [1, 2], 40, chunk=10)[0]
-  for name in ('train', 'stack'):
-    for a, b in zip(arrays(getattr(whole, name)), arrays(getattr(parts, name)),
-                    strict=True):
-      np.testing.assert_array_equal(a, b)
+  for a, b in zip(arrays(whole), arrays(parts), strict=True):
+    np.testing.assert_array_equal(a, b)
 
 
 def test_an_agent_is_the_same_in_any_company():
@@ -154,7 +168,7 @@ def test_an_agent_is_the_same_in_any_company():
                  60)[0]
   alone = run(host.HostLoop(hyperagent(), [Game([5])]), [2], 60)[0]
   other = run(host.HostLoop(hyperagent(), [Game([5])]), [3], 60)[0]
-  learner = lambda state, agent: arrays(state.train.learner.params, agent)
+  learner = lambda state, agent: arrays(state.learner.params, agent)
   for a, b in zip(learner(together, 1), learner(alone, 0), strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
   assert any((a != b).any() for a, b in zip(
@@ -182,7 +196,7 @@ def test_learns(make):
   returns = [e.episode_return for e in log.episodes]
   assert np.mean(returns[:12]) < 6.  # Of ten; a third, by chance.
   assert np.mean(returns[-40:]) > 8.
-  scores = loop.evaluate(state.train.learner.params, state,
+  scores = loop.evaluate(state.learner.params, state,
                          [Game([10, 11, 12, 13, 14])], step=600)
   assert scores.shape == (1, 5) and scores.mean() > 9.
 
@@ -192,7 +206,7 @@ def test_evaluation_is_a_function_of_the_step_and_changes_nothing():
   state = run(loop, [1, 2], 20)[0]
   before = arrays(state)
   evaluate = lambda step: loop.evaluate(
-      state.train.learner.params, state, [Game([10, 11, 12]), Game([13, 14, 15])
+      state.learner.params, state, [Game([10, 11, 12]), Game([13, 14, 15])
                                           ], step)
   first = evaluate(1)
   np.testing.assert_array_equal(first, evaluate(1))
@@ -205,7 +219,7 @@ def test_a_refilled_replay_waits_before_it_is_learned_from():
   state, _, env_steps = run(loop, [1], 40)
   resumed = host.HostLoop(hyperagent(), [Game([9])])
   state = resumed.refill_replay(state)
-  assert int(state.train.replay.current_index[0]) == 0
+  assert int(state.acting.replay.current_index[0]) == 0
   state, log = resumed.run(state, 16, env_steps)
   assert log.num_updates == 0
   state, log = resumed.run(state, 10, env_steps)
@@ -224,7 +238,7 @@ def test_a_stalled_environment_ends_the_run():
   state, (log,), env_steps = run(loop, [0], 40)
   assert log.failure == 'Match: did not answer'
   # Whole: what was seen before is there.
-  assert int(state.train.num_transitions[0]) == 9
+  assert int(state.acting.num_transitions[0]) == 9
   assert env_steps.tolist() == [7]
 
 

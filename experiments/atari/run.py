@@ -204,7 +204,7 @@ class Run:
     env_steps = np.array(memory.env_steps)
     total = settings.num_steps // settings.num_envs
     per_evaluation = settings.evaluate_every // settings.num_envs
-    done = int(state.train.num_transitions[0]) // settings.num_envs
+    done = int(state.acting.num_transitions[0]) // settings.num_envs
     if not done:
       best = self._evaluate(state, best, env_steps, memory)
     with console.StepProgress(
@@ -244,34 +244,32 @@ class Run:
     memory.positions = {
         name: log.sync() for name, log in self._logs.items()}
     memory.seconds = self._seconds()
-    step = int(state.train.num_transitions[0])
+    step = int(state.acting.num_transitions[0])
     self._checkpointer.save(
         step, (self._saved_part(state), best), dataclasses.asdict(memory))
 
   def _saved_part(self, state):
     if self.settings.save_replay:
       return state
-    return state._replace(train=state.train._replace(replay=()))
+    return state._replace(acting=state.acting._replace(replay=()))
 
   def _restore_or_begin(self):
     agent_seeds = [seed for _, seed in self.runs]
     abstract = self.loop.abstract_state(agent_seeds)
-    params = abstract.train.learner.params
+    params = abstract.learner.params
     restored = self._checkpointer.restore((self._saved_part(abstract), params))
     if restored is None:
       for log in self._logs.values():
         log.truncate(None)
       state = self.loop.init(agent_seeds)
-      # A copy: the state's own memory is used again and again.
-      best = jax.tree.map(jax.numpy.copy, state.train.learner.params)
-      return state, best, _Memory([0] * len(self.runs),
+      return state, state.learner.params, _Memory([0] * len(self.runs),
                                   [[-np.inf, 0]] * len(self.runs))
     (state, best), memory = restored[0], _Memory(**restored[1])
     for name, log in self._logs.items():
       log.truncate(memory.positions[name])
     if memory.finished:
       return state, best, memory
-    step = int(state.train.num_transitions[0])
+    step = int(state.acting.num_transitions[0])
     print(f'resuming after {step} steps; the environments begin anew')
     self.loop.close()
     self.loop = self._make_loop(self._pools(self.settings.num_envs, 0, step))
@@ -308,8 +306,8 @@ class Run:
 
   def _evaluate(self, state, best, env_steps, memory: _Memory):
     """Evaluates all agents; returns the best weights so far."""
-    params = state.train.learner.params
-    step = int(state.train.num_transitions[0])
+    params = state.learner.params
+    step = int(state.acting.num_transitions[0])
     scores = self._play(params, state, step, self.settings.eval_episodes)
     means = scores.mean(axis=1)
     self._logs['evaluations.csv'].append([
@@ -330,14 +328,14 @@ class Run:
   def _finish(self, state, best, env_steps, memory: _Memory):
     """Evaluates at length; writes the summary and the pictures."""
     settings = self.settings
-    step = int(state.train.num_transitions[0]) + 1
-    params = state.train.learner.params
+    step = int(state.acting.num_transitions[0]) + 1
+    params = state.learner.params
     final = self._play(params, state, step, settings.final_episodes)
     in_hindsight = self._play(best, state, step + ROUND,
                               settings.final_episodes)
     one = jax.tree.map(lambda x: x[0], params)
     size = networks.num_parameters(one)
-    updates = np.asarray(state.train.learner.steps)
+    updates = np.asarray(state.learner.steps)
     rows = [
         (settings.agent, game, seed, env_steps[i], updates[i],
          f'{final[i].mean():.6g}', f'{final[i].std():.6g}', memory.best[i][1],

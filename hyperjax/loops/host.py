@@ -4,12 +4,14 @@ G agents (games times seeds), each in N environments of its own, advance in
 lockstep. In each round
 
   the device takes in all frames and chooses all actions, mapped over agents;
-  the environments step, while the device does the updates that are owed.
+  the environments step.
 
-So an update at step t draws from what was there before the step, and the
-actions of step t + 1 come from weights that have it. What a run computes is a
-function of its seeds and does not depend on which of both sides is faster;
-bit for bit on one machine, as far as its matrix products are.
+Updates are owed every few rounds. They begin when the actions are on their way,
+with batches drawn then, and go on beside the following rounds until the next
+ones are owed; only then do their weights act. So what acts is always one set of
+updates behind what is learned. What a run computes is a function of its seeds
+and does not depend on which of both sides is faster; bit for bit on one
+machine, as far as its matrix products are.
 
   loop = HostLoop(agent, environments)
   state = loop.init(seeds)
@@ -56,7 +58,7 @@ class HostLog(NamedTuple):
     episodes: that ended in it, in order.
     loss: mean over the chunk's updates, [G]; NaN without any.
     num_updates: of each agent.
-    first_nonfinite: see `host_run.HostState`, [G].
+    first_nonfinite: see `host_run.UpdateLog`, [G].
     seconds: that the chunk took.
     waited_for_environments: seconds of these in which the host had nothing to
       do but wait for frames.
@@ -197,6 +199,8 @@ class HostLoop:
           f'{most}')
     self.trainer = host_run.FrameTrainer(agent, num_envs, replay_capacity)
     self._host_run = host_run.HostRun(self.trainer)
+    # Functions are mapped by their class, not as methods of one object, so that
+    # loops of equal agents share their programs.
     # Advancing together, also on a CPU: a chunk is one step, and one behind
     # the other each would be cut out of the whole and put back.
     self._mapped = mapping.RunMap(devices, vectorize=True)
@@ -205,7 +209,6 @@ class HostLoop:
     self._episode_return = np.zeros(shape)
     self._episode_length = np.zeros(shape, int)
     self._refill_steps = 0
-    # Where updates are dispatched: some platforms wait there for their end.
     self._updater = concurrent.futures.ThreadPoolExecutor(1)
 
   def init(self, seeds: Sequence[int]) -> host_run.HostState:
@@ -219,7 +222,7 @@ class HostLoop:
       MemoryError: if the replays do not fit into the devices' memory.
     """
     self.check_memory()
-    return self._mapped(self._host_run.init, donate=False)(
+    return self._mapped(host_run.HostRun.init, self._host_run, donate=False)(
         *self._init_arguments(seeds))
 
   def abstract_state(self, seeds: Sequence[int]) -> host_run.HostState:
@@ -259,7 +262,7 @@ class HostLoop:
     empty = self._mapped(
         lambda seed: self.trainer.replay.init(), donate=False)(
             jnp.zeros(self.num_agents))
-    return state._replace(train=state.train._replace(replay=empty))
+    return state._replace(acting=state.acting._replace(replay=empty))
 
   def run(
       self, state: host_run.HostState, num_steps: int, env_steps: np.ndarray
@@ -267,7 +270,8 @@ class HostLoop:
     """Advances every environment of every agent.
 
     Args:
-      state: before; its memory is used again, so do not use it afterwards.
+      state: before; that of its part `acting` is used again, so do not use it
+        afterwards.
       num_steps: of each environment, the steps that only begin an episode
         included.
       env_steps: taken by each agent so far, without these; int [G]. Counted on.
@@ -285,7 +289,10 @@ class HostLoop:
     waited = {'environments': 0., 'device': 0.}
     episodes = []
     num_envs = self.trainer.num_envs
-    done = int(state.train.num_transitions[0]) // num_envs
+    learner, params, acting = state.learner, state.acting_params, state.acting
+    log = self._mapped(host_run.empty_log, donate=False)(learner.steps)
+    updates = None  # A future of those that go on.
+    done = int(acting.num_transitions[0]) // num_envs
     if self._arrival is None:
       self._arrival = self._to_arrival(
           self.environments.reset(),
@@ -293,32 +300,41 @@ class HostLoop:
     for step in range(done, done + num_steps):
       exploring = step < self.trainer.explore_steps
       with _timed(waited, 'device'):
-        state, action = self._mapped(self._host_run.step, exploring)(
-            state, self._arrival)
+        acting, action = self._mapped(
+            host_run.HostRun.step, self._host_run, exploring)(
+            acting, params, self._arrival)
         action = np.asarray(action)
       self.environments.send(action)
-      learning = None
       if self._refill_steps:
         self._refill_steps -= 1
       elif not exploring and not (
           step + 1 - self.trainer.explore_steps) % self.trainer.steps_per_learn:
-        learning = self._updater.submit(
-            self._mapped(self._host_run.learn), state)
+        if updates is not None:
+          with _timed(waited, 'device'):
+            learner, log = updates.result()
+        params = learner.params
+        batches = self._mapped(
+            host_run.HostRun.sample, self._host_run, donate=False)(
+            acting.replay, state.replay_key, learner.steps)
+        # In a thread: some platforms wait where work is dispatched.
+        updates = self._updater.submit(
+            self._mapped(
+                host_run.HostRun.update, self._host_run, donate=False),
+            learner, log, batches)
       try:
         with _timed(waited, 'environments'):
           timestep = self.environments.recv()
       except envpool.StalledError as error:
         failure = str(error)
-      if learning is not None:
-        with _timed(waited, 'device'):
-          state = learning.result()
-      if failure:
         break
       episodes += self._count(timestep, env_steps)
       self._arrival = self._to_arrival(timestep, action)
-    loss, num_updates, nonfinite = jax.device_get(
-        (state.loss, state.num_updates, state.first_nonfinite))
-    state = self._mapped(self._host_run.clear_log)(state)
+    if updates is not None:
+      with _timed(waited, 'device'):
+        learner, log = updates.result()
+    state = state._replace(
+        learner=learner, acting_params=params, acting=acting)
+    loss, num_updates, nonfinite = jax.device_get(log)
     with np.errstate(invalid='ignore'):
       loss = loss / num_updates
     return state, HostLog(
@@ -367,9 +383,10 @@ class HostLoop:
     num_episodes = sum(pool.num_envs for pool in pools) // self.num_agents
     environments = Batch(pools, num_episodes)
     evaluation = host_run.Evaluation(self.agent, num_episodes)
-    eval_state = self._mapped(evaluation.init, donate=False)(
+    eval_state = self._mapped(
+        host_run.Evaluation.init, evaluation, donate=False)(
         state.eval_key, jnp.full(self.num_agents, step, jnp.int32))
-    act = self._mapped(evaluation.act)
+    act = self._mapped(host_run.Evaluation.act, evaluation)
     returns = np.zeros((self.num_agents, num_episodes))
     alive = np.ones_like(returns, bool)
     timestep = environments.reset()

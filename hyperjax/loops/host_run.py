@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from hyperjax import acting
+from hyperjax import acting as acting_lib
 from hyperjax import frames
 from hyperjax import networks
 from hyperjax import types
@@ -38,24 +38,58 @@ class Arrival(NamedTuple):
   is_first: Bool[Array, '...']
 
 
+class UpdateLog(NamedTuple):
+  """What became of the updates since the log was cleared.
+
+  Attributes:
+    loss: their sum, float32 [].
+    num_updates: int32 [].
+    first_nonfinite: the number of the first whose loss was not finite, counted
+      over the whole run, int32 []; -1 if all were.
+  """
+
+  loss: Float[Array, '...']
+  num_updates: Int[Array, '...']
+  first_nonfinite: Int[Array, '...']
+
+
+def empty_log(steps: Int[Array, '']) -> UpdateLog:
+  """Before any update, whatever the number of those in earlier logs."""
+  del steps
+  return UpdateLog(jnp.float32(0.), jnp.int32(0), jnp.int32(-1))
+
+
+class Acting(NamedTuple):
+  """What acting and observing read and write, apart from the weights.
+
+  Attributes:
+    actor: see `types.ActorState`.
+    replay: of all its environments.
+    num_transitions: time steps seen so far, int32 [].
+    stack: what each environment shows, uint8 [N, stack, H, W].
+  """
+
+  actor: types.ActorState
+  replay: frames.FrameReplayState
+  num_transitions: Int[Array, '...']
+  stack: Array
+
+
 class HostState(NamedTuple):
   """All that a run has on the device; every leaf has a leading axis [G].
 
   Attributes:
-    train: the agent; `num_transitions` counts the time steps that it saw.
-    stack: what each environment shows, uint8 [N, stack, H, W].
-    loss: sum over the updates since `take_log`, float32 [].
-    num_updates: since then, int32 [].
-    first_nonfinite: the number of the first update since then whose loss was
-      not finite, counted over the whole run, int32 []; -1 if all were.
+    learner: with all updates done that were begun.
+    acting_params: the weights that act until the next updates begin.
+    acting: see `Acting`.
+    replay_key: constant; the batch of update t is a function of it and t.
     eval_key: constant; the randomness of an evaluation is a function of it.
   """
 
-  train: trainer_lib.TrainState
-  stack: Array
-  loss: Float[Array, '...']
-  num_updates: Int[Array, '...']
-  first_nonfinite: Int[Array, '...']
+  learner: types.LearnerState
+  acting_params: types.Params
+  acting: Acting
+  replay_key: chex.PRNGKey
   eval_key: chex.PRNGKey
 
 
@@ -69,17 +103,6 @@ class FrameTrainer(trainer_lib.Trainer):
         self.agent.observation_spec, self.num_envs,
         self.replay_capacity or self.config.replay_capacity,
         self.config.batch_size, self.config.discount, self.config.n_step)
-
-  def observe_frames(
-      self, state: trainer_lib.TrainState, arrival: Arrival
-  ) -> trainer_lib.TrainState:
-    """Stores one time step of each environment."""
-    uid = state.num_transitions + jnp.arange(self.num_envs, dtype=jnp.int32)
-    replay = self.replay.add(state.replay, frames.Entry(
-        frame=arrival.frame, action=arrival.action, reward=arrival.reward,
-        discount=arrival.discount, is_first=arrival.is_first, uid=uid))
-    return state._replace(
-        replay=replay, num_transitions=state.num_transitions + self.num_envs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,55 +124,75 @@ class HostRun:
     """
     agent_key, _, eval_key = seed_run.run_keys(seed)
     train = self.trainer.init(agent_key)
-    params = networks.with_legal_actions(train.learner.params, legal)
+    learner = train.learner._replace(
+        params=networks.with_legal_actions(train.learner.params, legal))
     spec = self.trainer.agent.observation_spec
     return HostState(
-        train=train._replace(learner=train.learner._replace(params=params)),
-        stack=jnp.zeros((self.trainer.num_envs, *spec.shape), spec.dtype),
-        loss=jnp.float32(0.),
-        num_updates=jnp.int32(0),
-        first_nonfinite=jnp.int32(-1),
+        learner=learner,
+        acting_params=learner.params,
+        acting=Acting(
+            train.actor, train.replay, train.num_transitions,
+            jnp.zeros((self.trainer.num_envs, *spec.shape), spec.dtype)),
+        replay_key=train.replay_key,
         eval_key=eval_key)
 
   def step(
-      self, exploring: bool, state: HostState, arrival: Arrival
-  ) -> tuple[HostState, Int[Array, 'N']]:
+      self, exploring: bool, acting: Acting, params: types.Params,
+      arrival: Arrival,
+  ) -> tuple[Acting, Int[Array, 'N']]:
     """Takes in a time step of each environment, and acts on it.
 
     Args:
       exploring: whether the actions are uniformly random.
-      state: before.
+      acting: before.
+      params: weights to act by.
       arrival: [N].
     """
-    stack = jax.vmap(frames.push)(state.stack, arrival.frame, arrival.is_first)
-    train = self.trainer.observe_frames(state.train, arrival)
+    trainer, num_envs = self.trainer, self.trainer.num_envs
+    uid = acting.num_transitions + jnp.arange(num_envs, dtype=jnp.int32)
+    replay = trainer.replay.add(acting.replay, frames.Entry(
+        frame=arrival.frame, action=arrival.action, reward=arrival.reward,
+        discount=arrival.discount, is_first=arrival.is_first, uid=uid))
+    stack = jax.vmap(frames.push)(acting.stack, arrival.frame, arrival.is_first)
     if exploring:
-      train, action = self.trainer.explore(train)
+      actor, action = trainer.agent.select_random_action(params, acting.actor)
     else:
       # A life is an episode to the agent: it has an index of its own.
       begins = arrival.is_first | (arrival.discount == 0.)
-      train, action = self.trainer.act(train, stack, begins)
-    return state._replace(train=train, stack=stack), action
+      actor, action = trainer.agent.select_action(
+          params, acting.actor, stack, begins)
+    return Acting(
+        actor, replay, acting.num_transitions + num_envs, stack), action
 
-  def learn(self, state: HostState) -> HostState:
-    """The updates that are owed."""
-    first = state.train.learner.steps
-    train, metrics = self.trainer.learn(state.train)
+  def sample(
+      self, replay: frames.FrameReplayState, replay_key: chex.PRNGKey,
+      steps: Int[Array, ''],
+  ) -> types.Transition:
+    """The batches of the updates that are owed, [updates, B].
+
+    Args:
+      replay: the frames so far.
+      replay_key: `HostState.replay_key`.
+      steps: updates done before.
+    """
+    numbers = steps + jnp.arange(self.trainer.config.updates_per_step)
+    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(replay_key, numbers)
+    return jax.vmap(self.trainer.replay.sample, in_axes=(None, 0))(replay, keys)
+
+  def update(
+      self, learner: types.LearnerState, log: UpdateLog,
+      batches: types.Transition,
+  ) -> tuple[types.LearnerState, UpdateLog]:
+    """The updates on batches [updates, B]."""
+    first = learner.steps
+    learner, metrics = jax.lax.scan(self.trainer.agent.update, learner, batches)
     loss = metrics['loss']
     bad = ~jnp.isfinite(loss)
     first_bad = jnp.where(jnp.any(bad), first + jnp.argmax(bad), -1)
-    return state._replace(
-        train=train,
-        loss=state.loss + jnp.sum(loss),
-        num_updates=state.num_updates + loss.shape[0],
-        first_nonfinite=jnp.where(
-            state.first_nonfinite < 0, first_bad, state.first_nonfinite))
-
-  def clear_log(self, state: HostState) -> HostState:
-    """The state with nothing in its log."""
-    return state._replace(
-        loss=jnp.float32(0.), num_updates=jnp.int32(0),
-        first_nonfinite=jnp.int32(-1))
+    return learner, UpdateLog(
+        log.loss + jnp.sum(loss),
+        log.num_updates + loss.shape[0],
+        jnp.where(log.first_nonfinite < 0, first_bad, log.first_nonfinite))
 
 
 class EvalState(NamedTuple):
@@ -195,5 +238,5 @@ class Evaluation:
     stack = jax.vmap(frames.push)(state.stack, frame, is_first)
     key, key_action = jax.random.split(state.key)
     values = self.agent.q_values(params, stack, state.index)
-    return EvalState(state.index, stack, key), acting.greedy(
+    return EvalState(state.index, stack, key), acting_lib.greedy(
         key_action, values)

@@ -1,6 +1,7 @@
 """From a function of one run to a compiled function of many, over devices."""
 
 from collections.abc import Callable, Sequence
+import dataclasses
 import functools
 from typing import Any
 
@@ -10,34 +11,33 @@ import numpy as np
 RUNS = 'runs'  # Name of the mesh axis.
 
 
+@dataclasses.dataclass(frozen=True)
 class RunMap:
   """Maps functions over independent runs: [S] in front of every leaf.
 
   The runs are sharded over devices, with nothing to communicate.
+
+  Attributes:
+    devices: to spread the runs over, all that JAX sees if None. As many are
+      used as divide the number of runs.
+    vectorize: whether the runs of one device advance together (`vmap`) or one
+      behind the other. If None, one behind the other on CPUs.
   """
 
-  def __init__(
-      self, devices: Sequence[jax.Device] | None = None,
-      vectorize: bool | None = None,
-  ):
-    """Compiles nothing yet.
+  devices: Sequence[jax.Device] | None = None
+  vectorize: bool | None = None
 
-    Args:
-      devices: to spread the runs over, all that JAX sees by default. As many
-        are used as divide the number of runs.
-      vectorize: whether the runs of one device advance together (`vmap`) or one
-        behind the other. By default one behind the other on CPUs.
-    """
-    self._devices = list(devices or jax.devices())
-    if vectorize is None:
-      vectorize = self._devices[0].platform != 'cpu'
-    self._vectorize = vectorize
+  def __post_init__(self):
+    devices = tuple(self.devices or jax.devices())
+    object.__setattr__(self, 'devices', devices)
+    if self.vectorize is None:
+      object.__setattr__(self, 'vectorize', devices[0].platform != 'cpu')
 
   def mesh(self, num_runs: int) -> jax.sharding.Mesh:
     """The devices that `num_runs` runs are spread over, evenly."""
-    size = max(d for d in range(1, len(self._devices) + 1)
+    size = max(d for d in range(1, len(self.devices) + 1)
                if num_runs % d == 0)
-    return jax.sharding.Mesh(np.array(self._devices[:size]), (RUNS,))
+    return jax.sharding.Mesh(np.array(self.devices[:size]), (RUNS,))
 
   def sharding(self, num_runs: int) -> jax.sharding.NamedSharding:
     """Of arrays with a leading axis of runs."""
@@ -81,12 +81,12 @@ class RunMap:
 
     return call
 
-  @functools.cache
+  @functools.cache  # Equal maps share what they compile.
   def _compiled(self, function, static, num_runs: int, donate: bool):
     one_run = functools.partial(function, *static)
 
     def one_device(*args):
-      if self._vectorize:
+      if self.vectorize:
         return jax.vmap(one_run)(*args)
       return jax.lax.map(lambda args: one_run(*args), args)
 

@@ -94,9 +94,9 @@ def test_a_stalled_run_is_saved_and_goes_on(
   monkeypatch.undo()
   task = make(folder, save_replay)
   state, _, memory = task._restore_or_begin()
-  seen = int(state.train.num_transitions[0])
+  seen = int(state.acting.num_transitions[0])
   assert memory.env_steps[0] > 0 and 0 < seen < 400
-  size = int(state.train.replay.current_index[0])
+  size = int(state.acting.replay.current_index[0])
   assert size == (seen if save_replay == '--save-replay' else 0)
   task()
   task.close()
