@@ -20,13 +20,15 @@ atari-demo: $(VENV)/.installed  ## HyperAgent learns Road Runner; pictures.
 	    --games RoadRunner --num-steps 20000 --evaluate-every 5000 \
 	    --eval-episodes 5 --final-episodes 10 --output $(ATARI_DEMO)
 
-# On an accelerator, in an environment with jax for it: throughput, and then the
-# 26 games together, which the same command resumes where it was stopped.
+# On an accelerator: throughput, and then the 26 games together, which the same
+# command resumes where it was stopped. The locked requirements are for CPUs;
+# name an environment that has jax for the accelerator: make atari-gpu VENV=...
 atari-gpu: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.atari --preset paper_atari \
 	    --num-agents 1 8 26 64 --output $(ATARI_GPU)-benchmark
 	$(BIN)/python -m experiments.atari.run --suite atari26 \
-	    --num-steps 100000 --final-episodes 50 --output $(ATARI_GPU)
+	    --num-steps 100000 --final-episodes 50 --no-save-replay \
+	    --output $(ATARI_GPU)
 
 test: $(VENV)/.installed  ## The tests, in under ten minutes on two cores.
 	$(BIN)/python -m pytest -n 2

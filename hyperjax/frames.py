@@ -87,11 +87,13 @@ class FrameReplay:
           f'shape {self.spec.shape}')
     if self.n_step < 1:
       raise ValueError(f'n_step must be at least 1, got {self.n_step}')
-    if self.length < self.stack + self.n_step:
+    # One more: the newest step may begin a game.
+    least = (self.stack + self.n_step + 1) * self.num_envs
+    if self.capacity < least:
       raise ValueError(
           f'the capacity of a replay of {self.num_envs} streams must be at '
-          f'least {(self.stack + self.n_step) * self.num_envs}, a stack of '
-          f'{self.stack} and {self.n_step} steps each, got {self.capacity}')
+          f'least {least}, for a stack of {self.stack} and {self.n_step} steps '
+          f'each, got {self.capacity}')
 
   @property
   def stack(self) -> int:

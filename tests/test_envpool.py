@@ -1,5 +1,7 @@
 """The Atari wrapper: what its steps mean, on the real emulators."""
 
+import threading
+
 import dm_env
 import numpy as np
 import pytest
@@ -153,7 +155,6 @@ class Emulators:
 
 
 def test_a_stalled_environment_is_given_up():
-  import threading
   release = threading.Event()
   environments = envpool.Atari('Pong', [1], timeout_s=0.2)
   environments._emulators = Emulators(release.wait)

@@ -171,7 +171,7 @@ def test_holds_each_frame_once():
 
 
 @pytest.mark.parametrize('change, words', [
-    (dict(capacity=9), 'at least 10.*got 9'),
+    (dict(capacity=9), 'at least 12.*got 9'),
     (dict(n_step=0), 'n_step must be at least 1, got 0'),
     (dict(spec=specs.ObservationSpec((4,), 'float32', None)), r'\(4,\)'),
 ])

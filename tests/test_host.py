@@ -210,6 +210,7 @@ def test_evaluation_is_a_function_of_the_step_and_changes_nothing():
                                           ], step)
   first = evaluate(1)
   np.testing.assert_array_equal(first, evaluate(1))
+  assert (first != evaluate(2)).any()
   for a, b in zip(before, arrays(state), strict=True):
     np.testing.assert_array_equal(a, b)
 
@@ -254,6 +255,10 @@ def test_refuses_what_cannot_be():
     loop.init([0])
   with pytest.raises(ValueError, match='num_steps must be at least 1, got 0'):
     loop.run(loop.init([0, 1]), 0, np.zeros(2, int))
+  with pytest.raises(ValueError, match='env_steps must be an array'):
+    loop.run(loop.init([0, 1]), 1, np.zeros(3, int))
+  with pytest.raises(ValueError, match='recent_fraction 0, got 0.5'):
+    host.HostLoop(hyperagent(recent_fraction=0.5), [Game([0])])
   with pytest.raises(MemoryError, match='GB'):
     huge = host.HostLoop(hyperagent(), [Game([0])], replay_capacity=10**11)
     huge.init([0])

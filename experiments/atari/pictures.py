@@ -1,7 +1,6 @@
 """Pictures of a run on Atari, from what lies in its folder."""
 
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +12,7 @@ from experiments.atari import games as games_lib
 from experiments.deep_sea import pictures
 from hyperjax import frames
 from hyperjax import types
+from hyperjax.environments import envpool
 
 matplotlib.use('Agg')
 
@@ -59,8 +59,8 @@ def learning_curves(folder: Path):
   pictures.save(fig, folder / 'learning_curves.png')
 
 
-def strip(folder: Path, agent: types.Agent, params: types.Params, pool: Any,
-          game: str):
+def strip(folder: Path, agent: types.Agent, params: types.Params,
+          pool: envpool.Atari):
   """Draws strip.png: moments of a game, and what the agent thinks of actions.
 
   Args:
@@ -68,42 +68,45 @@ def strip(folder: Path, agent: types.Agent, params: types.Params, pool: Any,
     agent: whose it is.
     params: of its learner.
     pool: one fresh environment.
-    game: its name.
   """
   indices = agent.index.sample(jax.random.key(1), (200,))
 
   @jax.jit
   def look(stack, frame, is_first):
     stack = frames.push(stack, frame, is_first)
-    values = agent.q_values(
+    # Greedy for one index, as an evaluation is for its own.
+    values = agent.q_values(params, stack[None], indices[:1])
+    return stack, jnp.argmax(values, axis=1)
+
+  @jax.jit
+  def posterior(stack):
+    return agent.q_values(
         params, jnp.broadcast_to(stack, (len(indices), *stack.shape)), indices)
-    return stack, values
 
   spec = agent.observation_spec
   stack = jnp.zeros(spec.shape, spec.dtype)
-  timestep, seen = pool.reset(), []
+  timestep, stacks = pool.reset(), []
   for _ in range(MOST_STEPS):
-    stack, values = look(stack, timestep.observation[0], timestep.first()[0])
-    values = np.asarray(values)
-    seen.append((timestep.observation[0], values))
+    stack, action = look(stack, timestep.observation[0], timestep.first()[0])
+    stacks.append(np.asarray(stack))
     if timestep.last()[0]:
       break
-    # Greedy for the first index, as an evaluation is for its own.
-    timestep = pool.step(np.argmax(values[:1, :pool.num_actions], axis=1))
+    timestep = pool.step(np.asarray(action))
   pool.close()
-  chosen = np.linspace(0, len(seen) - 1, MOMENTS + 1).astype(int)[1:]
+  chosen = np.linspace(0, len(stacks) - 1, MOMENTS + 1).astype(int)[1:]
+  num_actions = pool.num_actions
+  seen = [(stacks[t][-1], np.asarray(posterior(stacks[t]))[:, :num_actions])
+          for t in chosen]
   fig = figure.Figure(figsize=(2.1 * MOMENTS, 4.4), layout='constrained')
   axes = fig.subplots(2, MOMENTS)
-  num_actions = pool.num_actions
-  low = min(seen[t][1][:, :num_actions].min() for t in chosen)
-  high = max(seen[t][1][:, :num_actions].max() for t in chosen)
-  for column, t in enumerate(chosen):
-    frame, values = seen[t]
+  low = min(values.min() for _, values in seen)
+  high = max(values.max() for _, values in seen)
+  for column, (t, (frame, values)) in enumerate(
+      zip(chosen, seen, strict=True)):
     top, bottom = axes[:, column]
     top.imshow(frame, cmap='gray', vmin=0, vmax=255)
     top.set_title(f'step {t}', fontsize='small')
     top.set_axis_off()
-    values = values[:, :num_actions]
     bottom.errorbar(np.arange(num_actions), values.mean(axis=0),
                     2 * values.std(axis=0), fmt='o', markersize=3, capsize=2)
     bottom.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
@@ -112,5 +115,5 @@ def strip(folder: Path, agent: types.Agent, params: types.Params, pool: Any,
     if column:
       bottom.set_yticklabels([])
   axes[1, 0].set_ylabel('value: mean and 2 deviations\nover the index')
-  fig.suptitle(game)
+  fig.suptitle(pool.game)
   pictures.save(fig, folder / 'strip.png')

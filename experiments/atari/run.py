@@ -41,6 +41,8 @@ EPISODES = ('agent', 'game', 'seed', 'env_steps', 'episode_return', 'length')
 STACK = 4
 # Games side by side in an evaluation, for each agent.
 ROUND = 20
+# What environments and indices are drawn for.
+TRAINING, EVALUATION, FINAL, BEST, PICTURE = range(5)
 
 Config = TypeVar('Config')
 
@@ -98,8 +100,8 @@ class Settings(Generic[Config]):
       if getattr(self, name) < 1:
         raise ValueError(
             f'{name} must be at least 1, got {getattr(self, name)}')
-    if self.seed < 0:
-      raise ValueError(f'seed must be at least 0, got {self.seed}')
+    if not 0 <= self.seed < 2**31 - self.num_seeds:
+      raise ValueError(f'seed must have 31 bits, got {self.seed}')
     for name in ('num_steps', 'evaluate_every'):
       if getattr(self, name) % self.num_envs:
         raise ValueError(
@@ -120,7 +122,7 @@ class _Memory:
 
   Attributes:
     env_steps: of each agent.
-    best: of each agent, (mean return, env_steps) of its best evaluation.
+    best: of each agent, (mean return, steps) of its best evaluation.
     seconds: spent so far, in all sessions.
     positions: bytes of each log.
     finished: whether the run is over.
@@ -147,7 +149,7 @@ class Run:
     self.games = games_lib.select(settings.games, settings.suite)
     self.seeds = [settings.seed + i for i in range(settings.num_seeds)]
     self.runs = [(game, seed) for game in self.games for seed in self.seeds]
-    pools = self._pools(settings.num_envs, 0, 0)
+    pools = self._pools(settings.num_envs, TRAINING, 0)
     self.agent = agents.AGENTS[settings.agent].agent(
         specs.ObservationSpec(
             (STACK, envpool.HEIGHT, envpool.WIDTH), 'uint8', None),
@@ -186,9 +188,9 @@ class Run:
             for game in self.games]
 
   def _make_loop(self, pools) -> host.HostLoop:
-    # A run needs no more replay than it has steps, and those that begin games.
+    # A run needs no more replay than it has steps.
     capacity = min(self.settings.config.replay_capacity,
-                   2 * self.settings.num_steps)
+                   self.settings.num_steps)
     return host.HostLoop(
         self.agent, pools, self.settings.num_envs, replay_capacity=capacity)
 
@@ -206,30 +208,34 @@ class Run:
     per_evaluation = settings.evaluate_every // settings.num_envs
     done = int(state.acting.num_transitions[0]) // settings.num_envs
     if not done:
-      best = self._evaluate(state, best, env_steps, memory)
+      best = self._evaluate(state, best, memory)
     with console.StepProgress(
         f'{settings.agent}, {len(self.runs)} agents', done * settings.num_envs,
         settings.num_steps) as progress:
       while done < total:
         chunk = min(1000, per_evaluation - done % per_evaluation, total - done)
         state, log = self.loop.run(state, chunk, env_steps)
-        done += chunk
-        self._record(log, env_steps)
-        progress.update(chunk * settings.num_envs, log, len(self.runs))
+        self._check_finite(log)
+        self._record(log)
+        before = done
+        done = int(state.acting.num_transitions[0]) // settings.num_envs
+        progress.update(
+            (done - before) * settings.num_envs, log, len(self.runs))
         memory.env_steps = env_steps.tolist()
         if not log.failure and (not done % per_evaluation or done == total):
-          best = self._evaluate(state, best, env_steps, memory)
-        if log.failure or done < total and (
+          best = self._evaluate(state, best, memory)
+        if log.failure or done == total or (
             time.monotonic() - last_saved > settings.checkpoint_seconds):
           self._save(state, best, memory)
           last_saved = time.monotonic()
         if log.failure:
           raise envpool.StalledError(
-              f'{log.failure}; the run is saved after {done} steps')
-        self._check_finite(log)
-    self._finish(state, best, env_steps, memory)
+              f'{log.failure}; the run is saved after '
+              f'{done * settings.num_envs} steps')
+    self._finish(state, best, memory)
     memory.finished = True
     self._save(state, best, memory)
+    self._draw(state)
 
   def close(self):
     """Releases files and environments."""
@@ -258,6 +264,11 @@ class Run:
     abstract = self.loop.abstract_state(agent_seeds)
     params = abstract.learner.params
     restored = self._checkpointer.restore((self._saved_part(abstract), params))
+    if restored is None and any(
+        (self.settings.output / 'checkpoints').glob('[0-9]*')):
+      raise ValueError(
+          f'no checkpoint in {self.settings.output} can be read by this '
+          f'version; expected one, or an empty folder')
     if restored is None:
       for log in self._logs.values():
         log.truncate(None)
@@ -272,7 +283,8 @@ class Run:
     step = int(state.acting.num_transitions[0])
     print(f'resuming after {step} steps; the environments begin anew')
     self.loop.close()
-    self.loop = self._make_loop(self._pools(self.settings.num_envs, 0, step))
+    self.loop = self._make_loop(
+        self._pools(self.settings.num_envs, TRAINING, step))
     if not self.settings.save_replay:
       state = self.loop.refill_replay(state)
     return state, best, memory
@@ -282,7 +294,7 @@ class Run:
 
   # What is recorded.
 
-  def _record(self, log: host.HostLog, env_steps: np.ndarray):
+  def _record(self, log: host.HostLog):
     self._logs['episodes.csv'].append([
         (self.settings.agent, *self.runs[e.agent], e.env_steps,
          f'{e.episode_return:.6g}', e.length) for e in log.episodes])
@@ -294,29 +306,33 @@ class Run:
             f'the loss of {game}, seed {seed}, was not finite at update '
             f'{first}; the last checkpoint is from before')
 
-  def _play(self, params, state, step: int, num_episodes: int) -> np.ndarray:
-    """Scores of whole games, [G, E]."""
+  def _play(self, params, state, purpose: int, num_episodes: int) -> np.ndarray:
+    """Scores of whole games, [G, E]; the same for the same step and purpose."""
+    step = int(state.acting.num_transitions[0])
     rounds = []
     for number in range(-(-num_episodes // ROUND)):
       count = min(ROUND, num_episodes - number * ROUND)
+      purpose_and_number = 1000 * purpose + number
       rounds.append(self.loop.evaluate(
-          params, state, self._pools(count, 1 + number, step, training=False),
-          step + number))
+          params, state,
+          self._pools(count, purpose_and_number, step, training=False),
+          10_000 * step + purpose_and_number))
     return np.concatenate(rounds, axis=1)
 
-  def _evaluate(self, state, best, env_steps, memory: _Memory):
+  def _evaluate(self, state, best, memory: _Memory):
     """Evaluates all agents; returns the best weights so far."""
     params = state.learner.params
+    # The same for all agents; those that began a game are among them.
     step = int(state.acting.num_transitions[0])
-    scores = self._play(params, state, step, self.settings.eval_episodes)
+    scores = self._play(params, state, EVALUATION, self.settings.eval_episodes)
     means = scores.mean(axis=1)
     self._logs['evaluations.csv'].append([
-        (self.settings.agent, game, seed, env_steps[i], f'{means[i]:.6g}',
+        (self.settings.agent, game, seed, step, f'{means[i]:.6g}',
          f'{scores[i].std():.6g}') for i, (game, seed) in enumerate(self.runs)])
     self._logs['evaluations.csv'].sync()
     better = means > [found for found, _ in memory.best]
     memory.best = [
-        [float(means[i]), int(env_steps[i])] if better[i] else memory.best[i]
+        [float(means[i]), step] if better[i] else memory.best[i]
         for i in range(len(self.runs))]
 
     def choose(new, old):
@@ -325,36 +341,48 @@ class Run:
 
     return jax.tree.map(choose, params, best)
 
-  def _finish(self, state, best, env_steps, memory: _Memory):
-    """Evaluates at length; writes the summary and the pictures."""
+  def _num_parameters(self, game: str) -> int:
+    """Trainable parameters of an agent with the actions of its own game."""
+    num_actions, = {pool.num_actions for pool in self.loop.environments.pools
+                    if pool.game == game}
+    agent = agents.AGENTS[self.settings.agent].agent(
+        self.agent.observation_spec, num_actions, self.settings.config)
+    return networks.num_parameters(
+        jax.eval_shape(agent.init, jax.random.key(0)).params)
+
+  def _finish(self, state, best, memory: _Memory):
+    """Evaluates at length, and writes the summary."""
     settings = self.settings
-    step = int(state.acting.num_transitions[0]) + 1
-    params = state.learner.params
-    final = self._play(params, state, step, settings.final_episodes)
-    in_hindsight = self._play(best, state, step + ROUND,
-                              settings.final_episodes)
-    one = jax.tree.map(lambda x: x[0], params)
-    size = networks.num_parameters(one)
+    final = self._play(
+        state.learner.params, state, FINAL, settings.final_episodes)
+    in_hindsight = self._play(best, state, BEST, settings.final_episodes)
+    sizes = {game: self._num_parameters(game) for game in self.games}
     updates = np.asarray(state.learner.steps)
     rows = [
-        (settings.agent, game, seed, env_steps[i], updates[i],
+        (settings.agent, game, seed, memory.env_steps[i], updates[i],
          f'{final[i].mean():.6g}', f'{final[i].std():.6g}', memory.best[i][1],
-         f'{in_hindsight[i].mean():.6g}', f'{in_hindsight[i].std():.6g}', size,
-         round(self._seconds(), 1))
+         f'{in_hindsight[i].mean():.6g}', f'{in_hindsight[i].std():.6g}',
+         sizes[game], round(self._seconds(), 1))
         for i, (game, seed) in enumerate(self.runs)]
-    for log in self._logs.values():
-      log.sync()
-    pictures.learning_curves(settings.output)
-    pictures.strip(
-        settings.output, self.agent, one,
-        self._pools(1, 1000, step, training=False)[0], self.games[0])
     records.write_csv(settings.output / 'summary.csv', reading.SUMMARY, rows)
-    print(f'{size:,} trainable parameters; returns at the end, and of the best '
-          f'evaluation, over {settings.final_episodes} games each:')
+    print(f'Returns at the end, and of the best evaluation, over '
+          f'{settings.final_episodes} games each:')
     for i, (game, seed) in enumerate(self.runs):
       print(f'  {game}, seed {seed}: {final[i].mean():.1f}, '
             f'{in_hindsight[i].mean():.1f} (random: '
-            f'{games_lib.references()[game].random:.1f})')
+            f'{games_lib.references()[game].random:.1f}; {sizes[game]:,} '
+            f'trainable parameters)')
+
+  def _draw(self, state):
+    """Draws the pictures, of what is saved already."""
+    settings = self.settings
+    pictures.learning_curves(settings.output)
+    seeds = environment_seeds(self.seeds[0], PICTURE, 0, 1)
+    pictures.strip(
+        settings.output, self.agent,
+        jax.tree.map(lambda x: x[0], state.learner.params),
+        envpool.Atari(self.games[0], seeds, life_ends_return=False,
+                      max_frames=settings.max_frames))
     for name in ('summary.csv', 'learning_curves.png', 'strip.png'):
       print(f'  {settings.output / name}')
 
@@ -371,7 +399,7 @@ def main(argv: list[str] | None = None) -> Any:
     sys.exit(f'error: {error}')
   try:
     run()
-  except (FloatingPointError, envpool.StalledError) as error:
+  except (ValueError, FloatingPointError, envpool.StalledError) as error:
     sys.exit(f'error: {error}')
   finally:
     run.close()

@@ -167,7 +167,10 @@ class HyperAgentConfig(td.TDConfig):
 
     Those of the authors' released code (szrlee/HyperAgent at 014902c,
     `hyperagent/scripts/hyperagent/run_atari.py`), where it differs from table 2
-    of the paper: learning rate 1e-4 and a replay of 100,000.
+    of the paper: learning rate 1e-4 and a replay of 100,000. What is otherwise
+    here: the two regularisers have the exact expectation over the index; a lost
+    life only ends the return (`hyperjax.environments.envpool`); and in
+    `hyperjax.loops.host` what acts is one update behind.
 
     Args:
       **overrides: fields to set otherwise.
@@ -308,6 +311,10 @@ class HyperAgent(td.TDAgent):
           loss, network, index, config.gradient_penalty)
     optimizer = td.adam(config)
     if config.head_ridge > 0.:
+      if index.mean:
+        raise ValueError(
+            f'head_ridge is for an index of mean 0, got '
+            f'{config.index.__name__}')
       optimizer = optimizers.with_head_ridge(
           optimizer, config.head_ridge, index.second_moment,
           config.min_replay_size,

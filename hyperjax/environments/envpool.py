@@ -13,14 +13,16 @@ gives it in the terms of dm_env, for N environments of one game side by side:
   * an observation is a single frame. A stack of them is made where it is needed
     (`hyperjax.frames`), so that each frame is sent and kept once.
 
-The published code resets what it stacks when a life is lost, and does nothing
-for one step then; here the frames go on, as in DQN Zoo.
+The published code, when a life is lost, resets what it stacks, does nothing for
+one step and then, where games begin with FIRE, fires; here the game just goes
+on, as in DQN Zoo, and the agent has to fire itself.
 """
 
 from collections.abc import Sequence
 import concurrent.futures
 import difflib
 import os
+import threading
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import dm_env
@@ -129,7 +131,8 @@ class Atari:
       max_noops: at its beginning an episode does nothing for a random number of
         frames below this one. (envpool adds one in games that do not begin
         with the action FIRE, and ale-py does not.)
-      num_threads: that step the environments; one a core at most by default.
+      num_threads: that step these environments; by default one for each, or as
+        many as there are cores.
       timeout_s: seconds after which a step is given up.
       backend: 'envpool', or 'ale' for ale-py's `AtariVectorEnv`.
 
@@ -163,8 +166,6 @@ class Atari:
         game, list(seeds), sticky_actions, max_frames, max_noops, num_threads)
     self._lives = np.zeros(self.num_envs, np.int32)
     self._was_last = np.ones(self.num_envs, bool)
-    # A thread of its own waits for the emulators, to be given up if need be.
-    self._waiter = concurrent.futures.ThreadPoolExecutor(1)
 
   def observation_spec(self) -> specs.BoundedArray:
     """Of one environment's frame."""
@@ -212,12 +213,23 @@ class Atari:
     return self.recv()
 
   def close(self):
-    """Releases the emulators, unless they hang."""
-    self._waiter.shutdown(wait=False, cancel_futures=True)
+    """Lets go of the emulators."""
+    self._emulators = None
 
   def _wait(self, function):
+    """What a function returns, if it does in time."""
+    answer: concurrent.futures.Future = concurrent.futures.Future()
+
+    def run():
+      try:
+        answer.set_result(function())
+      except Exception as error:  # pylint: disable=broad-except
+        answer.set_exception(error)
+
+    # A daemon: one that hangs must not keep the process from ending.
+    threading.Thread(target=run, daemon=True).start()
     try:
-      return self._waiter.submit(function).result(self._timeout_s)
+      return answer.result(self._timeout_s)
     except concurrent.futures.TimeoutError as error:
       raise StalledError(
           f'{self.game}: the environments did not answer for '
@@ -230,7 +242,8 @@ class Atari:
     first = self._was_last
     last = (terminated | truncated) & ~first
     lives = np.asarray(info['lives'], np.int32)
-    lost = (lives < self._lives) & ~first
+    # Some games show no life for a moment before they are over.
+    lost = (lives > 0) & (lives < self._lives) & ~first
     over = terminated & ~first
     if self._life_ends_return:
       over |= lost

@@ -180,7 +180,9 @@ class HostLoop:
     """Compiles nothing yet.
 
     Args:
-      agent: of every run, with as many actions as the game that has most.
+      agent: of every run, with as many actions as the game that has most. The
+        others are told which of them are legal, but their first weights are
+        those of an agent with all.
       pools: environments, each pool of one game; see `Batch`.
       num_envs: N, environments for each agent.
       replay_capacity: frames kept for each agent, if not as its config says.
@@ -284,6 +286,10 @@ class HostLoop:
     """
     if num_steps < 1:
       raise ValueError(f'num_steps must be at least 1, got {num_steps}')
+    if np.shape(env_steps) != (self.num_agents,) or not isinstance(
+        env_steps, np.ndarray):
+      raise ValueError(
+          f'env_steps must be an array [{self.num_agents}], got {env_steps}')
     start = time.monotonic()
     failure = None
     waited = {'environments': 0., 'device': 0.}
@@ -377,6 +383,9 @@ class HostLoop:
         agent. They are used up.
       step: a number that tells evaluations apart.
 
+    Raises:
+      envpool.StalledError: if an environment does not answer.
+
     Returns:
       The games' own returns, [G, E].
     """
@@ -385,7 +394,7 @@ class HostLoop:
     evaluation = host_run.Evaluation(self.agent, num_episodes)
     eval_state = self._mapped(
         host_run.Evaluation.init, evaluation, donate=False)(
-        state.eval_key, jnp.full(self.num_agents, step, jnp.int32))
+        state.eval_key, jnp.full(self.num_agents, step % 2**32, jnp.uint32))
     act = self._mapped(host_run.Evaluation.act, evaluation)
     returns = np.zeros((self.num_agents, num_episodes))
     alive = np.ones_like(returns, bool)

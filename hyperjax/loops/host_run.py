@@ -10,7 +10,7 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, UInt
 
 from hyperjax import acting as acting_lib
 from hyperjax import frames
@@ -96,6 +96,13 @@ class HostState(NamedTuple):
 @dataclasses.dataclass(frozen=True)
 class FrameTrainer(trainer_lib.Trainer):
   """A `Trainer` whose replay holds frames and gives n-step returns."""
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.config.recent_fraction:
+      raise ValueError(
+          f'a replay of frames draws from all steps alike: expected '
+          f'recent_fraction 0, got {self.config.recent_fraction}')
 
   @property
   def replay(self) -> frames.FrameReplay:
@@ -221,7 +228,7 @@ class Evaluation:
   agent: types.Agent
   num_episodes: int
 
-  def init(self, eval_key: chex.PRNGKey, step: Int[Array, '']) -> EvalState:
+  def init(self, eval_key: chex.PRNGKey, step: UInt[Array, '']) -> EvalState:
     """Before the first frames of the evaluation at a step of the run."""
     key, key_index = jax.random.split(jax.random.fold_in(eval_key, step))
     spec = self.agent.observation_spec
