@@ -18,7 +18,8 @@ demo: $(VENV)/.installed  ## HyperAgent learns DeepSea-20; pictures in demo/.
 atari-demo: $(VENV)/.installed  ## HyperAgent learns Road Runner; pictures.
 	$(BIN)/python -m experiments.atari.run --preset atari_cpu \
 	    --games RoadRunner --num-steps 20000 --evaluate-every 5000 \
-	    --eval-episodes 5 --final-episodes 10 --output $(ATARI_DEMO)
+	    --eval-episodes 5 --final-episodes 10 --max-frames 18000 \
+	    --output $(ATARI_DEMO)
 
 # On an accelerator: throughput, and then the 26 games together, which the same
 # command resumes where it was stopped. The locked requirements are for CPUs;

@@ -572,6 +572,32 @@ def test_takes_dm_env_specs_of_discrete_actions_alone(make):
 # The published settings.
 
 
+def test_paper_atari():
+  """What differs from DeepSea there, by the table of the authors' settings."""
+  atari = dataclasses.asdict(agents.HyperAgentConfig.paper_atari())
+  deep_sea = dataclasses.asdict(agents.HyperAgentConfig.paper_deep_sea())
+  assert {k: v for k, v in atari.items() if v != deep_sea[k]} == {
+      'scale': 0.1,
+      'prior_scale': 0.1,
+      'prior_std': 0.1,
+      'xavier_mean': True,
+      'perturbation_scale': 0.01,
+      'raw_perturbation': True,
+      'gradient_penalty': 0.01,
+      'head_ridge': 0.01,
+      'torso': networks.HyperAgentTorso,
+      'hidden_sizes': (256,),
+      'n_step': 5,
+      'learning_rate': 1e-4,
+      'batch_size': 32,
+      'target_period': 5,
+      'replay_capacity': 100_000,
+      'min_replay_size': 2000,
+  }
+  torso = networks.HyperAgentTorso
+  assert (torso.scale_input, torso.normalise) == (False, True)
+
+
 def test_paper_deep_sea():
   """Every value of the authors' code, szrlee/HyperAgent at 014902c."""
   config = agents.HyperAgentConfig.paper_deep_sea()
@@ -600,6 +626,12 @@ def test_paper_deep_sea():
       'optimism_quantile': 0.8,
       'optimism_scale': 0.,
       'prior_input_std': None,
+      'torso': networks.MLPTorso,
+      'n_step': 1,
+      'xavier_mean': False,
+      'raw_perturbation': False,
+      'gradient_penalty': 0.,
+      'head_ridge': 0.,
       'recent_fraction': 0.,
       'recent_window': 1000,
       'lazy_rows': False,

@@ -156,7 +156,7 @@ def test_counts_every_replay(monkeypatch):
   device = jax.devices()[0]
   replay = replay_lib.Replay(_CELL, capacity=100_000, batch_size=3)  # 2.4 MB
   replay_lib.check_fits(replay, 4, device)
-  with pytest.raises(MemoryError, match='5 replays of 100000 transitions'):
+  with pytest.raises(MemoryError, match='5 replays of 100000 steps'):
     replay_lib.check_fits(replay, 5, device)
 
 

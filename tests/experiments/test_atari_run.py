@@ -21,7 +21,7 @@ ARGUMENTS = (
     '--games', 'Pong,Breakout', '--num-seeds', '2', '--seed', '50',
     '--num-steps', '400', '--min-replay-size', '100', '--batch-size', '4',
     '--replay-capacity', '300', '--evaluate-every', '200', '--max-frames',
-    '320', '--eval-episodes', '2', '--final-episodes', '3')
+    '320', '--eval-episodes', '2', '--final-episodes', '2')
 
 
 def make(folder, *more):
@@ -85,7 +85,8 @@ def test_a_finished_run_is_left_alone(finished, capsys):
   assert before == {p: p.stat().st_mtime_ns for p in finished.glob('*.csv')}
 
 
-@pytest.mark.parametrize('save_replay', ['--save-replay', '--no-save-replay'])
+@pytest.mark.parametrize('save_replay', [
+    '--save-replay', pytest.param('--no-save-replay', marks=pytest.mark.slow)])
 def test_a_stalled_run_is_saved_and_goes_on(
     tmp_path, monkeypatch, capsys, save_replay):
   folder = tmp_path / 'run'

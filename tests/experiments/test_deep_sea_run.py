@@ -245,6 +245,7 @@ def test_dqn_runs_and_saves(tmp_path):
   assert len(rows(tmp_path / 'summary.csv')) == 2
 
 
+@pytest.mark.slow
 def test_stochastic_is_learned_in_but_evaluated_without_its_noise(tmp_path):
   folder = tmp_path / 'run'
   run(folder, '--stochastic')

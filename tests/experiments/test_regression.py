@@ -42,12 +42,14 @@ def test_without_a_ridge_the_mean_is_least_squares():
       np.mean([regression.errors(with_ridge, s)[0] for s in seeds]))
 
 
+@pytest.mark.slow
 def test_sampled_and_exact_expectation_agree():
   sampled = mean_errors('hypermodel 20 samples M=16')
   exact = mean_errors('hypermodel exact M=16')
   np.testing.assert_allclose(sampled, exact, atol=0.06)
 
 
+@pytest.mark.slow
 def test_a_large_ensemble_is_near_the_posterior():
   mean_error, std_ratio = mean_errors('ensemble with noise K=64')
   assert mean_error < 0.3
