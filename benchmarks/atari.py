@@ -192,19 +192,21 @@ class Update:
     self.name, self.convolution, self.within = name, convolution, within
     agent = agents.HyperAgent(SPEC, 6, UPDATES[name])
     rng = np.random.default_rng(0)
-    size = UPDATES[name].batch_size
+    # In a scan a batch for each update: what is the same in all of them would
+    # be taken out of the loop.
+    size = (UPDATES[name].batch_size,)
+    if within == 'scan':
+      size = (SCAN, *size)
     draw = lambda: jnp.asarray(
-        rng.integers(256, size=(size, *SPEC.shape), dtype=np.uint8))
+        rng.integers(256, size=(*size, *SPEC.shape), dtype=np.uint8))
     self._batch = types.Transition(
         draw(), jnp.zeros(size, jnp.int32), jnp.ones(size),
-        jnp.full(size, 0.95), draw(), jnp.arange(size))
+        jnp.full(size, 0.95), draw(), jnp.zeros(size, jnp.int32))
 
     def update(learner, batch):
       if within == 'host':
         return agent.update(learner, batch)[0]
-      return jax.lax.scan(
-          lambda x, _: (agent.update(x, batch)[0], None), learner,
-          length=SCAN)[0]
+      return jax.lax.scan(agent.update, learner, batch)[0]
 
     conv = {'hyperjax': convolutions.Conv, 'flax': FlaxConv}[convolution]
     with mock.patch.object(convolutions, 'Conv', conv):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import matplotlib
 from matplotlib import figure
+from matplotlib import ticker
 import numpy as np
 
 from experiments.atari import games as games_lib
@@ -53,6 +54,7 @@ def learning_curves(folder: Path):
                  linestyle=':', linewidth=1, label='random')
     ax.set_title(game)
     ax.set_xlabel('steps')
+    ax.xaxis.set_major_locator(ticker.MaxNLocator(5))
     ax.spines[['top', 'right']].set_visible(False)
   axes[0].set_ylabel('return: evaluations (lines), learning (dots)')
   axes[0].legend(frameon=False, fontsize='x-small')
