@@ -186,9 +186,10 @@ def test_games_of_different_actions_share_a_program():
 
 @pytest.mark.parametrize('make', [
     hyperagent,
-    lambda: agents.DQN(SPEC, 3, agents.DQNConfig(
+    pytest.param(lambda: agents.DQN(SPEC, 3, agents.DQNConfig(
         hidden_sizes=(16,), batch_size=8, min_replay_size=16, n_step=2,
         replay_capacity=200, discount=0.5, learning_rate=3e-3)),
+                 marks=pytest.mark.slow),
 ], ids=['hyperagent', 'dqn'])
 def test_learns(make):
   loop = host.HostLoop(make(), [Game([0, 1, 2, 3])], num_envs=4)

@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 import concurrent.futures
 import contextlib
 import time
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +33,7 @@ from hyperjax import types
 from hyperjax.environments import envpool
 from hyperjax.loops import host_run
 from hyperjax.loops import mapping
+from hyperjax.loops import pools as pools_lib
 
 
 class Episode(NamedTuple):
@@ -77,84 +78,6 @@ class HostLog(NamedTuple):
   failure: str | None = None
 
 
-@runtime_checkable
-class Pool(Protocol):
-  """Environments of one game that step together, as `envpool.Atari` does.
-
-  Attributes:
-    game: its name.
-    num_envs: how many there are.
-    num_actions: of the game.
-  """
-
-  game: str
-  num_envs: int
-  num_actions: int
-
-  def reset(self) -> envpool.AtariTimeStep:
-    ...
-
-  def send(self, actions: np.ndarray) -> None:
-    ...
-
-  def recv(self) -> envpool.AtariTimeStep:
-    ...
-
-  def close(self) -> None:
-    ...
-
-
-class Batch:
-  """Pools of environments as one: [G, N] in the order of the pools."""
-
-  def __init__(self, pools: Sequence[Pool], num_envs: int):
-    """Joins pools.
-
-    Args:
-      pools: each of one game, with N environments for each agent in it.
-      num_envs: N.
-
-    Raises:
-      ValueError: if the environments of a pool are no multiple of N.
-    """
-    if not pools:
-      raise ValueError('expected at least one pool of environments, got none')
-    for pool in pools:
-      if pool.num_envs % num_envs:
-        raise ValueError(
-            f'the environments of {pool.game} must be a multiple of {num_envs},'
-            f' got {pool.num_envs}')
-    self.pools = list(pools)
-    self._shape = (-1, num_envs)
-    self._ends = np.cumsum([pool.num_envs for pool in pools])[:-1]
-    # One row an agent.
-    self.num_actions = np.concatenate([
-        np.full(pool.num_envs // num_envs, pool.num_actions)
-        for pool in pools])
-
-  def reset(self) -> envpool.AtariTimeStep:
-    return self._join([pool.reset() for pool in self.pools])
-
-  def send(self, actions: np.ndarray):
-    """Begins a step; actions are [G, N]."""
-    for pool, part in zip(
-        self.pools, np.split(actions.reshape(-1), self._ends), strict=True):
-      pool.send(part)
-
-  def recv(self) -> envpool.AtariTimeStep:
-    """Ends it; every field is [G, N, ...]."""
-    return self._join([pool.recv() for pool in self.pools])
-
-  def close(self):
-    for pool in self.pools:
-      pool.close()
-
-  def _join(self, timesteps):
-    return jax.tree.map(
-        lambda *x: np.concatenate(x).reshape(*self._shape, *x[0].shape[1:]),
-        *timesteps)
-
-
 @contextlib.contextmanager
 def _timed(waited: dict[str, float], side: str) -> Iterator[None]:
   start = time.monotonic()
@@ -172,7 +95,7 @@ class HostLoop:
   def __init__(
       self,
       agent: types.Agent,
-      pools: Sequence[Pool],
+      pools: Sequence[pools_lib.Pool],
       num_envs: int = 1,
       replay_capacity: int | None = None,
       devices: Sequence[jax.Device] | None = None,
@@ -183,7 +106,7 @@ class HostLoop:
       agent: of every run, with as many actions as the game that has most. The
         others are told which of them are legal, but their first weights are
         those of an agent with all.
-      pools: environments, each pool of one game; see `Batch`.
+      pools: environments, each pool of one game; see `pools.Batch`.
       num_envs: N, environments for each agent.
       replay_capacity: frames kept for each agent, if not as its config says.
       devices: to spread the agents over, see `mapping.RunMap`.
@@ -192,7 +115,7 @@ class HostLoop:
       ValueError: if agent and environments do not fit.
     """
     self.agent = agent
-    self.environments = Batch(pools, num_envs)
+    self.environments = pools_lib.Batch(pools, num_envs)
     self.num_agents = len(self.environments.num_actions)
     most = int(self.environments.num_actions.max())
     if agent.num_actions != most:
@@ -369,7 +292,7 @@ class HostLoop:
 
   def evaluate(
       self, params: types.Params, state: host_run.HostState,
-      pools: Sequence[Pool], step: int,
+      pools: Sequence[pools_lib.Pool], step: int,
   ) -> np.ndarray:
     """Scores of whole games played greedily, each for its own fresh index.
 
@@ -390,7 +313,7 @@ class HostLoop:
       The games' own returns, [G, E].
     """
     num_episodes = sum(pool.num_envs for pool in pools) // self.num_agents
-    environments = Batch(pools, num_episodes)
+    environments = pools_lib.Batch(pools, num_episodes)
     evaluation = host_run.Evaluation(self.agent, num_episodes)
     eval_state = self._mapped(
         host_run.Evaluation.init, evaluation, donate=False)(
