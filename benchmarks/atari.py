@@ -276,7 +276,8 @@ def main(argv: list[str] | None = None):
   records.write_csv(settings.output / 'atari_update.csv', UPDATE, rows)
   records.write_atomically(
       settings.output / 'atari.json',
-      json.dumps({'settings': records.settings_as_json(settings),
+      json.dumps({'settings': records.settings_as_json(
+                      settings, without=('output',)),
                   'cpu': machine.cpu_name(), 'peak_flops': max(peaks),
                   **records.provenance()}, indent=2).encode() + b'\n')
 

@@ -249,7 +249,7 @@ def benchmark(settings: Settings):
       for point, found in zip(points, measurements, strict=True)]
   records.write_csv(settings.output / 'learner.csv', FIELDS, rows)
   records.write_atomically(settings.output / 'learner.json', json.dumps({
-      'settings': records.settings_as_json(settings),
+      'settings': records.settings_as_json(settings, without=('output',)),
       'configs': {name: records.settings_as_json(config)
                   for name, config in CONFIGS.items()},
       'replay_capacity': REPLAY_CAPACITY,

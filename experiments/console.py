@@ -22,25 +22,25 @@ def use_all_cores():
   jax.config.update('jax_num_cpu_devices', cores)
 
 
-class Progress:
+class _Progress:
   """A progress bar, or a line now and then where there is no terminal."""
 
-  def __init__(self, title: str, episode: int, num_episodes: int):
-    """Begins at an episode; the speed is of what is done from now on."""
+  def __init__(
+      self, title: str, unit: str, done: int, total: int, seconds: float):
+    """Begins; `seconds` are between two lines."""
     self._updates, self._start = 0, time.monotonic()
+    is_terminal = sys.stderr.isatty()
     self._bar = tqdm.tqdm(
-        total=num_episodes, initial=episode, unit='episode', desc=title,
-        file=sys.stderr if sys.stderr.isatty() else _Lines(),
-        mininterval=0.5 if sys.stderr.isatty() else 10.)
+        total=total, initial=done, unit=unit, desc=title,
+        file=sys.stderr if is_terminal else _Lines(),
+        mininterval=0.5 if is_terminal else seconds)
 
-  def update(self, episodes: int, updates: int, learned: list[bool]):
-    """Counts what a chunk did; `updates` is the sum over seeds."""
-    self._updates += updates
-    rate = self._updates / (time.monotonic() - self._start)
-    self._bar.set_postfix_str(
-        f'{sum(learned)}/{len(learned)} learned, {rate:.0f} updates/s',
-        refresh=False)
-    self._bar.update(episodes)
+  def _per_second(self, count: int) -> float:
+    return count / (time.monotonic() - self._start)
+
+  def _advance(self, count: int, text: str):
+    self._bar.set_postfix_str(text, refresh=False)
+    self._bar.update(count)
 
   def __enter__(self):
     return self
@@ -49,37 +49,40 @@ class Progress:
     self._bar.close()
 
 
-class StepProgress:
-  """The same for runs that count environment steps."""
+class Progress(_Progress):
+  """Of a run that counts episodes."""
+
+  def __init__(self, title: str, episode: int, num_episodes: int):
+    """Begins at an episode; the speed is of what is done from now on."""
+    super().__init__(title, 'episode', episode, num_episodes, 10.)
+
+  def update(self, episodes: int, updates: int, learned: list[bool]):
+    """Counts what a chunk did; `updates` is the sum over seeds."""
+    self._updates += updates
+    self._advance(
+        episodes, f'{sum(learned)}/{len(learned)} learned, '
+        f'{self._per_second(self._updates):.0f} updates/s')
+
+
+class StepProgress(_Progress):
+  """Of a run that counts environment steps."""
 
   def __init__(self, title: str, step: int, num_steps: int):
     """Begins at a step of each agent; speeds are of all agents together."""
-    self._updates, self._steps, self._start = 0, 0, time.monotonic()
-    self._bar = tqdm.tqdm(
-        total=num_steps, initial=step, unit='step', desc=title,
-        file=sys.stderr if sys.stderr.isatty() else _Lines(),
-        mininterval=0.5 if sys.stderr.isatty() else 20.)
+    super().__init__(title, 'step', step, num_steps, 20.)
+    self._steps = 0
 
   def update(self, steps: int, log: host.HostLog, num_agents: int):
     """Counts what a chunk did."""
     self._updates += log.num_updates * num_agents
     self._steps += steps * num_agents
-    seconds = time.monotonic() - self._start
     returns = [episode.episode_return for episode in log.episodes]
     shown = f'return {sum(returns) / len(returns):.1f}, ' if returns else ''
-    self._bar.set_postfix_str(
-        f'{shown}{self._steps / seconds:.0f} steps/s, '
-        f'{self._updates / seconds:.0f} updates/s, waited '
+    self._advance(
+        steps, f'{shown}{self._per_second(self._steps):.0f} steps/s, '
+        f'{self._per_second(self._updates):.0f} updates/s, waited '
         f'{log.waited_for_environments / log.seconds:.0%} for environments '
-        f'{log.waited_for_device / log.seconds:.0%} for the device',
-        refresh=False)
-    self._bar.update(steps)
-
-  def __enter__(self):
-    return self
-
-  def __exit__(self, *unused):
-    self._bar.close()
+        f'{log.waited_for_device / log.seconds:.0%} for the device')
 
 
 class _Lines:

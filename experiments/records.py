@@ -4,6 +4,7 @@ A log's length in bytes is part of a checkpoint, so that a resumed run cuts off
 what was written after it: no row is there twice and none is missing.
 """
 
+from collections.abc import Collection
 import csv
 import dataclasses
 import importlib.metadata
@@ -74,8 +75,14 @@ def _csv_bytes(rows) -> bytes:
   return text.getvalue().encode()
 
 
-def settings_as_json(settings: Any) -> dict[str, Any]:
-  """A dataclass of settings as plain data: classes by name, paths as text."""
+def settings_as_json(
+    settings: Any, without: Collection[str] = ()) -> dict[str, Any]:
+  """A dataclass of settings as plain data: classes by name, paths as text.
+
+  Args:
+    settings: a dataclass; its fields may be dataclasses.
+    without: its fields that are left out.
+  """
 
   def plain(value):
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -87,7 +94,8 @@ def settings_as_json(settings: Any) -> dict[str, Any]:
       return [plain(v) for v in value]
     return str(value) if isinstance(value, Path) else value
 
-  return plain(settings)
+  return {name: value for name, value in plain(settings).items()
+          if name not in without}
 
 
 def _commit() -> str:

@@ -1,12 +1,13 @@
 """The Atari games by envpool's names, and human-normalised scores."""
 
 import csv
-import difflib
 import functools
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from hyperjax.environments import envpool
 
 PUBLISHED = Path(__file__).parents[1] / 'published'
 
@@ -44,18 +45,6 @@ def references() -> dict[str, Reference]:
             for row in csv.DictReader(f) if row['random'] and row['human']}
 
 
-def _near(game: str) -> str:
-  """A hint for a name that is not among the `references`."""
-
-  def plain(name):
-    return name.lower().replace('_', '')
-
-  names = {plain(name): name for name in references()}
-  near = [names[n] for n in difflib.get_close_matches(plain(game), names)]
-  return f'did you mean {" or ".join(near)}?' if near else (
-      'names are like MsPacman')
-
-
 def normalised(
     game: str, score: float | np.ndarray) -> float | np.ndarray:
   """The human-normalised score: 0 as a random policy's, 1 as a human's.
@@ -69,7 +58,8 @@ def normalised(
   """
   if game not in references():
     raise ValueError(
-        f'no human score is known of game {game!r}; {_near(game)}')
+        f'no human score is known of game {game!r}; '
+        f'{envpool.hint(game, references())}')
   random, human = references()[game]
   return (score - random) / (human - random)
 
@@ -97,7 +87,8 @@ def select(games: str | None, suite: str | None) -> list[str]:
   names = [name.strip() for name in games.split(',')]
   for i, name in enumerate(names):
     if name not in references():
-      raise ValueError(f'unknown game {name!r}; {_near(name)}')
+      raise ValueError(
+          f'unknown game {name!r}; {envpool.hint(name, references())}')
     if name in names[:i]:
       raise ValueError(f'game {name} is there twice')
   return names

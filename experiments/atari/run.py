@@ -17,7 +17,6 @@ what was published; it flatters.
 import dataclasses
 from pathlib import Path
 import sys
-import time
 from typing import Annotated, Any, Generic, TypeVar
 
 import jax
@@ -28,10 +27,10 @@ from experiments import agents
 from experiments import cli
 from experiments import console
 from experiments import records
+from experiments import run_folder
 from experiments.atari import games as games_lib
 from experiments.atari import pictures
 from experiments.atari import reading
-from hyperjax import checkpoint
 from hyperjax import networks
 from hyperjax import specs
 from hyperjax.environments import envpool
@@ -123,15 +122,11 @@ class _Memory:
   Attributes:
     env_steps: of each agent.
     best: of each agent, (mean return, steps) of its best evaluation.
-    seconds: spent so far, in all sessions.
-    positions: bytes of each log.
     finished: whether the run is over.
   """
 
   env_steps: list[int]
   best: list[list[float]]
-  seconds: float = 0.
-  positions: dict[str, int] = dataclasses.field(default_factory=dict)
   finished: bool = False
 
 
@@ -162,20 +157,9 @@ class Run:
     print(f'{len(self.runs)} agents; their replays take '
           f'{self.loop.num_replay_bytes() / 1e9:.1f} GB of memory.')
     self.loop.check_memory()
-    described = records.settings_as_json(settings)
-    # Where the folder lies and how often it is saved is not what was run.
-    for name in ('output', 'checkpoint_seconds'):
-      del described[name]
-    records.open_folder(settings.output, described)
-    self._logs = {
-        'episodes.csv': records.CsvLog(
-            settings.output / 'episodes.csv', EPISODES),
-        'evaluations.csv': records.CsvLog(
-            settings.output / 'evaluations.csv', reading.EVALUATIONS)}
-    self._checkpointer = checkpoint.Checkpointer(
-        settings.output / 'checkpoints')
-    self._session_start = time.monotonic()
-    self._earlier_seconds = 0.
+    self._folder = run_folder.RunFolder(
+        settings, {'episodes.csv': EPISODES,
+                   'evaluations.csv': reading.EVALUATIONS})
 
   def _pools(self, num_envs: int, purpose: int, step: int, training=True):
     """Environments for every agent, a pool for each game."""
@@ -201,8 +185,6 @@ class Run:
     if memory.finished:
       print(f'{settings.output} holds this run, and it is finished.')
       return
-    self._earlier_seconds = memory.seconds
-    last_saved = time.monotonic()
     env_steps = np.array(memory.env_steps)
     total = settings.num_steps // settings.num_envs
     per_evaluation = settings.evaluate_every // settings.num_envs
@@ -224,10 +206,8 @@ class Run:
         memory.env_steps = env_steps.tolist()
         if not log.failure and (not done % per_evaluation or done == total):
           best = self._evaluate(state, best, memory)
-        if log.failure or done == total or (
-            time.monotonic() - last_saved > settings.checkpoint_seconds):
+        if log.failure or done == total or self._folder.is_due():
           self._save(state, best, memory)
-          last_saved = time.monotonic()
         if log.failure:
           raise envpool.StalledError(
               f'{log.failure}; the run is saved after '
@@ -239,20 +219,15 @@ class Run:
 
   def close(self):
     """Releases files and environments."""
-    for log in self._logs.values():
-      log.close()
-    self._checkpointer.close()
+    self._folder.close()
     self.loop.close()
 
   # What is saved: the state, with or without its replay, and the best weights.
 
   def _save(self, state, best, memory: _Memory):
-    memory.positions = {
-        name: log.sync() for name, log in self._logs.items()}
-    memory.seconds = self._seconds()
-    step = int(state.acting.num_transitions[0])
-    self._checkpointer.save(
-        step, (self._saved_part(state), best), dataclasses.asdict(memory))
+    self._folder.save(
+        int(state.acting.num_transitions[0]), (self._saved_part(state), best),
+        dataclasses.asdict(memory))
 
   def _saved_part(self, state):
     if self.settings.save_replay:
@@ -263,21 +238,12 @@ class Run:
     agent_seeds = [seed for _, seed in self.runs]
     abstract = self.loop.abstract_state(agent_seeds)
     params = abstract.learner.params
-    restored = self._checkpointer.restore((self._saved_part(abstract), params))
-    if restored is None and any(
-        (self.settings.output / 'checkpoints').glob('[0-9]*')):
-      raise ValueError(
-          f'no checkpoint in {self.settings.output} can be read by this '
-          f'version; expected one, or an empty folder')
+    restored = self._folder.restore((self._saved_part(abstract), params))
     if restored is None:
-      for log in self._logs.values():
-        log.truncate(None)
       state = self.loop.init(agent_seeds)
-      return state, state.learner.params, _Memory([0] * len(self.runs),
-                                  [[-np.inf, 0]] * len(self.runs))
+      memory = _Memory([0] * len(self.runs), [[-np.inf, 0]] * len(self.runs))
+      return state, state.learner.params, memory
     (state, best), memory = restored[0], _Memory(**restored[1])
-    for name, log in self._logs.items():
-      log.truncate(memory.positions[name])
     if memory.finished:
       return state, best, memory
     step = int(state.acting.num_transitions[0])
@@ -289,13 +255,10 @@ class Run:
       state = self.loop.refill_replay(state)
     return state, best, memory
 
-  def _seconds(self) -> float:
-    return self._earlier_seconds + time.monotonic() - self._session_start
-
   # What is recorded.
 
   def _record(self, log: host.HostLog):
-    self._logs['episodes.csv'].append([
+    self._folder.logs['episodes.csv'].append([
         (self.settings.agent, *self.runs[e.agent], e.env_steps,
          f'{e.episode_return:.6g}', e.length) for e in log.episodes])
 
@@ -326,10 +289,10 @@ class Run:
     step = int(state.acting.num_transitions[0])
     scores = self._play(params, state, EVALUATION, self.settings.eval_episodes)
     means = scores.mean(axis=1)
-    self._logs['evaluations.csv'].append([
+    self._folder.logs['evaluations.csv'].append([
         (self.settings.agent, game, seed, step, f'{means[i]:.6g}',
          f'{scores[i].std():.6g}') for i, (game, seed) in enumerate(self.runs)])
-    self._logs['evaluations.csv'].sync()
+    self._folder.logs['evaluations.csv'].sync()
     better = means > [found for found, _ in memory.best]
     memory.best = [
         [float(means[i]), step] if better[i] else memory.best[i]
@@ -362,7 +325,7 @@ class Run:
         (settings.agent, game, seed, memory.env_steps[i], updates[i],
          f'{final[i].mean():.6g}', f'{final[i].std():.6g}', memory.best[i][1],
          f'{in_hindsight[i].mean():.6g}', f'{in_hindsight[i].std():.6g}',
-         sizes[game], round(self._seconds(), 1))
+         sizes[game], round(self._folder.seconds(), 1))
         for i, (game, seed) in enumerate(self.runs)]
     records.write_csv(settings.output / 'summary.csv', reading.SUMMARY, rows)
     print(f'Returns at the end, and of the best evaluation, over '

@@ -16,7 +16,6 @@ whether an episode went right all the way.
 import dataclasses
 from pathlib import Path
 import sys
-import time
 from typing import Annotated, Generic, TypeVar
 
 import jax
@@ -27,8 +26,8 @@ from experiments import agents
 from experiments import cli
 from experiments import console
 from experiments import records
+from experiments import run_folder
 from experiments.deep_sea import pictures
-from hyperjax import checkpoint
 from hyperjax.environments import deep_sea
 from hyperjax.loops import on_device
 
@@ -109,14 +108,10 @@ class _Memory:
   Attributes:
     learned: for each seed (episodes, env_steps, updates, wall_seconds) when
       it had learned, or None.
-    seconds: spent so far, in all sessions.
-    positions: bytes of each log.
     finished: whether the run is over.
   """
 
   learned: list[list[float] | None]
-  seconds: float = 0.
-  positions: dict[str, int] = dataclasses.field(default_factory=dict)
   finished: bool = False
 
 
@@ -156,20 +151,8 @@ class Run:
     self.seeds = [settings.seed + i for i in range(settings.num_seeds)]
     self.env_params = self.environment.params_from_seeds(self.seeds)
     self.loop.check_memory(settings.num_seeds)
-    described = records.settings_as_json(settings)
-    # Where the folder lies and how often it is saved is not what was run.
-    for name in ('output', 'checkpoint_seconds'):
-      del described[name]
-    records.open_folder(settings.output, described)
-    self._logs = {
-        'episodes.csv': records.CsvLog(
-            settings.output / 'episodes.csv', EPISODES),
-        'evaluations.csv': records.CsvLog(
-            settings.output / 'evaluations.csv', EVALUATIONS)}
-    self._checkpointer = checkpoint.Checkpointer(
-        settings.output / 'checkpoints')
-    self._session_start = time.monotonic()
-    self._earlier_seconds = 0.
+    self._folder = run_folder.RunFolder(
+        settings, {'episodes.csv': EPISODES, 'evaluations.csv': EVALUATIONS})
 
   def __call__(self):
     """Trains to the end, or from the last checkpoint to the end."""
@@ -178,8 +161,6 @@ class Run:
       print(f'{self.settings.output} holds this run, and it is finished.')
       self._report(memory)
       return
-    self._earlier_seconds = memory.seconds
-    last_saved = time.monotonic()
     with console.Progress(
         f'{self.settings.agent}, DeepSea-{self.settings.size}',
         int(state.num_episodes[0]), self.settings.num_episodes) as progress:
@@ -198,17 +179,13 @@ class Run:
                 and int(state.num_episodes[0]) >= self._last_learned(memory)))
         if memory.finished:
           self._finish(state, memory)
-        if memory.finished or (time.monotonic() - last_saved
-                               > self.settings.checkpoint_seconds):
+        if memory.finished or self._folder.is_due():
           self._save(state, memory)
-          last_saved = time.monotonic()
     self._report(memory)
 
   def close(self):
     """Releases files."""
-    for log in self._logs.values():
-      log.close()
-    self._checkpointer.close()
+    self._folder.close()
 
   def _last_learned(self, memory: _Memory) -> float:
     """The episode by which a run that stops when solved ends."""
@@ -217,24 +194,17 @@ class Run:
 
   def _restore_or_begin(self) -> tuple[on_device.RunState, _Memory]:
     abstract = self.loop.abstract_state(self.seeds, self.env_params)
-    restored = self._checkpointer.restore(abstract)
+    restored = self._folder.restore(abstract)
     if restored is not None:
       state, memory = restored[0], _Memory(**restored[1])
-      for name, log in self._logs.items():
-        log.truncate(memory.positions[name])
       if not memory.finished:
         print(f'resuming after {int(state.num_episodes[0])} episodes')
       return state, memory
-    for log in self._logs.values():
-      log.truncate(None)
     state = self.loop.init(self.seeds, self.env_params)
     memory = _Memory([None] * len(self.seeds))
     self._record(state, None, memory)
     self._save_posterior(state, 'before')
     return state, memory
-
-  def _seconds(self) -> float:
-    return self._earlier_seconds + time.monotonic() - self._session_start
 
   def _record(
       self, state: on_device.RunState, log: on_device.ChunkLog | None,
@@ -261,11 +231,11 @@ class Run:
       # Returns are sums of single-precision rewards.
       if memory.learned[i] is None and returns[i] >= LEARNED_RETURN - 1e-5:
         memory.learned[i] = [int(num_episodes[i]), int(num_steps[i]),
-                             int(updates[i]), round(self._seconds(), 2)]
+                             int(updates[i]), round(self._folder.seconds(), 2)]
         if i == 0:
           self._save_posterior(state, 'learned')
-    self._logs['episodes.csv'].append(episodes)
-    self._logs['evaluations.csv'].append(evaluations)
+    self._folder.logs['episodes.csv'].append(episodes)
+    self._folder.logs['evaluations.csv'].append(evaluations)
 
   def _check_finite(self, log: on_device.ChunkLog):
     for i, seed in enumerate(self.seeds):
@@ -275,11 +245,8 @@ class Run:
             f'{log.first_nonfinite[i]}; the last checkpoint is from before')
 
   def _save(self, state: on_device.RunState, memory: _Memory):
-    memory.positions = {
-        name: log.sync() for name, log in self._logs.items()}
-    memory.seconds = self._seconds()
-    self._checkpointer.save(int(state.num_steps[0]), state,
-                            dataclasses.asdict(memory))
+    self._folder.save(
+        int(state.num_steps[0]), state, dataclasses.asdict(memory))
 
   def _save_posterior(self, state: on_device.RunState, moment: str):
     """Keeps the first seed's posterior over the grid, for the picture."""
@@ -300,9 +267,8 @@ class Run:
           self.settings.agent, self.settings.size, seed,
           int(learned is not None),
           *(learned or ('', int(state.num_steps[i]), int(updates[i]),
-                        round(self._seconds(), 2)))))
-    for log in self._logs.values():
-      log.sync()
+                        round(self._folder.seconds(), 2)))))
+    self._folder.sync()
     self._save_posterior(state, 'after')
     records.write_csv(self.settings.output / 'summary.csv', SUMMARY, rows)
     pictures.learning_curves(self.settings.output)
@@ -313,7 +279,7 @@ class Run:
     mean = f', after {np.mean(episodes):.0f} episodes on average' if (
         episodes) else ''
     print(f'{len(episodes)} of {len(self.seeds)} seeds have learned DeepSea-'
-          f'{self.settings.size}{mean} ({memory.seconds:.0f} s).')
+          f'{self.settings.size}{mean} ({self._folder.saved_seconds:.0f} s).')
     for name in ('summary.csv', 'learning_curves.png', 'posterior.png'):
       print(f'  {self.settings.output / name}')
 
@@ -329,7 +295,7 @@ def main(argv: list[str] | None = None):
     sys.exit(f'error: {error}')
   try:
     run()
-  except FloatingPointError as error:
+  except (ValueError, FloatingPointError) as error:
     sys.exit(f'error: {error}')
   finally:
     run.close()

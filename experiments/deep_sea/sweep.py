@@ -88,11 +88,9 @@ def sweep(settings: Settings):
     MemoryError: if the replays of a point do not fit into memory.
   """
   points = settings.points()
-  described = records.settings_as_json(settings)
   # A sweep may grow by agents and sizes.
-  for name in ('output', 'agents', 'sizes'):
-    del described[name]
-  records.open_folder(settings.output, described)
+  records.open_folder(settings.output, records.settings_as_json(
+      settings, without=('output', 'agents', 'sizes')))
   for point in points:
     run = run_lib.Run(point)
     try:

@@ -18,9 +18,10 @@ one step and then, where games begin with FIRE, fires; here the game just goes
 on, as in DQN Zoo, and the agent has to fire itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 import concurrent.futures
 import difflib
+import functools
 import os
 import threading
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -75,28 +76,32 @@ class _Emulators(Protocol):
     ...
 
 
-def games() -> list[str]:
+@functools.cache
+def games() -> tuple[str, ...]:
   """All games by the names that envpool has for them: 'Pong', 'MsPacman'."""
   import envpool  # Slow to import, and not needed for anything else.
-  return sorted(name.removesuffix('-v5') for name in envpool.list_all_envs()
-                if name.endswith('-v5') and _is_atari(envpool, name))
-
-
-def _is_atari(envpool: Any, name: str) -> bool:
-  return 'atari' in envpool.registration.registry.specs[name][0]
+  specs_by_name = envpool.registration.registry.specs
+  return tuple(sorted(
+      name.removesuffix('-v5') for name in envpool.list_all_envs()
+      if name.endswith('-v5') and 'atari' in specs_by_name[name][0]))
 
 
 def check_game(game: str):
   """Raises ValueError, with near matches, if there is no such game."""
-  known = games()
-  if game in known:
-    return
-  by_folded = {name.lower(): name for name in known}
-  near = difflib.get_close_matches(
-      game.lower().replace('_', ''), by_folded, n=3, cutoff=0.5)
-  hint = (f'; did you mean {", ".join(by_folded[name] for name in near)}?'
-          if near else '')
-  raise ValueError(f'unknown game {game!r}{hint}')
+  if game not in games():
+    raise ValueError(f'unknown game {game!r}; {hint(game, games())}')
+
+
+def hint(game: str, known: Iterable[str]) -> str:
+  """What may have been meant by a game's name that is not known."""
+
+  def plain(name):
+    return name.lower().replace('_', '')
+
+  names = {plain(name): name for name in known}
+  near = difflib.get_close_matches(plain(game), names)
+  return f'did you mean {" or ".join(names[name] for name in near)}?' if (
+      near) else 'names are like MsPacman'
 
 
 class Atari:

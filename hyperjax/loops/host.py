@@ -124,10 +124,10 @@ class HostLoop:
           f'{most}')
     self.trainer = host_run.FrameTrainer(agent, num_envs, replay_capacity)
     self._host_run = host_run.HostRun(self.trainer)
-    # Functions are mapped by their class, not as methods of one object, so that
-    # loops of equal agents share their programs.
     # Advancing together, also on a CPU: a chunk is one step, and one behind
-    # the other each would be cut out of the whole and put back.
+    # the other each would be cut out of the whole and put back. What is mapped
+    # is a function of its class, not a method of one object, so that loops of
+    # equal agents share their programs.
     self._mapped = mapping.RunMap(devices, vectorize=True)
     self._arrival = None
     shape = (self.num_agents, num_envs)
@@ -306,11 +306,11 @@ class HostLoop:
         agent. They are used up.
       step: a number that tells evaluations apart.
 
-    Raises:
-      envpool.StalledError: if an environment does not answer.
-
     Returns:
       The games' own returns, [G, E].
+
+    Raises:
+      envpool.StalledError: if an environment does not answer.
     """
     num_episodes = sum(pool.num_envs for pool in pools) // self.num_agents
     environments = pools_lib.Batch(pools, num_episodes)

@@ -97,15 +97,12 @@ class HostState(NamedTuple):
 class FrameTrainer(trainer_lib.Trainer):
   """A `Trainer` whose replay holds frames and gives n-step returns."""
 
-  def __post_init__(self):
-    super().__post_init__()
+  @property
+  def replay(self) -> frames.FrameReplay:
     if self.config.recent_fraction:
       raise ValueError(
           f'a replay of frames draws from all steps alike: expected '
           f'recent_fraction 0, got {self.config.recent_fraction}')
-
-  @property
-  def replay(self) -> frames.FrameReplay:
     return frames.FrameReplay(
         self.agent.observation_spec, self.num_envs,
         self.replay_capacity or self.config.replay_capacity,
@@ -157,9 +154,8 @@ class HostRun:
     """
     trainer, num_envs = self.trainer, self.trainer.num_envs
     uid = acting.num_transitions + jnp.arange(num_envs, dtype=jnp.int32)
-    replay = trainer.replay.add(acting.replay, frames.Entry(
-        frame=arrival.frame, action=arrival.action, reward=arrival.reward,
-        discount=arrival.discount, is_first=arrival.is_first, uid=uid))
+    replay = trainer.replay.add(
+        acting.replay, frames.Entry(**arrival._asdict(), uid=uid))
     stack = jax.vmap(frames.push)(acting.stack, arrival.frame, arrival.is_first)
     if exploring:
       actor, action = trainer.agent.select_random_action(params, acting.actor)
@@ -194,12 +190,10 @@ class HostRun:
     first = learner.steps
     learner, metrics = jax.lax.scan(self.trainer.agent.update, learner, batches)
     loss = metrics['loss']
-    bad = ~jnp.isfinite(loss)
-    first_bad = jnp.where(jnp.any(bad), first + jnp.argmax(bad), -1)
     return learner, UpdateLog(
         log.loss + jnp.sum(loss),
         log.num_updates + loss.shape[0],
-        jnp.where(log.first_nonfinite < 0, first_bad, log.first_nonfinite))
+        trainer_lib.first_nonfinite(log.first_nonfinite, first, loss))
 
 
 class EvalState(NamedTuple):

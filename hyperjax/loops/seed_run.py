@@ -163,13 +163,11 @@ class SeedRun:
     first = state.train.learner.steps
     train, metrics = self.trainer.learn(state.train)
     loss = metrics['loss']
-    bad = ~jnp.isfinite(loss)
-    first_bad = jnp.where(jnp.any(bad), first + jnp.argmax(bad), -1)
     return state._replace(train=train), log._replace(
         num_updates=log.num_updates + loss.shape[0],
         loss=log.loss + jnp.sum(loss),
-        first_nonfinite=jnp.where(
-            log.first_nonfinite < 0, first_bad, log.first_nonfinite))
+        first_nonfinite=trainer_lib.first_nonfinite(
+            log.first_nonfinite, first, loss))
 
   def run(
       self, num_steps: int, learning: bool, state: RunState

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from hyperjax import replay as replay_lib
 from hyperjax import types
@@ -37,6 +37,21 @@ class TrainState(NamedTuple):
   replay_key: chex.PRNGKey
 
 
+def first_nonfinite(
+    before: Int[Array, ''], first: Int[Array, ''], loss: Float[Array, 'updates']
+) -> Int[Array, '']:
+  """The number of the first update whose loss was not finite, or -1.
+
+  Args:
+    before: the same of the updates before these.
+    first: the number of the first of these.
+    loss: of these.
+  """
+  bad = ~jnp.isfinite(loss)
+  found = jnp.where(jnp.any(bad), first + jnp.argmax(bad), -1)
+  return jnp.where(before < 0, found, before)
+
+
 @dataclasses.dataclass(frozen=True)
 class Trainer:
   """Pure functions over a `TrainState`.
@@ -55,10 +70,6 @@ class Trainer:
   def __post_init__(self):
     if self.num_envs < 1:
       raise ValueError(f'num_envs must be at least 1, got {self.num_envs}')
-    if self.config.n_step > 1 and type(self) is Trainer:
-      raise ValueError(
-          f'expected n_step 1 where there is no replay of frames, got '
-          f'{self.config.n_step}')
     _ = self.replay  # Its own checks, now rather than in the first trace.
 
   @property
@@ -67,6 +78,10 @@ class Trainer:
 
   @property
   def replay(self) -> replay_lib.Replay:
+    if self.config.n_step > 1:
+      raise ValueError(
+          f'expected n_step 1 where there is no replay of frames, got '
+          f'{self.config.n_step}')
     return replay_lib.Replay(
         self.agent.observation_spec,
         self.replay_capacity or self.config.replay_capacity,
