@@ -625,7 +625,7 @@ def test_paper_deep_sea():
       'optimism_indices': 1,
       'optimism_quantile': 0.8,
       'optimism_scale': 0.,
-      'prior_input_std': None,
+      'uniform_prior': False,
       'torso': networks.MLPTorso,
       'n_step': 1,
       'xavier_mean': False,

@@ -42,8 +42,9 @@ class HyperAgentConfig(td.TDConfig):
 
   The defaults are the library's own, for few episodes on DeepSea of every size
   (`experiments/deep_sea/ABLATIONS.md` has what each of them is worth):
-  `thompson`, and beyond it optimism in closed form, half of each batch recent,
-  a smaller prior, a larger learning rate and lazy updates of the first layer.
+  `thompson`, and beyond it optimism in closed form, a prior that is the same
+  everywhere, large batches, half of each recent, a larger learning rate, a
+  shorter horizon and lazy updates of the first layer.
 
   Attributes:
     index_dim: M, at least 1.
@@ -53,9 +54,10 @@ class HyperAgentConfig(td.TDConfig):
     scale: c, of the trained part of the value.
     prior_scale: c0, of the fixed prior; 0 leaves the prior out.
     prior_std: length of each row of the prior's A0, and of b and b0.
-    prior_input_std: standard deviation of the weights of the prior's first
-      layer. None for Xavier's, under which the prior's spread shrinks as
-      observations grow wider, even if only one entry of them is not zero.
+    uniform_prior: whether the prior has mean 0 and the same spread,
+      `prior_scale`, at every observation and action (`networks.UniformPrior`;
+      its torso has tanh for ReLU). If not, its spread differs from one to the
+      next, and shrinks as one-hot observations grow wider.
     xavier_mean: whether b and b0 are Xavier-normal, and not one vector each of
       length `prior_std`.
     perturbation_scale: sigma, in units of reward.
@@ -78,9 +80,9 @@ class HyperAgentConfig(td.TDConfig):
   index: Callable[[int], index_lib.IndexDistribution] = index_lib.Gaussian
   num_index_samples: int | None = None
   scale: float = 1.
-  prior_scale: float = 3.
+  prior_scale: float = 0.3
   prior_std: float = 1.
-  prior_input_std: float | None = None
+  uniform_prior: bool = True
   xavier_mean: bool = False
   perturbation_scale: float = 0.
   raw_perturbation: bool = False
@@ -90,7 +92,10 @@ class HyperAgentConfig(td.TDConfig):
   optimism_indices: int = 1
   optimism_quantile: float = 0.8
   optimism_scale: float = 1.
+  discount: float = 0.98
   learning_rate: float = 3e-3
+  adam_epsilon: float = 4e-5
+  batch_size: int = 512
   updates_per_step: int = 4
   recent_fraction: float = 0.5
   lazy_rows: bool = True
@@ -105,8 +110,6 @@ class HyperAgentConfig(td.TDConfig):
     for name in ('scale', 'prior_scale', 'prior_std', 'perturbation_scale',
                  'gradient_penalty', 'head_ridge', 'optimism_scale'):
       self.check_at_least(name, 0., getattr(self, name))
-    if self.prior_input_std is not None:
-      self.check_at_least('prior_input_std', 0., self.prior_input_std)
     if self.optimism_indices > 1 and self.optimism_scale > 0.:
       raise ValueError(
           f'expected optimism over indices or in closed form, not both, got '
@@ -135,7 +138,7 @@ class HyperAgentConfig(td.TDConfig):
         'prior_scale': 10.,
         'prior_std': 1.,
         'perturbation_scale': 0.,
-        'prior_input_std': None,
+        'uniform_prior': False,
         'xavier_mean': False,
         'raw_perturbation': False,
         'gradient_penalty': 0.,
@@ -279,11 +282,15 @@ class HyperAgent(td.TDAgent):
 
     prior = None
     if config.prior_scale > 0.:
-      options = {}
-      if config.prior_input_std is not None:
-        options['input_init'] = networks.normal_init(config.prior_input_std)
-      prior = hypermodel(
-          networks.factor_sphere_init(config.prior_std), **options)
+      prior_init = networks.factor_sphere_init(config.prior_std)
+      if config.uniform_prior:
+        # An odd function: features that are all positive would make priors of
+        # different observations alike, and a network that has learned some of
+        # them would take the spread of all.
+        prior = networks.UniformPrior(
+            hypermodel(prior_init, activation=nn.tanh))
+      else:
+        prior = hypermodel(prior_init)
     network = networks.AffineValue(
         hypermodel(networks.factor_xavier_init()), prior,
         config.scale, config.prior_scale)

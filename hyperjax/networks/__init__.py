@@ -5,6 +5,7 @@ Modules work on one observation and one index; callers lift them with `vmap`.
 
 from hyperjax.networks.affine import AffineValue
 from hyperjax.networks.affine import FixedPrior
+from hyperjax.networks.affine import UniformPrior
 from hyperjax.networks.convolutions import Conv
 from hyperjax.networks.convolutions import ConvTorso
 from hyperjax.networks.convolutions import DataEfficientTorso

@@ -29,6 +29,27 @@ class FixedPrior(nn.Module):
         {'params': jax.lax.stop_gradient(weights.value)}, observation)
 
 
+class UniformPrior(nn.Module):
+  """A prior of mean zero and the same spread at every observation and action.
+
+  Of the heads psi of a network it keeps the direction over the index alone:
+  for an index with E z z^T = 1 the standard deviation of its values is 1. So
+  what an agent does not know draws it equally wherever it lies, and not most
+  where the random network happens to be large.
+
+  Attributes:
+    network: from an observation to psi, [M+1, A].
+  """
+
+  network: nn.Module
+
+  @nn.compact
+  def __call__(self, observation: Array) -> Float[Array, 'heads A']:
+    psi = self.network(observation).at[0].set(0.)
+    length = jnp.linalg.norm(psi, axis=0)
+    return psi / jnp.where(length > 0., length, 1.)
+
+
 class AffineValue(nn.Module):
   """Q(s, a; z) = scale * f(s, a; z) + prior_scale * f_prior(s, a; z).
 

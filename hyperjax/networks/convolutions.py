@@ -6,7 +6,7 @@ where agents with kernels of their own are mapped over it becomes a grouped
 convolution, slower again (jaxlib 0.10). A matrix product stays fast in both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import dataclasses
 
 from flax import linen as nn
@@ -63,7 +63,7 @@ class Conv(nn.Module):
 
 
 class ConvTorso(nn.Module):
-  """Convolutions, then dense layers, with a ReLU behind each of them all.
+  """Convolutions, then dense layers, an activation behind each of them all.
 
   Attributes:
     hidden_sizes: widths of the dense layers; the last one is F.
@@ -72,6 +72,7 @@ class ConvTorso(nn.Module):
     scale_input: whether observations are divided by 255.
     normalise: whether the output of the convolutions is shifted and scaled to
       reach from 0 to 1, in each example by itself.
+    activation: applied to each number.
     layers: (features, kernel size, stride) of each convolution.
 
   Raises:
@@ -84,6 +85,7 @@ class ConvTorso(nn.Module):
   kernel_init: Initializer = nn.initializers.xavier_normal()
   scale_input: bool = True
   normalise: bool = False
+  activation: Callable[[Array], Array] = nn.relu
   layers: Sequence[tuple[int, int, int]] = dataclasses.field(kw_only=True)
 
   def __post_init__(self):
@@ -99,14 +101,15 @@ class ConvTorso(nn.Module):
     x = jnp.moveaxis(observation, 0, -1)
     scale = 1. / 255. if self.scale_input else 1.
     for features, kernel_size, stride in self.layers:
-      x = nn.relu(Conv(features, kernel_size, stride, self.kernel_init,
-                       input_scale=scale)(x))
+      x = self.activation(Conv(
+          features, kernel_size, stride, self.kernel_init,
+          input_scale=scale)(x))
       scale = 1.
     x = jnp.ravel(x)
     if self.normalise:
       x = _min_max(x)
     for size in self.hidden_sizes:
-      x = nn.relu(nn.Dense(size, kernel_init=self.kernel_init)(x))
+      x = self.activation(nn.Dense(size, kernel_init=self.kernel_init)(x))
     return x
 
 

@@ -1,6 +1,6 @@
 """Torsos: from one observation to features."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from flax import linen as nn
 import jax
@@ -57,25 +57,25 @@ class InputLayer(nn.Module):
 
 
 class MLPTorso(nn.Module):
-  """Dense layers with a ReLU behind each, the last one included.
+  """Dense layers with an activation behind each, the last one included.
 
   Attributes:
     hidden_sizes: widths of the layers; the last one is F.
     spec: of the observation, an array of any shape or a category.
     kernel_init: of every kernel. Biases begin at zero.
-    input_init: of the first layer's kernel, if not the same.
+    activation: applied to each number.
   """
 
   hidden_sizes: Sequence[int]
   spec: specs.ObservationSpec
   kernel_init: Initializer = nn.initializers.xavier_normal()
-  input_init: Initializer | None = None
+  activation: Callable[[Array], Array] = nn.relu
 
   @nn.compact
   def __call__(self, observation: Array) -> Float[Array, 'F']:
     first, *rest = self.hidden_sizes
-    x = nn.relu(InputLayer(
-        first, self.spec, self.input_init or self.kernel_init)(observation))
+    x = self.activation(
+        InputLayer(first, self.spec, self.kernel_init)(observation))
     for size in rest:
-      x = nn.relu(nn.Dense(size, kernel_init=self.kernel_init)(x))
+      x = self.activation(nn.Dense(size, kernel_init=self.kernel_init)(x))
     return x
