@@ -195,6 +195,42 @@ def test_fixed_prior_is_its_network():
       network.apply({'params': variables['prior']['weights']}, x))
 
 
+def _spread(agent, params, observations):
+  """Standard deviation of Q(s, a; z) over a Gaussian index, [N, A]."""
+  psi = jax.vmap(lambda s: agent.network.apply(params, s))(observations)
+  return np.linalg.norm(psi[:, 1:], axis=1)
+
+
+def test_uniform_prior_is_the_same_everywhere():
+  agent = _agent(dm_specs.DiscreteArray(400), agents.HyperAgentConfig(
+      scale=0., prior_scale=0.7))
+  params = _init(agent)(jax.random.PRNGKey(0)).params
+  cells = jnp.arange(400)
+  psi = jax.vmap(lambda s: agent.network.apply(params, s))(cells)
+  np.testing.assert_array_equal(psi[:, 0], 0.)
+  np.testing.assert_allclose(_spread(agent, params, cells), 0.7, rtol=1e-5)
+  # Knowing one cell says nothing of another: no direction is common to all.
+  assert np.linalg.norm(psi.mean(axis=0), axis=0).max() < 0.7 / 5.
+  # The end of an episode is no cell.
+  np.testing.assert_array_equal(agent.network.apply(params, jnp.int32(400)), 0.)
+
+
+def test_what_was_never_seen_stays_uncertain():
+  config = agents.HyperAgentConfig(batch_size=64, lazy_rows=False)
+  agent = _agent(dm_specs.DiscreteArray(_N * _N), config)
+  learner = _init(agent)(jax.random.PRNGKey(0))
+  update = _jit(agent.update)
+  seen = _N * _N // 2
+  for t in range(400):
+    batch = _batch(t, 64)
+    learner, _ = update(learner, batch._replace(
+        observation=batch.observation % seen,
+        reward=jnp.zeros(64), discount=jnp.zeros(64)))
+  spread = _spread(agent, learner.params, jnp.arange(_N * _N))
+  assert spread[:seen].max() < 0.1 * config.prior_scale
+  assert spread[seen:].min() > 0.5 * config.prior_scale
+
+
 def test_initialisers():
   key = jax.random.PRNGKey(3)
   shape = (4, 30, 20)  # [M, F, A]
