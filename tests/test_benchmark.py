@@ -18,7 +18,7 @@ def small(monkeypatch):
   monkeypatch.setattr(learner.console, 'use_all_cores', lambda: None)
   monkeypatch.setattr(machine, 'PRODUCT_SIZES', {'cpu': 32})
   monkeypatch.setattr(machine, 'COPY_BYTES', 2**16)
-  monkeypatch.setattr(learner, 'REPLAY_CAPACITY', 200)
+  monkeypatch.setattr(learner, 'REPLAY_CAPACITY', 600)
 
 
 def _rows(folder):
@@ -45,7 +45,7 @@ def test_measures_a_point(tmp_path, monkeypatch, capsys):
       value['updates_per_second'] * value['flops_per_update']
       / value['peak_flops'], rel_tol=1e-4)
   # Six numbers of four bytes for each transition of each seed.
-  assert 2 * 200 * 6 * 4 <= value['replay_bytes'] < value['state_bytes']
+  assert 2 * 600 * 6 * 4 <= value['replay_bytes'] < value['state_bytes']
   assert value['state_bytes'] < value['peak_memory_bytes']
   # Between the layers of 64 units alone: s forwards through the trained and
   # the fixed network and back through one, s' through all three.

@@ -195,7 +195,7 @@ def test_default_learns_deep_sea_and_goes_on_doing_it():
   Now and then it errs again: its learning rate is large.
   """
   loop = make_loop(agents.HyperAgentConfig(), size=8, devices=CPUS[:2])
-  state, _ = loop.run(begin(loop, [20, 21, 22, 23]), 8 * 100)
+  state, _ = loop.run(begin(loop, [20, 21, 22, 23]), 8 * 70)
   _, log = loop.run(state, 8 * 50)
   assert np.all(log.num_episodes == 50)
   assert np.mean(log.episode_return[:, :50]) > 0.9

@@ -12,6 +12,7 @@ import csv
 import json
 from pathlib import Path
 import sys
+import textwrap
 from typing import NamedTuple
 
 import matplotlib
@@ -111,7 +112,7 @@ def draw(folder: Path):
       color = matplotlib.colormaps['tab20'](names.index(name) % 20)
       sizes = [p.size for p in points]
       ax.plot(sizes, [p.mean for p in points], color=color, linewidth=1.2,
-              label=name)
+              label=textwrap.fill(name, 40))
       for p in points:  # A cross where no seed has learned.
         ax.plot(p.size, p.mean, color=color, markersize=5,
                 marker='x' if p.solved == 0 else 'o')

@@ -176,7 +176,7 @@ def test_a_killed_run_ends_in_the_same_bits(finished, tmp_path, num_kills):
 
 
 def test_refuses_the_folder_of_another_run(finished, tmp_path):
-  with pytest.raises(ValueError, match='config.prior_scale is 3.0 there, 5.0'):
+  with pytest.raises(ValueError, match='config.prior_scale is 0.3 there, 5.0'):
     run_lib.Run(parse(finished, '--prior-scale', '5'))
   with pytest.raises(ValueError, match='num_episodes is 400 there, 500 here'):
     run_lib.Run(parse(finished, '--num-episodes', '500'))
