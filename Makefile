@@ -13,7 +13,7 @@ ATARI_GPU ?= runs/atari26
 
 demo: $(VENV)/.installed  ## HyperAgent learns DeepSea-20; pictures in demo/.
 	$(BIN)/python -m experiments.deep_sea.run --size 20 --num-seeds 4 \
-	    --num-episodes 200 --evaluate-every 10 --output $(DEMO)
+	    --num-episodes 400 --evaluate-every 10 --output $(DEMO)
 
 atari-demo: $(VENV)/.installed  ## HyperAgent learns Road Runner; pictures.
 	$(BIN)/python -m experiments.atari.run --preset atari_cpu \
