@@ -1,6 +1,5 @@
 """Normalised scores, their aggregates, and the command on made-up runs."""
 
-import csv
 import difflib
 import json
 
@@ -17,6 +16,7 @@ from experiments.atari import games
 from experiments.atari import reading
 from experiments.atari import scores as scores_lib
 from experiments.atari import table
+from tests import csv_files
 
 PICTURES = ('curves.png', 'profiles.png', 'aggregates.png', 'parameters.png')
 
@@ -56,14 +56,9 @@ def make_run(
       for game, seed, final, best in runs])
 
 
-def read_csv(path):
-  with open(path, newline='', encoding='utf-8') as f:
-    return list(csv.DictReader(f))
-
-
 def aggregates(folder):
   return {(row['agent'], row['scores']): row
-          for row in read_csv(folder / 'aggregates.csv')}
+          for row in csv_files.rows(folder / 'aggregates.csv')}
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The benchmark's command, with settings too small to measure anything."""
 
-import csv
 import json
 import math
 
@@ -10,6 +9,7 @@ import pytest
 
 from benchmarks import learner
 from benchmarks import machine
+from tests import csv_files
 
 
 @pytest.fixture(autouse=True)
@@ -21,11 +21,6 @@ def small(monkeypatch):
   monkeypatch.setattr(learner, 'REPLAY_CAPACITY', 600)
 
 
-def _rows(folder):
-  with open(folder / 'learner.csv', newline='', encoding='utf-8') as f:
-    return list(csv.DictReader(f))
-
-
 def test_measures_a_point(tmp_path, monkeypatch, capsys):
   # Each loss takes several seconds to compile.
   monkeypatch.setattr(
@@ -34,7 +29,7 @@ def test_measures_a_point(tmp_path, monkeypatch, capsys):
   learner.main(['--output', str(output), '--sizes', '3', '--num-seeds', '2',
                 '--seconds', '0.001', '--repeats', '2'])
 
-  row, = _rows(output)
+  row, = csv_files.rows(output / 'learner.csv')
   assert tuple(row) == learner.FIELDS
   assert (row['loss'], row['size'], row['num_seeds']) == ('exact', '3', '2')
   value = {k: float(v) for k, v in row.items() if k != 'loss'}
@@ -81,7 +76,7 @@ def test_interleaves_the_points_and_reports_medians(tmp_path, monkeypatch):
             for seeds in (1, 4, 16)
             for loss in ('default', 'exact', 'sampled')]
   assert measured == 3 * points
-  rows = _rows(tmp_path)
+  rows = csv_files.rows(tmp_path / 'learner.csv')
   assert [(int(row['size']), int(row['num_seeds']), row['loss'])
           for row in rows] == points
   for row in rows:

@@ -40,17 +40,21 @@ def bonuses(size: int, dim: int | None, seed: int) -> np.ndarray:
   return MEAN_BONUS * lengths / lengths.mean()
 
 
+def columns_after(size: int) -> np.ndarray:
+  """The columns that left and right lead to from each one, [N, 2]."""
+  column = np.arange(size)
+  return np.clip(np.stack([column - 1, column + 1], axis=1), 0, size - 1)
+
+
 def plan(
     bonus: np.ndarray, tried: np.ndarray, discount: float) -> np.ndarray:
   """Q, [N, N, 2], for left and right in each cell; exact where tried."""
   size = len(bonus)
   q = np.zeros_like(bonus)
-  column = np.arange(size)
+  after = columns_after(size)
   following = np.zeros(size)  # Values of the next row's cells; 0 at the end.
   for row in reversed(range(size)):
-    known = discount * np.stack(
-        [following[np.maximum(column - 1, 0)],
-         following[np.minimum(column + 1, size - 1)]], axis=1)
+    known = discount * following[after]
     known[:, 1] -= 0.01 / size
     if row == size - 1:
       known[-1, 1] += 1.
@@ -62,16 +66,17 @@ def plan(
 def episodes_to_treasure(bonus: np.ndarray, discount: float) -> int | None:
   """The first episode that finds the treasure; None after `NUM_EPISODES`."""
   size = len(bonus)
+  after = columns_after(size)
   tried = np.zeros(bonus.shape, bool)
   for episode in range(1, NUM_EPISODES + 1):
     actions = plan(bonus, tried, discount).argmax(axis=-1)
     column = 0
     for row in range(size):
-      right = actions[row, column]
-      tried[row, column, right] = True
-      if right and row == column == size - 1:
+      action = actions[row, column]
+      tried[row, column, action] = True
+      if action == 1 and row == column == size - 1:
         return episode
-      column = min(column + 1, size - 1) if right else max(column - 1, 0)
+      column = after[column, action]
   return None
 
 

@@ -1,6 +1,5 @@
 """The Atari command: what it writes, how it resumes, what it refuses."""
 
-import csv
 import json
 import re
 
@@ -14,6 +13,7 @@ from experiments.atari import analyse
 from experiments.atari import reading
 from experiments.atari import run as run_lib
 from hyperjax.environments import envpool
+from tests import csv_files
 
 # Small enough for a test: one hidden layer of four units on flat frames.
 ARGUMENTS = (
@@ -38,11 +38,6 @@ def run(folder, *more):
     task.close()
 
 
-def rows(path):
-  with open(path, newline='', encoding='utf-8') as f:
-    return list(csv.DictReader(f))
-
-
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory):
   folder = tmp_path_factory.mktemp('atari') / 'run'
@@ -51,19 +46,19 @@ def finished(tmp_path_factory):
 
 
 def test_writes_what_the_analysis_reads(finished, capsys):
-  summary = rows(finished / 'summary.csv')
+  summary = csv_files.rows(finished / 'summary.csv')
   assert [(row['game'], row['seed']) for row in summary] == [
       ('Pong', '50'), ('Pong', '51'), ('Breakout', '50'), ('Breakout', '51')]
   for row in summary:
     # 400 time steps, of which some only began a game.
     assert 390 <= int(row['env_steps']) < 400
     assert int(row['updates']) == 75
-  evaluations = rows(finished / 'evaluations.csv')
+  evaluations = csv_files.rows(finished / 'evaluations.csv')
   assert [row['env_steps'] for row in evaluations] == [
       step for step in ('0', '200', '400') for _ in range(4)]
   best = max(evaluations[::4], key=lambda row: float(row['eval_return']))
   assert summary[0]['best_env_steps'] == best['env_steps']
-  episodes = rows(finished / 'episodes.csv')
+  episodes = csv_files.rows(finished / 'episodes.csv')
   assert {row['game'] for row in episodes} == {'Pong', 'Breakout'}
   assert all(int(row['length']) <= 80 for row in episodes)
   for name in ('learning_curves.png', 'strip.png'):
@@ -112,13 +107,14 @@ def test_a_stalled_run_is_saved_and_goes_on(
   task()
   task.close()
   assert 'environments begin anew' in capsys.readouterr().out
-  summary = rows(folder / 'summary.csv')
+  summary = csv_files.rows(folder / 'summary.csv')
   assert all(int(row['env_steps']) >= 380 for row in summary)
-  for row in rows(folder / 'evaluations.csv'):
+  for row in csv_files.rows(folder / 'evaluations.csv'):
     assert np.isfinite(float(row['eval_return']))
   # Each evaluation is there once.
-  assert len(rows(folder / 'evaluations.csv')) == 12
-  assert tuple(rows(folder / 'evaluations.csv')[0]) == reading.EVALUATIONS
+  evaluations = csv_files.rows(folder / 'evaluations.csv')
+  assert len(evaluations) == 12
+  assert tuple(evaluations[0]) == reading.EVALUATIONS
 
 
 @pytest.mark.parametrize('more, words', [

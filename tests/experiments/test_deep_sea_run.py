@@ -1,6 +1,5 @@
 """The command: what it writes, how it resumes, what it refuses."""
 
-import csv
 import json
 import os
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from experiments import cli
 from experiments import records
 from experiments.deep_sea import run as run_lib
+from tests import csv_files
 
 ROOT = Path(__file__).parents[2]
 ARGUMENTS = (
@@ -39,11 +39,6 @@ def run(folder, *more):
     task.close()
 
 
-def rows(path):
-  with open(path, newline='', encoding='utf-8') as f:
-    return list(csv.DictReader(f))
-
-
 def final_state(folder, *more):
   """The state at the end of a finished run, as NumPy arrays."""
   task = run_lib.Run(parse(folder, *more))
@@ -56,7 +51,7 @@ def final_state(folder, *more):
 
 def results(folder):
   """All that a run writes but the time that it took."""
-  summary = rows(folder / 'summary.csv')
+  summary = csv_files.rows(folder / 'summary.csv')
   for row in summary:
     assert float(row.pop('wall_seconds')) > 0.
   return (summary, (folder / 'episodes.csv').read_bytes(),
@@ -80,7 +75,7 @@ def test_writes_what_it_says(finished):
   assert config['versions']['jax'] == jax.__version__
   assert {'commit', 'devices'} <= set(config)
 
-  episodes = rows(finished / 'episodes.csv')
+  episodes = csv_files.rows(finished / 'episodes.csv')
   for seed in ('30', '31'):
     mine = [row for row in episodes if row['seed'] == seed]
     assert [int(r['episode']) for r in mine] == list(range(1, 401))
@@ -89,11 +84,11 @@ def test_writes_what_it_says(finished):
     assert returns <= {round(x / 5, 6) for x in np.arange(0, -.05, -.01)} | {
         0.99} | {round(x, 6) for x in -0.002 * np.arange(6)}
 
-  evaluations = rows(finished / 'evaluations.csv')
+  evaluations = csv_files.rows(finished / 'evaluations.csv')
   assert [int(r['episode']) for r in evaluations if r['seed'] == '31'
           ] == list(range(0, 401, 10))
 
-  summary = rows(finished / 'summary.csv')
+  summary = csv_files.rows(finished / 'summary.csv')
   assert tuple(summary[0]) == run_lib.SUMMARY
   for row in summary:
     assert row['solved'] == '1'
@@ -125,9 +120,10 @@ def test_how_often_it_evaluates_does_not_change_training(finished, tmp_path):
 def test_stops_when_all_seeds_have_learned(finished, tmp_path):
   run(tmp_path, '--stop-when-solved')
   last = max(int(r['episodes_to_learn'])
-             for r in rows(finished / 'summary.csv'))
+             for r in csv_files.rows(finished / 'summary.csv'))
   assert last < 400
-  assert max(int(r['episode']) for r in rows(tmp_path / 'episodes.csv')) == last
+  episodes = csv_files.rows(tmp_path / 'episodes.csv')
+  assert max(int(r['episode']) for r in episodes) == last
   # What it did until then is what the longer run did.
   short = (tmp_path / 'evaluations.csv').read_bytes()
   assert (finished / 'evaluations.csv').read_bytes().startswith(short)
@@ -242,7 +238,7 @@ def test_dqn_runs_and_saves(tmp_path):
   task = run_lib.Run(cli.parse(run_lib.Settings, arguments, 'run'))
   task()
   task.close()
-  assert len(rows(tmp_path / 'summary.csv')) == 2
+  assert len(csv_files.rows(tmp_path / 'summary.csv')) == 2
 
 
 @pytest.mark.slow
@@ -250,10 +246,11 @@ def test_stochastic_is_learned_in_but_evaluated_without_its_noise(tmp_path):
   folder = tmp_path / 'run'
   run(folder, '--stochastic')
   # Noise moves the return of an episode by more than the costs of all steps.
-  learning = [float(r['episode_return']) for r in rows(folder / 'episodes.csv')]
+  learning = [float(r['episode_return'])
+              for r in csv_files.rows(folder / 'episodes.csv')]
   assert min(learning) < -0.1 and max(learning) > 1.1
   evaluations = [float(r['eval_return'])
-                 for r in rows(folder / 'evaluations.csv')]
+                 for r in csv_files.rows(folder / 'evaluations.csv')]
   assert -0.01 <= min(evaluations) and max(evaluations) <= 0.99 + 1e-5
 
 

@@ -1,6 +1,5 @@
 """The sweep over agents and sizes, and its figure."""
 
-import csv
 import json
 
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 from experiments.deep_sea import plot
 from experiments.deep_sea import sweep as sweep_lib
 from experiments.deep_sea import table
+from tests import csv_files
 
 
 def settings(folder, **changes):
@@ -30,8 +30,7 @@ def test_runs_each_point_once_and_grows(swept, capsys):
   sweep_lib.sweep(settings(swept, agents='hyperagent,dqn'))
   assert (point / 'evaluations.csv').stat().st_mtime_ns == before
   assert 'it is finished' in capsys.readouterr().out
-  with open(swept / 'summary.csv', newline='', encoding='utf-8') as f:
-    rows = list(csv.DictReader(f))
+  rows = csv_files.rows(swept / 'summary.csv')
   assert [(r['run'], r['seed']) for r in rows] == [
       ('dqn_default_4', '0'), ('dqn_default_4', '1'),
       ('hyperagent_default_4', '0'), ('hyperagent_default_4', '1')]
@@ -41,8 +40,8 @@ def test_runs_each_point_once_and_grows(swept, capsys):
 def test_goes_on_for_a_quarter_after_learning(swept):
   point = swept / 'hyperagent_default_4'
   learned = table.episodes_to_learn(point).max()
-  with open(point / 'episodes.csv', newline='', encoding='utf-8') as f:
-    last = max(int(row['episode']) for row in csv.DictReader(f))
+  last = max(
+      int(row['episode']) for row in csv_files.rows(point / 'episodes.csv'))
   # Runs end at an evaluation; here there is one every 250 episodes.
   assert 1.25 * learned <= last < 1.25 * learned + 250
 

@@ -1,11 +1,11 @@
 """Posteriors against the closed form of linear-Gaussian regression."""
 
-import csv
 
 import numpy as np
 import pytest
 
 from experiments import regression
+from tests import csv_files
 
 
 def mean_errors(name, seeds=(100, 101, 102)):
@@ -71,8 +71,7 @@ def test_noise_that_is_trained_away_is_no_posterior():
 @pytest.mark.slow
 def test_command_writes_the_table(tmp_path, capsys):
   regression.main(tmp_path / 'out')
-  with open(tmp_path / 'out' / 'errors.csv', newline='', encoding='utf-8') as f:
-    rows = list(csv.DictReader(f))
+  rows = csv_files.rows(tmp_path / 'out' / 'errors.csv')
   assert len(rows) == len(regression.methods()) * len(regression.SEEDS)
   assert all(float(row['std_ratio']) >= 0. for row in rows)
   assert 'hypermodel exact M=4' in capsys.readouterr().out

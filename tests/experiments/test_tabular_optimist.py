@@ -1,11 +1,11 @@
 """The optimist that learns without error."""
 
-import csv
 
 import numpy as np
 import pytest
 
 from experiments.deep_sea import tabular_optimist as optimist
+from tests import csv_files
 
 
 def test_plans_exactly_where_all_is_known():
@@ -52,8 +52,7 @@ def test_writes_every_run(tmp_path, monkeypatch, capsys):
   monkeypatch.setattr(optimist, 'SIZES', [5])
   monkeypatch.setattr(optimist, 'DISCOUNTS', [0.98])
   optimist.main(tmp_path)
-  with open(tmp_path / 'episodes.csv', newline='', encoding='utf-8') as f:
-    rows = list(csv.DictReader(f))
+  rows = csv_files.rows(tmp_path / 'episodes.csv')
   assert len(rows) == len(optimist.DIMS) * len(optimist.SEEDS)
   assert all(1 <= int(row['episodes']) < 100 for row in rows)
   assert '| 5 | 0.98 |' in capsys.readouterr().out
