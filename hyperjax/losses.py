@@ -14,7 +14,8 @@ fields of the losses here. A loss is a plug point of the learner: a function of
 
   (params, target_params, batch, index_key, perturbation_key)
 
-that returns the loss, averaged over the batch, and metrics.
+that returns the loss, averaged over the batch, and metrics, among them the
+loss of each transition.
 """
 
 import dataclasses
@@ -56,7 +57,8 @@ class Loss(Protocol):
       perturbation_key: the same at every update.
 
     Returns:
-      The loss, float32 [], and metrics to log.
+      The loss, float32 [], and metrics to log: 'loss', and 'losses', [B], of
+      each transition, which the replay may want to know.
     """
 
 
@@ -240,7 +242,7 @@ class SampledTD(_TD):
         self._weights(perturbation_key, batch.uid, indices), indices,
         self._radii(key_online, indices))
     loss = jnp.mean(losses)
-    return loss, {'loss': loss}
+    return loss, {'loss': loss, 'losses': losses}
 
   def _radii(self, key, indices) -> Float[Array, 'B K']:
     """What the indices are multiplied by where they meet a perturbation."""
@@ -298,7 +300,7 @@ class ExactTD(_TD):
             params, target_params, batch, key_target),
         batch, self._perturbations(perturbation_key, batch.uid))
     loss = jnp.mean(losses)
-    return loss, {'loss': loss}
+    return loss, {'loss': loss, 'losses': losses}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,26 +1,47 @@
 """Replay: a thin layer over flashbax's item buffer.
 
-A ring of transitions from which batches are drawn uniformly with replacement,
-a part of each, if so wished, from the newest alone (after Zhang and Sutton,
-2017, "A deeper look at experience replay", who add the very newest one): what
-has just been found is learned while it is news.
+A ring of transitions from which batches are drawn with replacement: uniformly
+or, a part of each batch if so wished,
+  from the newest alone (after Zhang and Sutton, 2017, "A deeper look at
+    experience replay", who add the very newest one): what has just been found
+    is learned while it is news;
+  by how large their loss was when they were last drawn (after Schaul et al.,
+    2016, "Prioritized experience replay"): what is not yet learned is drawn
+    again soon, though it be one transition in a hundred thousand. In the place
+    of their sum tree there are tournaments: each place in the batch goes to the
+    one of largest loss among a few that are drawn uniformly. That asks for no
+    exponent, and no transition is drawn more often than that many times its
+    share. There are no importance weights, as is fitting where the loss of what
+    is learned tends to 0; where rewards are noisy, so are the priorities.
 Observations are stored as the environment gives them, so an encoded one (a
 DeepSea cell is one integer) keeps the replay small.
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import chex
 import flashbax as fbx
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 import psutil
 
 from hyperjax import specs
 from hyperjax import types
 
-ReplayState = Any
+
+class ReplayState(NamedTuple):
+  """What was stored.
+
+  Attributes:
+    buffer: flashbax's state; transitions are in `experience`.
+    losses: of each place of the ring when it was last drawn, float32
+      [capacity], infinite for what never was; None without prioritisation.
+  """
+
+  buffer: Any
+  losses: Float[Array, '...'] | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +54,8 @@ class Replay:
     batch_size: B, transitions in a sample.
     recent_fraction: of a sample, that is drawn from the `recent_window` newest.
     recent_window: in transitions.
+    prioritized_fraction: of a sample, that is drawn by tournaments.
+    tournament_size: transitions in a tournament.
   """
 
   spec: specs.ObservationSpec
@@ -40,6 +63,8 @@ class Replay:
   batch_size: int
   recent_fraction: float = 0.
   recent_window: int = 1000
+  prioritized_fraction: float = 0.
+  tournament_size: int = 4
 
   def __post_init__(self):
     if self.batch_size > self.capacity:
@@ -55,31 +80,61 @@ class Replay:
 
   def init(self) -> ReplayState:
     """An empty replay, allocated in full."""
-    return self._buffer.init(types.Transition(
+    buffer = self._buffer.init(types.Transition(
         observation=self.spec.zeros(),
         action=jnp.int32(0),
         reward=jnp.float32(0.),
         discount=jnp.float32(0.),
         next_observation=self.spec.zeros(),
         uid=jnp.int32(0)))
+    losses = None
+    if self.prioritized_fraction:
+      losses = jnp.full(self.capacity, jnp.inf)
+    return ReplayState(buffer, losses)
 
   def add(
       self, state: ReplayState, transitions: types.Transition) -> ReplayState:
     """Stores transitions [N]; N is at most the capacity."""
-    return self._buffer.add(state, transitions)
+    losses = state.losses
+    if losses is not None:
+      losses = losses.at[transitions.uid % self.capacity].set(jnp.inf)
+    return ReplayState(self._buffer.add(state.buffer, transitions), losses)
 
   def sample(self, state: ReplayState, key: chex.PRNGKey) -> types.Transition:
     """Draws transitions [B]; the replay must not be empty."""
+    buffer = state.buffer
     num_recent = round(self.recent_fraction * self.batch_size)
-    if not num_recent:
-      return self._buffer.sample(state, key).experience
-    size = jnp.where(state.is_full, self.capacity, state.current_index)
+    num_prioritized = round(self.prioritized_fraction * self.batch_size)
+    if not num_recent and not num_prioritized:
+      return self._buffer.sample(buffer, key).experience
+    size = jnp.where(buffer.is_full, self.capacity, buffer.current_index)
     is_recent = jnp.arange(self.batch_size) < num_recent
     oldest = jnp.where(
         is_recent, jnp.minimum(size, self.recent_window), size)
     age = jax.random.randint(key, (self.batch_size,), 0, oldest)
-    position = (state.current_index - 1 - age) % self.capacity
-    return jax.tree.map(lambda x: x[0, position], state.experience)
+    position = (buffer.current_index - 1 - age) % self.capacity
+    if num_prioritized:
+      entrants = jax.random.randint(
+          jax.random.fold_in(key, 1), (num_prioritized, self.tournament_size),
+          0, size)
+      winner = jnp.argmax(state.losses[entrants], axis=1, keepdims=True)
+      position = position.at[self.batch_size - num_prioritized:].set(
+          jnp.take_along_axis(entrants, winner, axis=1)[:, 0])
+    return jax.tree.map(lambda x: x[0, position], buffer.experience)
+
+  def record(
+      self, state: ReplayState, transitions: types.Transition,
+      losses: Float[Array, 'B'],
+  ) -> ReplayState:
+    """Notes the losses [B] that transitions [B] of this replay just had.
+
+    Their uids must be their numbers in the order in which they were added,
+    from 0 on: that is how they are found again.
+    """
+    if state.losses is None:
+      return state
+    position = transitions.uid % self.capacity
+    return state._replace(losses=state.losses.at[position].set(losses))
 
   def num_bytes(self) -> int:
     """Memory of one replay, in bytes; nothing is allocated to find out."""

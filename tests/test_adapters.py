@@ -63,7 +63,8 @@ def test_host_and_device_loops_run_the_same_agent(
       bsuite_deep_sea.DeepSea(size, mapping_seed=seed), actor)
   results = host_loop.run(num_steps // size)
 
-  on_device_actions = state.train.replay.experience.action[0, 0, :num_steps]
+  stored = state.train.replay.buffer.experience
+  on_device_actions = stored.action[0, 0, :num_steps]
   np.testing.assert_array_equal(actor.actions, on_device_actions)
   np.testing.assert_allclose(
       [result.episode_return for result in results],
@@ -146,7 +147,7 @@ def test_truncation_is_not_termination():
   actor = acme.Actor(agent)
   EnvironmentLoop(environment, actor).run(2)
   experience = jax.tree.map(
-      lambda x: np.asarray(x)[0, :4], actor.state.replay.experience)
+      lambda x: np.asarray(x)[0, :4], actor.state.replay.buffer.experience)
   np.testing.assert_allclose(experience.discount, 0.99)
   # The successor is the true one, not the next episode's first observation.
   np.testing.assert_array_equal(

@@ -445,7 +445,7 @@ def test_random_actions_are_uniform_and_leave_the_index():
 
 
 @pytest.mark.parametrize('config', [
-    dict(), dict(optimism_scale=1.), dict(optimism_indices=3),
+    dict(), dict(acting_optimism_scale=1.), dict(optimism_indices=3),
     dict(num_index_samples=2)])
 def test_actions_that_are_not_legal_do_not_exist(config):
   agent = _hyperagent(**config)
@@ -625,6 +625,7 @@ def test_paper_deep_sea():
       'optimism_indices': 1,
       'optimism_quantile': 0.8,
       'optimism_scale': 0.,
+      'acting_optimism_scale': 0.,
       'uniform_prior': False,
       'torso': networks.MLPTorso,
       'n_step': 1,
@@ -634,6 +635,8 @@ def test_paper_deep_sea():
       'head_ridge': 0.,
       'recent_fraction': 0.,
       'recent_window': 1000,
+      'prioritized_fraction': 0.,
+      'tournament_size': 4,
       'lazy_rows': False,
   }
 

@@ -315,32 +315,35 @@ def test_optimism_acts_and_bootstraps_on_a_quantile():
 
 
 def test_exact_optimism_acts_and_bootstraps_on_the_upper_bound():
-  config = agents.HyperAgentConfig(optimism_scale=1.5, **_SMALL)
+  config = agents.HyperAgentConfig(
+      optimism_scale=1.5, acting_optimism_scale=3., **_SMALL)
   agent = agents.HyperAgent(_SPEC, _ACTIONS, config)
   params = agent.init(jax.random.key(0)).params
   target = {**params, 'params': agent.init(jax.random.key(9)).params['params']}
   batch = make_batch()
 
-  def bound(params, s):
+  def bound(params, s, scale):
     psi = agent.network.apply(params, s)
-    return psi[0] + 1.5 * np.linalg.norm(psi[1:], axis=0)
+    return psi[0] + scale * np.linalg.norm(psi[1:], axis=0)
 
   actor = agent.init_actor(jax.random.key(1), 6)
   _, action = agent.select_action(
       params, actor, batch.observation[:6], jnp.zeros(6, bool))
   assert list(action) == [
-      bound(params, s).argmax() for s in batch.observation[:6]]
+      bound(params, s, 3.).argmax() for s in batch.observation[:6]]
   values = agent.loss._independent_next_values(
       params, target, batch, jax.random.key(3))
   for found, p in zip(values, (target, params), strict=True):
     np.testing.assert_allclose(
-        found, [bound(p, s) for s in batch.next_observation],
+        found, [bound(p, s, 1.5) for s in batch.next_observation],
         rtol=1e-5, atol=1e-6)
 
 
-def test_two_kinds_of_optimism_at_once_are_refused():
-  with pytest.raises(ValueError, match='not both'):
-    agents.HyperAgentConfig(optimism_indices=5, optimism_scale=1.)
+@pytest.mark.parametrize('name', ['optimism_scale', 'acting_optimism_scale'])
+def test_two_kinds_of_optimism_at_once_are_refused(name):
+  other = {'optimism_scale': 0., 'acting_optimism_scale': 0., name: 1.}
+  with pytest.raises(ValueError, match=f'not both, got .* and {name} 1.0'):
+    agents.HyperAgentConfig(optimism_indices=5, **other)
 
 
 def test_langevin_noise_has_the_variance_of_the_papers():

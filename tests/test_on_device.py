@@ -52,7 +52,7 @@ def seed_of(state, i):
 def actions(state):
   """All actions taken so far, from the replay, [S, T]."""
   steps = int(state.num_steps[0])
-  return np.asarray(state.train.replay.experience.action)[:, 0, :steps]
+  return np.asarray(state.train.replay.buffer.experience.action)[:, 0, :steps]
 
 
 @pytest.fixture(scope='module')
@@ -137,7 +137,7 @@ def test_stores_true_transitions(sixteen):
   state, _ = sixteen
   environment = DeepSea(SIZE)
   experience = jax.tree.map(
-      lambda x: np.asarray(x)[5, 0, :60], state.train.replay.experience)
+      lambda x: np.asarray(x)[5, 0, :60], state.train.replay.buffer.experience)
   params = environment.params_from_seed(5)
   np.testing.assert_array_equal(experience.uid, np.arange(60))
   for t in range(60):
@@ -165,13 +165,29 @@ def test_updates_per_step_and_steps_per_update(
   assert int(state.train.learner.steps[0]) == updates
 
 
+def test_learning_notes_the_losses_of_what_it_drew(sixteen):
+  trainer = make_loop().trainer
+  before = jax.tree.map(lambda x: x[5], sixteen[0].train)
+  after, metrics = trainer.learn(before)
+  batch = trainer.replay.sample(
+      before.replay,
+      jax.random.fold_in(before.replay_key, before.learner.steps))
+  _, of_batch = trainer.agent.update(before.learner, batch)
+  assert float(metrics['loss'][0]) == pytest.approx(
+      float(jnp.mean(of_batch['losses'])), rel=1e-5)
+  expected = np.array(before.replay.losses)
+  expected[np.asarray(batch.uid)] = of_batch['losses']
+  np.testing.assert_allclose(after.replay.losses, expected, rtol=1e-4)
+  assert np.isinf(expected).sum() == 1000 - 60
+
+
 def test_several_environments_share_an_agent():
   loop = make_loop(num_envs=4)
   state, log = loop.run(begin(loop, [0, 1]), 50)
   np.testing.assert_array_equal(state.num_episodes, 4 * 50 // SIZE)
   np.testing.assert_array_equal(log.num_episodes, 4 * 50 // SIZE)
   np.testing.assert_array_equal(state.train.num_transitions, 200)
-  uids = np.asarray(state.train.replay.experience.uid)[:, 0, :200]
+  uids = np.asarray(state.train.replay.buffer.experience.uid)[:, 0, :200]
   np.testing.assert_array_equal(uids, np.tile(np.arange(200), (2, 1)))
 
 

@@ -4,6 +4,7 @@ import functools
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -198,3 +199,53 @@ def test_a_window_wider_than_the_replay_is_the_replay():
       _CELL, 10, batch_size=8, recent_fraction=1., recent_window=1000)
   uids = np.asarray(_draw(replay, _filled(replay, [5])).uid)
   assert set(uids.ravel()) == set(range(5))
+
+
+def _prioritized(tournament_size):
+  return replay_lib.Replay(
+      _CELL, 10, batch_size=8, recent_fraction=0.25, recent_window=1,
+      prioritized_fraction=0.5, tournament_size=tournament_size)
+
+
+def _record(replay, state, uids, losses):
+  """The state after the losses of these transitions were noted."""
+  transitions = jax.tree.map(lambda x: jnp.asarray(x)[np.array(uids)],
+                             _transitions(0, max(uids) + 1))
+  return replay.record(state, transitions, jnp.asarray(losses, jnp.float32))
+
+
+@pytest.mark.parametrize('size', [1, 3])
+def test_a_part_of_each_batch_goes_to_the_largest_losses(size):
+  """As often as the largest of `size` uniform draws; the ring has wrapped."""
+  replay = _prioritized(size)
+  state = _filled(replay, [7, 7])
+  # By rank of loss, from the smallest: not the order of the uids.
+  by_rank = np.array([9, 4, 13, 6, 11, 5, 12, 7, 10, 8])
+  state = _record(replay, state, by_rank, 0.1 * np.arange(10))
+  uids = np.asarray(_draw(replay, state, num=2000).uid)
+  assert (uids[:, :2] == 13).all()  # The newest.
+  rank = np.arange(1, 11)
+  for drawn, share in (
+      (uids[:, 2:4], np.full(10, 0.1)),
+      (uids[:, 4:], (rank / 10)**size - ((rank - 1) / 10)**size)):
+    expected = drawn.size * share
+    counts = np.array([(drawn == uid).sum() for uid in by_rank])
+    assert (np.abs(counts - expected) < 5. * np.sqrt(expected) + 1.).all()
+
+
+def test_what_was_never_drawn_comes_before_any_loss():
+  replay = _prioritized(50)
+  state = _record(replay, _filled(replay, [10]), range(9), 9 * [1e30])
+  assert (np.asarray(_draw(replay, state).uid)[:, 4:] == 9).mean() > 0.95
+  # Another one in the place of number 3 has a loss of its own to come.
+  state = _record(replay, state, [9], [0.])
+  state = _add(replay)(state, _transitions(10, 4))
+  state = _record(replay, state, [10, 11, 12], 3 * [1e30])
+  assert (np.asarray(_draw(replay, state).uid)[:, 4:] == 13).mean() > 0.95
+
+
+def test_without_prioritisation_no_loss_is_kept():
+  replay = replay_lib.Replay(_CELL, 10, batch_size=8, recent_fraction=0.5)
+  state = _filled(replay, [5])
+  assert _record(replay, state, [2], [1.]) is state
+  assert state.losses is None

@@ -43,8 +43,9 @@ class HyperAgentConfig(td.TDConfig):
   The defaults are the library's own, for few episodes on DeepSea of every size
   (`experiments/deep_sea/ABLATIONS.md` has what each of them is worth):
   `thompson`, and beyond it optimism in closed form, a prior that is the same
-  everywhere, large batches, half of each recent, a larger learning rate, a
-  shorter horizon and lazy updates of the first layer.
+  everywhere, larger batches, of which a part is recent and a part what was
+  least well learned, a shorter horizon, a smaller epsilon of Adam and lazy
+  updates of the first layer.
 
   Attributes:
     index_dim: M, at least 1.
@@ -72,8 +73,10 @@ class HyperAgentConfig(td.TDConfig):
       published variant OIS); 1 for no optimism.
     optimism_quantile: of the values at these indices; 1 is their maximum.
     optimism_scale: of the optimism that the published one estimates, in closed
-      form: act, and take targets, by the mean of Q over the index plus this
-      many standard deviations. 0 for none.
+      form: take targets by the mean of Q over the index plus this many standard
+      deviations. 0 for none.
+    acting_optimism_scale: the same in acting. More than in targets, so that
+      what a fresh index would still be tempted by is tried.
   """
 
   index_dim: int = 4
@@ -92,12 +95,13 @@ class HyperAgentConfig(td.TDConfig):
   optimism_indices: int = 1
   optimism_quantile: float = 0.8
   optimism_scale: float = 1.
+  acting_optimism_scale: float = 2.
   discount: float = 0.98
-  learning_rate: float = 3e-3
   adam_epsilon: float = 4e-5
-  batch_size: int = 512
+  batch_size: int = 256
   updates_per_step: int = 4
-  recent_fraction: float = 0.5
+  recent_fraction: float = 0.375
+  prioritized_fraction: float = 0.375
   lazy_rows: bool = True
 
   def __post_init__(self):
@@ -108,13 +112,15 @@ class HyperAgentConfig(td.TDConfig):
     self.check_at_least('optimism_indices', 1, self.optimism_indices)
     self.check_within('optimism_quantile', 0., 1., self.optimism_quantile)
     for name in ('scale', 'prior_scale', 'prior_std', 'perturbation_scale',
-                 'gradient_penalty', 'head_ridge', 'optimism_scale'):
+                 'gradient_penalty', 'head_ridge', 'optimism_scale',
+                 'acting_optimism_scale'):
       self.check_at_least(name, 0., getattr(self, name))
-    if self.optimism_indices > 1 and self.optimism_scale > 0.:
-      raise ValueError(
-          f'expected optimism over indices or in closed form, not both, got '
-          f'optimism_indices {self.optimism_indices} and optimism_scale '
-          f'{self.optimism_scale}')
+    for name in ('optimism_scale', 'acting_optimism_scale'):
+      if self.optimism_indices > 1 and getattr(self, name) > 0.:
+        raise ValueError(
+            f'expected optimism over indices or in closed form, not both, got '
+            f'optimism_indices {self.optimism_indices} and {name} '
+            f'{getattr(self, name)}')
     self.check_within(
         'resample_probability', 0., 1., self.resample_probability)
 
@@ -146,6 +152,7 @@ class HyperAgentConfig(td.TDConfig):
         'resample_probability': 0.01,
         'optimism_indices': 1,
         'optimism_scale': 0.,
+        'acting_optimism_scale': 0.,
         'torso': networks.MLPTorso,
         'hidden_sizes': (64, 64),
         'n_step': 1,
@@ -161,6 +168,7 @@ class HyperAgentConfig(td.TDConfig):
         'steps_per_update': 1,
         'updates_per_step': 1,
         'recent_fraction': 0.,
+        'prioritized_fraction': 0.,
         'lazy_rows': False,
         **overrides})
 
@@ -299,20 +307,23 @@ class HyperAgent(td.TDAgent):
     if config.raw_perturbation and config.num_index_samples is None:
       sigma *= index_lib.mean_gaussian_length(index.dim)
     noise = perturbation.Perturbation(index_lib.Sphere(index.dim), sigma)
-    optimism = None
-    if config.optimism_indices > 1:
-      optimism = acting.SampledOptimism(
-          config.optimism_indices, config.optimism_quantile)
-    elif config.optimism_scale > 0.:
-      optimism = acting.UpperBound(index, config.optimism_scale)
+
+    def optimism(scale):
+      if config.optimism_indices > 1:
+        return acting.SampledOptimism(
+            config.optimism_indices, config.optimism_quantile)
+      return acting.UpperBound(index, scale) if scale > 0. else None
+
     if config.num_index_samples is None:
       loss = losses.ExactTD(
-          network, index, noise, config.double, optimism=optimism)
+          network, index, noise, config.double,
+          optimism=optimism(config.optimism_scale))
     else:
       loss = losses.SampledTD(
           network, index, noise, config.double,
           losses.FreshIndices(config.num_index_samples),
-          raw_perturbation=config.raw_perturbation, optimism=optimism)
+          raw_perturbation=config.raw_perturbation,
+          optimism=optimism(config.optimism_scale))
     if config.gradient_penalty > 0.:
       loss = losses.GradientPenalty(
           loss, network, index, config.gradient_penalty)
@@ -336,4 +347,4 @@ class HyperAgent(td.TDAgent):
         loss=loss,
         optimizer=optimizer,
         resample_probability=config.resample_probability,
-        optimism=optimism)
+        optimism=optimism(config.acting_optimism_scale))

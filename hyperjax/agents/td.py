@@ -54,6 +54,10 @@ class TDConfig:
     recent_fraction: of a batch, that is drawn from the `recent_window` newest
       transitions instead of from all.
     recent_window: in transitions.
+    prioritized_fraction: of a batch, that is drawn by how large the losses of
+      transitions were (see `hyperjax.replay`).
+    tournament_size: transitions among which the one of largest loss is drawn;
+      1 draws uniformly.
     lazy_rows: whether an update leaves alone the rows of the first layer that
       its batch does not read, where observations are categories (see
       `hyperjax.lazy_rows`).
@@ -75,6 +79,8 @@ class TDConfig:
   updates_per_step: int = 1
   recent_fraction: float = 0.
   recent_window: int = 1000
+  prioritized_fraction: float = 0.
+  tournament_size: int = 4
   lazy_rows: bool = False
 
   def __post_init__(self):
@@ -91,9 +97,12 @@ class TDConfig:
           f'got {self.max_gradient_norm}')
     for name in ('batch_size', 'target_period', 'replay_capacity',
                  'min_replay_size', 'steps_per_update', 'updates_per_step',
-                 'recent_window', 'n_step'):
+                 'recent_window', 'tournament_size', 'n_step'):
       self.check_at_least(name, 1, getattr(self, name))
     self.check_within('recent_fraction', 0., 1., self.recent_fraction)
+    # What is neither recent nor of large loss is drawn uniformly.
+    self.check_within('prioritized_fraction', 0., 1. - self.recent_fraction,
+                      self.prioritized_fraction)
     for name in ('batch_size', 'min_replay_size'):
       if getattr(self, name) > self.replay_capacity:
         raise ValueError(
@@ -270,7 +279,8 @@ class TDAgent:
       batch: transitions [B].
 
     Returns:
-      The state after, and metrics, float32 [] each: 'loss' at least.
+      The state after, and metrics, among them 'loss', float32 [], and
+      'losses', of each transition, float32 [B].
 
     Raises:
       ValueError: if the observations do not fit the spec.

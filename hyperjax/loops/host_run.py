@@ -99,10 +99,11 @@ class FrameTrainer(trainer_lib.Trainer):
 
   @property
   def replay(self) -> frames.FrameReplay:
-    if self.config.recent_fraction:
-      raise ValueError(
-          f'a replay of frames draws from all steps alike: expected '
-          f'recent_fraction 0, got {self.config.recent_fraction}')
+    for name in ('recent_fraction', 'prioritized_fraction'):
+      if getattr(self.config, name):
+        raise ValueError(
+            f'a replay of frames draws from all steps alike: expected '
+            f'{name} 0, got {getattr(self.config, name)}')
     return frames.FrameReplay(
         self.agent.observation_spec, self.num_envs,
         self.replay_capacity or self.config.replay_capacity,

@@ -86,7 +86,8 @@ class Trainer:
         self.agent.observation_spec,
         self.replay_capacity or self.config.replay_capacity,
         self.config.batch_size, self.config.recent_fraction,
-        self.config.recent_window)
+        self.config.recent_window, self.config.prioritized_fraction,
+        self.config.tournament_size)
 
   @property
   def explore_steps(self) -> int:
@@ -159,13 +160,19 @@ class Trainer:
 
     Returns:
       The state after `updates_per_step` updates on fresh batches, and the
-      metrics of each, float32 [updates_per_step].
+      metrics of each but 'losses', float32 [updates_per_step].
     """
 
-    def update(learner, _):
+    def update(carry, _):
+      learner, replay = carry
       key = jax.random.fold_in(state.replay_key, learner.steps)
-      return self.agent.update(learner, self.replay.sample(state.replay, key))
+      batch = self.replay.sample(replay, key)
+      learner, metrics = self.agent.update(learner, batch)
+      replay = self.replay.record(replay, batch, metrics['losses'])
+      return (learner, replay), {
+          name: x for name, x in metrics.items() if name != 'losses'}
 
-    learner, metrics = jax.lax.scan(
-        update, state.learner, length=self.config.updates_per_step)
-    return state._replace(learner=learner), metrics
+    (learner, replay), metrics = jax.lax.scan(
+        update, (state.learner, state.replay),
+        length=self.config.updates_per_step)
+    return state._replace(learner=learner, replay=replay), metrics
