@@ -7,12 +7,12 @@ or, a part of each batch if so wished,
     is learned while it is news;
   by how large their loss was when they were last drawn (after Schaul et al.,
     2016, "Prioritized experience replay"): what is not yet learned is drawn
-    again soon, though it be one transition in a hundred thousand. In the place
-    of their sum tree there are tournaments: each place in the batch goes to the
-    one of largest loss among a few that are drawn uniformly. That asks for no
-    exponent, and no transition is drawn more often than that many times its
-    share. There are no importance weights, as is fitting where the loss of what
-    is learned tends to 0; where rewards are noisy, so are the priorities.
+    more often. In the place of their sum tree there are tournaments: each place
+    in the batch goes to the one of largest loss among a few that are drawn
+    uniformly. That asks for no exponent, and no transition is drawn more than
+    that many times as often as uniformly. There are no importance weights, as
+    is fitting where the loss of what is learned tends to 0; where rewards are
+    noisy, so are the priorities.
 Observations are stored as the environment gives them, so an encoded one (a
 DeepSea cell is one integer) keeps the replay small.
 """
@@ -54,7 +54,8 @@ class Replay:
     batch_size: B, transitions in a sample.
     recent_fraction: of a sample, that is drawn from the `recent_window` newest.
     recent_window: in transitions.
-    prioritized_fraction: of a sample, that is drawn by tournaments.
+    prioritized_fraction: of a sample, that is drawn by tournaments; `record`
+      tells their outcome. What is neither is drawn uniformly.
     tournament_size: transitions in a tournament.
   """
 
@@ -71,6 +72,12 @@ class Replay:
       raise ValueError(
           f'batch_size must be at most the capacity of the replay, '
           f'{self.capacity}, got {self.batch_size}')
+    # What is neither is drawn uniformly. (0.9 and 0.1 are a little over 1.)
+    if self.recent_fraction + self.prioritized_fraction > 1. + 1e-6:
+      raise ValueError(
+          f'recent_fraction and prioritized_fraction must be at most 1 '
+          f'together, got {self.recent_fraction} and '
+          f'{self.prioritized_fraction}')
 
   @property
   def _buffer(self):
@@ -89,7 +96,7 @@ class Replay:
         uid=jnp.int32(0)))
     losses = None
     if self.prioritized_fraction:
-      losses = jnp.full(self.capacity, jnp.inf)
+      losses = jnp.full(self.capacity, jnp.inf, jnp.float32)
     return ReplayState(buffer, losses)
 
   def add(
@@ -97,7 +104,9 @@ class Replay:
     """Stores transitions [N]; N is at most the capacity."""
     losses = state.losses
     if losses is not None:
-      losses = losses.at[transitions.uid % self.capacity].set(jnp.inf)
+      num_new, = transitions.uid.shape
+      position = state.buffer.current_index + jnp.arange(num_new)
+      losses = losses.at[position % self.capacity].set(jnp.inf)
     return ReplayState(self._buffer.add(state.buffer, transitions), losses)
 
   def sample(self, state: ReplayState, key: chex.PRNGKey) -> types.Transition:
@@ -128,13 +137,17 @@ class Replay:
   ) -> ReplayState:
     """Notes the losses [B] that transitions [B] of this replay just had.
 
-    Their uids must be their numbers in the order in which they were added,
-    from 0 on: that is how they are found again.
+    They are found by their uids, which must be consecutive numbers in the order
+    in which the transitions were added. Without priorities nothing is noted.
     """
     if state.losses is None:
       return state
-    position = transitions.uid % self.capacity
-    return state._replace(losses=state.losses.at[position].set(losses))
+    newest = (state.buffer.current_index - 1) % self.capacity
+    age = state.buffer.experience.uid[0, newest] - transitions.uid
+    position = (newest - age) % self.capacity
+    # One that was drawn twice may have two losses, if a target is sampled.
+    noted = state.losses.at[position].set(-jnp.inf).at[position].max(losses)
+    return state._replace(losses=noted)
 
   def num_bytes(self) -> int:
     """Memory of one replay, in bytes; nothing is allocated to find out."""

@@ -143,4 +143,5 @@ class Agent(Protocol):
   def update(
       self, learner: LearnerState, batch: Transition
   ) -> tuple[LearnerState, Metrics]:
+    """One update; metrics have 'loss', [], and for priorities 'losses', [B]."""
     ...

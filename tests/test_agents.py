@@ -153,10 +153,12 @@ def test_update_scans_and_equals_the_loop(make):
   _assert_close(scanned, learner)
   _assert_close(metrics, jax.tree.map(lambda *x: jnp.stack(x), *looped))
   assert int(learner.steps) == 7
-  assert 'loss' in metrics
+  assert metrics['loss'].shape == (7,)
+  assert metrics['losses'].shape == batches.reward.shape
   for name, x in metrics.items():
-    assert x.shape == (7,) and x.dtype == jnp.float32, name
-    assert np.isfinite(x).all(), name
+    assert x.dtype == jnp.float32 and np.isfinite(x).all(), name
+  np.testing.assert_allclose(
+      metrics['loss'], metrics['losses'].mean(axis=1), rtol=1e-5)
 
 
 @_two_agents
@@ -514,6 +516,12 @@ def _plain(**bad):
     (_plain(target_period=0), 'target_period must.* got 0'),
     (_plain(replay_capacity=0), 'replay_capacity must.* got 0'),
     (_plain(min_replay_size=0), 'min_replay_size must.* got 0'),
+    (_hyper(acting_optimism_scale=-1.),
+     'acting_optimism_scale must.* got -1'),
+    (_plain(recent_fraction=-0.1), r'recent_fraction must.* got -0\.1'),
+    (_plain(prioritized_fraction=1.1),
+     r'prioritized_fraction must.* got 1\.1'),
+    (_plain(tournament_size=0), 'tournament_size must.* got 0'),
     (_plain(steps_per_update=0), 'steps_per_update must.* got 0'),
     (_plain(updates_per_step=0), 'updates_per_step must.* got 0'),
     (_plain(batch_size=51, replay_capacity=50, min_replay_size=1),

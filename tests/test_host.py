@@ -258,9 +258,10 @@ def test_refuses_what_cannot_be():
     loop.run(loop.init([0, 1]), 0, np.zeros(2, int))
   with pytest.raises(ValueError, match='env_steps must be an array'):
     loop.run(loop.init([0, 1]), 1, np.zeros(3, int))
-  for name in ('recent_fraction', 'prioritized_fraction'):
-    with pytest.raises(ValueError, match=f'{name} 0, got 0.5'):
-      host.HostLoop(hyperagent(**{name: 0.5}), [Game([0])])
+  with pytest.raises(ValueError, match='_fraction 0, got 0.5 and 0.0'):
+    host.HostLoop(hyperagent(recent_fraction=0.5), [Game([0])])
+  with pytest.raises(ValueError, match='_fraction 0, got 0.0 and 0.5'):
+    host.HostLoop(hyperagent(prioritized_fraction=0.5), [Game([0])])
   with pytest.raises(MemoryError, match='GB'):
     huge = host.HostLoop(hyperagent(), [Game([0])], replay_capacity=10**11)
     huge.init([0])

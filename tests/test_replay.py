@@ -244,6 +244,14 @@ def test_what_was_never_drawn_comes_before_any_loss():
   assert (np.asarray(_draw(replay, state).uid)[:, 4:] == 13).mean() > 0.95
 
 
+def test_more_than_a_whole_batch_is_refused():
+  replay_lib.Replay(
+      _CELL, 10, batch_size=8, recent_fraction=0.9, prioritized_fraction=0.1)
+  with pytest.raises(ValueError, match='1 together, got 0.5 and 0.75'):
+    replay_lib.Replay(
+        _CELL, 10, batch_size=8, recent_fraction=0.5, prioritized_fraction=0.75)
+
+
 def test_without_prioritisation_no_loss_is_kept():
   replay = replay_lib.Replay(_CELL, 10, batch_size=8, recent_fraction=0.5)
   state = _filled(replay, [5])

@@ -75,8 +75,10 @@ class HyperAgentConfig(td.TDConfig):
     optimism_scale: of the optimism that the published one estimates, in closed
       form: take targets by the mean of Q over the index plus this many standard
       deviations. 0 for none.
-    acting_optimism_scale: the same in acting. More than in targets, so that
-      what a fresh index would still be tempted by is tried.
+    acting_optimism_scale: the same in acting, and not set by the other: greedy
+      for the mean plus this many standard deviations; 0 for an index drawn for
+      each episode. With more of it than in the target the agent tries what few
+      indices would, without holding what is far for more than what is near.
   """
 
   index_dim: int = 4

@@ -55,7 +55,8 @@ class TDConfig:
       transitions instead of from all.
     recent_window: in transitions.
     prioritized_fraction: of a batch, that is drawn by how large the losses of
-      transitions were (see `hyperjax.replay`).
+      transitions were (see `hyperjax.replay`). What is neither recent nor this
+      is drawn uniformly: the two are at most 1 together.
     tournament_size: transitions among which the one of largest loss is drawn;
       1 draws uniformly.
     lazy_rows: whether an update leaves alone the rows of the first layer that
@@ -99,10 +100,8 @@ class TDConfig:
                  'min_replay_size', 'steps_per_update', 'updates_per_step',
                  'recent_window', 'tournament_size', 'n_step'):
       self.check_at_least(name, 1, getattr(self, name))
-    self.check_within('recent_fraction', 0., 1., self.recent_fraction)
-    # What is neither recent nor of large loss is drawn uniformly.
-    self.check_within('prioritized_fraction', 0., 1. - self.recent_fraction,
-                      self.prioritized_fraction)
+    for name in ('recent_fraction', 'prioritized_fraction'):
+      self.check_within(name, 0., 1., getattr(self, name))
     for name in ('batch_size', 'min_replay_size'):
       if getattr(self, name) > self.replay_capacity:
         raise ValueError(

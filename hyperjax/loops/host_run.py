@@ -99,11 +99,12 @@ class FrameTrainer(trainer_lib.Trainer):
 
   @property
   def replay(self) -> frames.FrameReplay:
-    for name in ('recent_fraction', 'prioritized_fraction'):
-      if getattr(self.config, name):
-        raise ValueError(
-            f'a replay of frames draws from all steps alike: expected '
-            f'{name} 0, got {getattr(self.config, name)}')
+    if self.config.recent_fraction or self.config.prioritized_fraction:
+      raise ValueError(
+          f'a replay of frames draws from all steps alike: expected '
+          f'recent_fraction and prioritized_fraction 0, got '
+          f'{self.config.recent_fraction} and '
+          f'{self.config.prioritized_fraction}')
     return frames.FrameReplay(
         self.agent.observation_spec, self.num_envs,
         self.replay_capacity or self.config.replay_capacity,

@@ -55,7 +55,7 @@ class OnDeviceLoop:
         one behind the other within the compiled chunk. By default one behind
         the other on CPUs: a CPU gains nothing from wider arrays of this size,
         and a seed then gives the same bits whatever its company. Vectorised,
-        it does so up to float rounding.
+        it does so until rounding decides a draw or a tie.
       eval_environment: to evaluate in, if it is another one, of the same
         parameters and states: a version without noise, for example.
 

@@ -168,7 +168,8 @@ class Trainer:
       key = jax.random.fold_in(state.replay_key, learner.steps)
       batch = self.replay.sample(replay, key)
       learner, metrics = self.agent.update(learner, batch)
-      replay = self.replay.record(replay, batch, metrics['losses'])
+      if self.config.prioritized_fraction:
+        replay = self.replay.record(replay, batch, metrics['losses'])
       return (learner, replay), {
           name: x for name, x in metrics.items() if name != 'losses'}
 
