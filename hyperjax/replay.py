@@ -99,15 +99,19 @@ class Replay:
       losses = jnp.full(self.capacity, jnp.inf, jnp.float32)
     return ReplayState(buffer, losses)
 
+  def _position(self, buffer: Any, age: Array | int) -> Array:
+    """Where in the ring a transition lies; the newest has age 0."""
+    return (buffer.current_index - 1 - age) % self.capacity
+
   def add(
       self, state: ReplayState, transitions: types.Transition) -> ReplayState:
     """Stores transitions [N]; N is at most the capacity."""
+    buffer = self._buffer.add(state.buffer, transitions)
     losses = state.losses
     if losses is not None:
-      num_new, = transitions.uid.shape
-      position = state.buffer.current_index + jnp.arange(num_new)
-      losses = losses.at[position % self.capacity].set(jnp.inf)
-    return ReplayState(self._buffer.add(state.buffer, transitions), losses)
+      ages = jnp.arange(transitions.uid.shape[0])
+      losses = losses.at[self._position(buffer, ages)].set(jnp.inf)
+    return ReplayState(buffer, losses)
 
   def sample(self, state: ReplayState, key: chex.PRNGKey) -> types.Transition:
     """Draws transitions [B]; the replay must not be empty."""
@@ -121,7 +125,7 @@ class Replay:
     oldest = jnp.where(
         is_recent, jnp.minimum(size, self.recent_window), size)
     age = jax.random.randint(key, (self.batch_size,), 0, oldest)
-    position = (buffer.current_index - 1 - age) % self.capacity
+    position = self._position(buffer, age)
     if num_prioritized:
       entrants = jax.random.randint(
           jax.random.fold_in(key, 1), (num_prioritized, self.tournament_size),
@@ -142,9 +146,9 @@ class Replay:
     """
     if state.losses is None:
       return state
-    newest = (state.buffer.current_index - 1) % self.capacity
+    newest = self._position(state.buffer, 0)
     age = state.buffer.experience.uid[0, newest] - transitions.uid
-    position = (newest - age) % self.capacity
+    position = self._position(state.buffer, age)
     # One that was drawn twice may have two losses, if a target is sampled.
     noted = state.losses.at[position].set(-jnp.inf).at[position].max(losses)
     return state._replace(losses=noted)

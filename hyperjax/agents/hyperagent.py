@@ -316,16 +316,15 @@ class HyperAgent(td.TDAgent):
             config.optimism_indices, config.optimism_quantile)
       return acting.UpperBound(index, scale) if scale > 0. else None
 
+    target_optimism = optimism(config.optimism_scale)
     if config.num_index_samples is None:
       loss = losses.ExactTD(
-          network, index, noise, config.double,
-          optimism=optimism(config.optimism_scale))
+          network, index, noise, config.double, optimism=target_optimism)
     else:
       loss = losses.SampledTD(
           network, index, noise, config.double,
           losses.FreshIndices(config.num_index_samples),
-          raw_perturbation=config.raw_perturbation,
-          optimism=optimism(config.optimism_scale))
+          raw_perturbation=config.raw_perturbation, optimism=target_optimism)
     if config.gradient_penalty > 0.:
       loss = losses.GradientPenalty(
           loss, network, index, config.gradient_penalty)
