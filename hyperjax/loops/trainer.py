@@ -163,17 +163,28 @@ class Trainer:
       metrics of each but 'losses', float32 [updates_per_step].
     """
 
-    def update(carry, _):
-      learner, replay = carry
+    def update(learner, replay):
       key = jax.random.fold_in(state.replay_key, learner.steps)
       batch = self.replay.sample(replay, key)
       learner, metrics = self.agent.update(learner, batch)
       if self.config.prioritized_fraction:
         replay = self.replay.record(replay, batch, metrics['losses'])
-      return (learner, replay), {
+      return learner, replay, {
           name: x for name, x in metrics.items() if name != 'losses'}
 
-    (learner, replay), metrics = jax.lax.scan(
-        update, (state.learner, state.replay),
-        length=self.config.updates_per_step)
+    def body(i, carry):
+      learner, replay, metrics = carry
+      learner, replay, new = update(learner, replay)
+      return learner, replay, jax.tree.map(
+          lambda metric, x: metric.at[i].set(x), metrics, new)
+
+    count = self.config.updates_per_step
+    metrics = jax.tree.map(
+        lambda x: jnp.zeros((count, *x.shape), x.dtype),
+        jax.eval_shape(update, state.learner, state.replay)[2])
+    # A loop of one known round XLA would unroll, then fuse what was just added
+    # to the replay with reading it, and for that copy the whole replay.
+    learner, replay, metrics = jax.lax.fori_loop(
+        0, jax.lax.optimization_barrier(jnp.int32(count)), body,
+        (state.learner, state.replay, metrics))
     return state._replace(learner=learner, replay=replay), metrics
