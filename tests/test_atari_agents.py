@@ -45,9 +45,9 @@ def test_ddqn_is_hyperagent_without_the_hypermodel():
   assert num_parameters(agents.DQN(SPEC, 6, dqn)) == 888_736 - 256 * 6 * 4 + 6
 
 
-def batch(size, num_actions=3):
+def batch(size, num_actions=3, shape=SPEC.shape):
   rng = np.random.default_rng(0)
-  frames = lambda: rng.integers(256, size=(size, 4, 84, 84), dtype=np.uint8)
+  frames = lambda: rng.integers(256, size=(size, *shape), dtype=np.uint8)
   return jax.tree.map(jnp.asarray, types.Transition(
       frames(), rng.integers(num_actions, size=size, dtype=np.int32),
       rng.normal(size=size).astype(np.float32),
@@ -55,18 +55,40 @@ def batch(size, num_actions=3):
       np.arange(size, dtype=np.int32)))
 
 
-def test_the_published_update_is_finite_and_moves_all_weights():
-  config = agents.HyperAgentConfig.paper_atari(num_index_samples=3)
-  agent = agents.HyperAgent(SPEC, 3, config)
+def update_once(agent):
+  """The learner after an update, which moves all weights but the prior's."""
   learner = jax.jit(agent.init)(jax.random.key(0))
-  after, metrics = jax.jit(agent.update)(learner, batch(4))
-  assert np.isfinite(metrics['loss']) and metrics['gradient_penalty'] > 0.
+  after, metrics = jax.jit(agent.update)(
+      learner, batch(4, shape=agent.observation_spec.shape))
+  assert np.isfinite(metrics['loss'])
   moved = jax.tree.map(lambda a, b: (a != b).any(),
                        learner.params['params'], after.params['params'])
   assert all(jax.tree.leaves(moved))
   same = jax.tree.map(lambda a, b: (a == b).all(),
                       learner.params['prior'], after.params['prior'])
   assert all(jax.tree.leaves(same))
+  return after, metrics
+
+
+def test_the_published_update_is_finite_and_moves_all_weights():
+  config = agents.HyperAgentConfig.paper_atari(num_index_samples=3)
+  _, metrics = update_once(agents.HyperAgent(SPEC, 3, config))
+  assert metrics['gradient_penalty'] > 0.
+
+
+def test_an_epinet_on_frames_sees_the_features_alone():
+  spec = specs.ObservationSpec((4, 30, 30), 'uint8', None)
+  agent = agents.ENNDQN(spec, 3, agents.ENNDQNConfig(
+      torso=networks.SmallHyperAgentTorso, hidden_sizes=(32,), epinet_size=8,
+      index_dim=2, num_index_samples=3))
+  learner, _ = update_once(agent)
+  torso = num_parameters(agents.DQN(spec, 3, agents.DQNConfig(
+      torso=networks.SmallHyperAgentTorso, hidden_sizes=(32,)))) - (32 + 1) * 3
+  base, epinet = 32 * 3, (32 + 2) * 8 + 8 * 2 * 3
+  assert num_parameters(agent) == torso + base + epinet
+  values = jax.jit(agent.q_values)(
+      learner.params, batch(1, shape=spec.shape).observation.repeat(2, 0), jnp.eye(2))
+  assert (values[0] != values[1]).all()
 
 
 def test_head_ridge_is_the_gradient_of_the_mean_square_of_the_weights():
@@ -113,8 +135,3 @@ def test_other_agents_learn_from_frames_too(agent, config, sizes):
   assert len(convolutions) >= 6
   after, metrics = jax.eval_shape(agent.update, learner, batch(4))
   assert after == learner and metrics['loss'].shape == ()
-
-
-def test_the_epinet_is_for_vectors():
-  with pytest.raises(ValueError, match='MLPTorso, got NatureTorso'):
-    agents.ENNDQN(SPEC, 3, agents.ENNDQNConfig(torso=networks.NatureTorso))

@@ -7,7 +7,8 @@ actor keeps one Gaussian index for an episode. The loss is HyperAgent's,
 
   E_z (r + gamma Q-(s', a*; z') - Q(s, a; z))^2,
 
-sampled, since Q is not affine in z.
+sampled, since Q is not affine in z. With another torso than `MLPTorso`, as on
+frames, the epinet sees the torso's features alone.
 """
 
 import dataclasses
@@ -100,14 +101,12 @@ class ENNDQN(td.TDAgent):
     """Composes the agent; arguments and errors as in `HyperAgent`."""
     spec = specs.observation_spec(observation_spec)
     num_actions = specs.num_actions(num_actions)
-    if config.torso is not networks.MLPTorso:
-      raise ValueError(
-          f'the epinet looks at the observation itself and has no other torso '
-          f'than MLPTorso, got {config.torso.__name__}')
     index = index_lib.Gaussian(config.index_dim)
     network = networks.EpinetValue(
         num_actions, config.index_dim, spec, config.hidden_sizes,
-        config.epinet_size, prior_scale=config.prior_scale)
+        make_torso=config.torso,
+        on_observation=config.torso is networks.MLPTorso,
+        epinet_size=config.epinet_size, prior_scale=config.prior_scale)
     indices = (losses.SharedIndices if config.shared_indices
                else losses.FreshIndices)
     super().__init__(

@@ -1,6 +1,6 @@
 """Epinets: value functions that are not affine in the index."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from flax import linen as nn
@@ -37,13 +37,21 @@ class EpinetValue(nn.Module):
   small fixed networks on s. No layer but the torso's and the prior's has a
   bias.
 
+  Where a dense layer on s makes no sense, as on frames, the epinet is on
+  (phi(s), z), as in the same paper's image networks, and the prior is M linear
+  functions of the features of one fixed torso. (In theirs it is M small
+  convolutional networks.)
+
   Attributes:
     num_actions: A.
     index_dim: M.
     spec: of the observation.
     hidden_sizes: of the torso; the last one is F.
+    make_torso: the class of the torso.
+    on_observation: whether the epinet and the prior's members see s itself.
     epinet_size: H, width of the epinet's hidden layer.
-    prior_sizes: widths of the hidden layers of each of the prior's members.
+    prior_sizes: widths of the hidden layers of each of the prior's members,
+      where they see s itself.
     prior_scale: of the prior.
   """
 
@@ -51,6 +59,8 @@ class EpinetValue(nn.Module):
   index_dim: int
   spec: specs.ObservationSpec
   hidden_sizes: Sequence[int]
+  make_torso: Callable[..., nn.Module] = torsos.MLPTorso
+  on_observation: bool = True
   epinet_size: int = 50
   prior_sizes: Sequence[int] = (5,)
   prior_scale: float = 1.
@@ -58,31 +68,41 @@ class EpinetValue(nn.Module):
   def setup(self):
     init = nn.initializers.xavier_normal()
     num_features, num_hidden = self.hidden_sizes[-1], self.epinet_size
-    self.torso = torsos.MLPTorso(self.hidden_sizes, self.spec)
+    self.torso = self.make_torso(self.hidden_sizes, self.spec)
     self.base = nn.Dense(
         self.num_actions, use_bias=False, kernel_init=init)
-    # One dense layer on the three inputs together, in three parts: each has
-    # the initial spread that the whole would have.
-    whole = self.spec.num_inputs + num_features + self.index_dim
+    # One dense layer on all its inputs together, in parts: each has the initial
+    # spread that the whole would have.
+    whole = num_features + self.index_dim
+    if self.on_observation:
+      whole += self.spec.num_inputs
     part = nn.initializers.normal(jnp.sqrt(2. / (whole + num_hidden)))
-    self.from_input = torsos.InputLayer(
-        num_hidden, self.spec, part, use_bias=False)
+    if self.on_observation:
+      self.from_input = torsos.InputLayer(
+          num_hidden, self.spec, part, use_bias=False)
     self.from_features = nn.Dense(
         num_hidden, use_bias=False, kernel_init=part)
     self.from_index = self.param(
         'from_index', part, (self.index_dim, num_hidden))
     self.output = self.param(
         'output', init, (num_hidden, self.index_dim * self.num_actions))
-    self.prior = FixedPrior(heads.SeparateNetworks(
-        nn.Sequential((torsos.MLPTorso(self.prior_sizes, self.spec),
-                       heads.LinearHead(self.num_actions))),
-        self.index_dim))
+    if self.on_observation:
+      members = heads.SeparateNetworks(
+          nn.Sequential((torsos.MLPTorso(self.prior_sizes, self.spec),
+                         heads.LinearHead(self.num_actions))),
+          self.index_dim)
+    else:
+      members = nn.Sequential((
+          self.make_torso(self.hidden_sizes, self.spec),
+          heads.EnsembleHead(self.index_dim, self.num_actions)))
+    self.prior = FixedPrior(members)
 
   def __call__(self, observation: Array) -> EpinetEncoding:
     """The encoding of one observation."""
     features = self.torso(observation)
-    hidden = self.from_input(observation) + self.from_features(
-        jax.lax.stop_gradient(features))
+    hidden = self.from_features(jax.lax.stop_gradient(features))
+    if self.on_observation:
+      hidden += self.from_input(observation)
     return EpinetEncoding(
         self.base(features), hidden, self.prior(observation)[1:])
 
