@@ -114,6 +114,23 @@ def test_chunks_do_not_change_a_run(sixteen):
       returns, sixteen[1].episode_return[0, :60 // SIZE])
 
 
+@pytest.mark.parametrize('vectorize', [False, True])
+def test_seeds_that_are_not_active_stay_as_they_are(vectorize):
+  loop = make_loop(vectorize=vectorize)
+  both, _ = loop.run(begin(loop, [0, 1]), 30)
+  before = seed_of(both, 1)
+  both, log = loop.run(both, 30, np.array([True, False]))
+  assert_same_bits(seed_of(both, 1), before)
+  assert list(log.num_episodes) == [30 // SIZE, 0]
+  assert list(log.num_updates) == [30, 0]
+  assert list(log.first_nonfinite) == [-1, -1]
+  alone, _ = loop.run(begin(loop, [0, 1]), 60)
+  assert_same_bits(seed_of(both, 0), seed_of(alone, 0))
+  # The other one may still catch up.
+  both, _ = loop.run(both, 30, np.array([False, True]))
+  assert_same_bits(both, alone)
+
+
 def test_seeds_differ_from_their_first_actions_on(sixteen):
   first = actions(sixteen[0])[:, :20]
   assert len(np.unique(first, axis=0)) == 16
@@ -241,6 +258,12 @@ def test_refuses_what_cannot_be_meant():
   with pytest.raises(ValueError, match='multiple of the 4 steps'):
     odd = make_loop(dataclasses.replace(CONFIG, steps_per_update=4))
     odd.run(begin(odd, [0]), 23)
+  for active in ([False, False], [True]):
+    with pytest.raises(ValueError, match='some of 2 seeds, got'):
+      loop.run(begin(loop, [0, 1]), 10, np.array(active))
+  uneven, _ = loop.run(begin(loop, [0, 1]), 30, np.array([True, False]))
+  with pytest.raises(ValueError, match='some after 0 and some after 30'):
+    loop.run(uneven, 10)
   agent = agents.HyperAgent(DeepSea(SIZE).observation_spec(), 3, CONFIG)
   with pytest.raises(ValueError, match='3 actions, the environment 2'):
     OnDeviceLoop(agent, DeepSea(SIZE))

@@ -57,7 +57,7 @@ class Settings(Generic[Config]):
     num_episodes: of each seed.
     evaluate_every: episodes between evaluations; max(1, 1000 // size) if None.
     eval_episodes: in an evaluation.
-    stop_when_solved: whether the run ends when all seeds have learned.
+    stop_when_solved: whether a seed ends when it has learned.
     stop_margin: how much longer it then goes on, as a part of the episodes that
       it took. (bsuite's criterion is met after a ninth more.)
     checkpoint_seconds: time between checkpoints.
@@ -163,20 +163,21 @@ class Run:
       return
     with console.Progress(
         f'{self.settings.agent}, DeepSea-{self.settings.size}',
-        int(state.num_episodes[0]), self.settings.num_episodes) as progress:
+        max(state.num_episodes.tolist()),
+        self.settings.num_episodes) as progress:
       while not memory.finished:
-        episode = int(state.num_episodes[0])
+        active = self._active(state, memory)
+        # Those that go on have all come equally far.
+        episode = max(state.num_episodes.tolist())
         num_episodes = min(self._evaluate_every,
                            self.settings.num_episodes - episode)
-        state, log = self.loop.run(state, num_episodes * self.settings.size)
+        state, log = self.loop.run(
+            state, num_episodes * self.settings.size, active)
         self._check_finite(log)
-        self._record(state, log, memory)
+        self._record(state, log, memory, active)
         learned = [x is not None for x in memory.learned]
         progress.update(num_episodes, int(log.num_updates.sum()), learned)
-        memory.finished = (
-            int(state.num_episodes[0]) >= self.settings.num_episodes
-            or (self.settings.stop_when_solved and all(learned)
-                and int(state.num_episodes[0]) >= self._last_learned(memory)))
+        memory.finished = not self._active(state, memory).any()
         if memory.finished:
           self._finish(state, memory)
         if memory.finished or self._folder.is_due():
@@ -187,10 +188,15 @@ class Run:
     """Releases files."""
     self._folder.close()
 
-  def _last_learned(self, memory: _Memory) -> float:
-    """The episode by which a run that stops when solved ends."""
-    last = max(learned[0] for learned in memory.learned)
-    return (1. + self.settings.stop_margin) * last
+  def _active(
+      self, state: on_device.RunState, memory: _Memory) -> np.ndarray:
+    """Which seeds go on, bool [S]."""
+    end = np.full(len(self.seeds), float(self.settings.num_episodes))
+    if self.settings.stop_when_solved:
+      for i, learned in enumerate(memory.learned):
+        if learned is not None:
+          end[i] = min(end[i], (1. + self.settings.stop_margin) * learned[0])
+    return np.asarray(state.num_episodes) < end
 
   def _restore_or_begin(self) -> tuple[on_device.RunState, _Memory]:
     abstract = self.loop.abstract_state(self.seeds, self.env_params)
@@ -202,15 +208,22 @@ class Run:
       return state, memory
     state = self.loop.init(self.seeds, self.env_params)
     memory = _Memory([None] * len(self.seeds))
-    self._record(state, None, memory)
+    self._record(state, None, memory, np.ones(len(self.seeds), bool))
     self._save_posterior(state, 'before')
     return state, memory
 
   def _record(
       self, state: on_device.RunState, log: on_device.ChunkLog | None,
-      memory: _Memory,
+      memory: _Memory, active: np.ndarray,
   ):
-    """Writes a chunk's episodes and the evaluation that follows it."""
+    """Writes a chunk's episodes and the evaluation that follows it.
+
+    Args:
+      state: after the chunk.
+      log: of the chunk; None before the first one.
+      memory: is told which seeds have learned.
+      active: which seeds the chunk was of, bool [S].
+    """
     name, size = self.settings.agent, self.settings.size
     num_episodes = np.asarray(state.num_episodes)
     num_steps = np.asarray(state.num_steps)
@@ -219,7 +232,8 @@ class Run:
         self.loop.evaluate(state, self.settings.eval_episodes)
     ).mean(axis=1, dtype=np.float64)
     episodes, evaluations = [], []
-    for i, seed in enumerate(self.seeds):
+    for i in np.flatnonzero(active):
+      seed = self.seeds[i]
       if log is not None:
         count = log.num_episodes[i]
         first = num_episodes[i] - count + 1

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 import numpy as np
 
 from hyperjax import replay as replay_lib
@@ -111,26 +111,46 @@ class OnDeviceLoop:
         env_params)
 
   def run(
-      self, state: RunState, num_steps: int) -> tuple[RunState, ChunkLog]:
-    """Advances every environment of every seed.
+      self, state: RunState, num_steps: int,
+      active: Bool[np.ndarray, 'S'] | None = None,
+  ) -> tuple[RunState, ChunkLog]:
+    """Advances every environment of every seed, or of some.
 
     Args:
       state: before; its memory is used again, so do not use it afterwards.
       num_steps: of each environment. Compiled anew for each different number.
+      active: which seeds advance, all if None. The others stay as they are, and
+        where seeds go one behind the other they cost nothing.
 
     Returns:
       The state after, and what happened.
+
+    Raises:
+      ValueError: if no seed is to advance, or if of those that are some are
+        still in their random steps and others are not.
     """
-    done = int(state.num_steps[0])
-    explore = min(num_steps, max(0, self.trainer.explore_steps - done))
+    done = np.asarray(state.num_steps)
+    if active is not None:
+      if active.shape != done.shape or not active.any():
+        raise ValueError(
+            f'expected active to name some of {len(done)} seeds, got {active}')
+      done = done[active]
+    done = np.unique(done)
+    explore_steps = self.trainer.explore_steps
+    if done[0] < explore_steps and len(done) > 1:
+      raise ValueError(
+          f'expected all seeds within or all beyond their {explore_steps} '
+          f'random steps, got some after {done[0]} and some after {done[-1]}')
+    explore = min(num_steps, max(0, explore_steps - int(done[0])))
     logs = []
-    if explore:
-      run = self._mapped(self._seed_run.run, explore, False)
-      state, log = run(state)
-      logs.append(log)
-    if num_steps > explore:
-      run = self._mapped(self._seed_run.run, num_steps - explore, True)
-      state, log = run(state)
+    for steps, learning in ((explore, False), (num_steps - explore, True)):
+      if not steps:
+        continue
+      if active is None:
+        state, log = self._mapped(self._seed_run.run, steps, learning)(state)
+      else:
+        state, log = self._mapped(self._seed_run.run_if, steps, learning)(
+            state, jnp.asarray(active))
       logs.append(log)
     return state, _join(logs)
 

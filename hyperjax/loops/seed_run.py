@@ -182,21 +182,12 @@ class SeedRun:
     Raises:
       ValueError: if updates are not owed at the end of the chunk.
     """
-    num_envs = self.trainer.num_envs
-    log = ChunkLog(
-        episode_return=jnp.zeros(num_steps * num_envs),
-        episode_step=jnp.zeros(num_steps * num_envs, jnp.int32),
-        num_episodes=jnp.int32(0),
-        num_updates=jnp.int32(0),
-        loss=jnp.float32(0.),
-        first_nonfinite=jnp.int32(-1))
-
     def steps(carry, length):
       return jax.lax.scan(
           lambda carry, _: (self._step(*carry, learning), None),
           carry, length=length)[0]
 
-    carry = (state, log)
+    carry = (state, self._empty_log(num_steps))
     if not learning:
       state, log = steps(carry, num_steps)
     else:
@@ -209,6 +200,27 @@ class SeedRun:
           lambda carry, _: (self._learn(*steps(carry, per_learn)), None),
           carry, length=num_steps // per_learn)
     return state, log._replace(loss=log.loss / log.num_updates)
+
+  def run_if(
+      self, num_steps: int, learning: bool, state: RunState, active: Array
+  ) -> tuple[RunState, ChunkLog]:
+    """`run` where `active`, a bool []; else nothing happens."""
+    return jax.lax.cond(
+        active,
+        lambda state: self.run(num_steps, learning, state),
+        lambda state: (state, self._empty_log(num_steps)),
+        state)
+
+  def _empty_log(self, num_steps: int) -> ChunkLog:
+    """Of a chunk in which nothing has happened."""
+    num_entries = num_steps * self.trainer.num_envs
+    return ChunkLog(
+        episode_return=jnp.zeros(num_entries),
+        episode_step=jnp.zeros(num_entries, jnp.int32),
+        num_episodes=jnp.int32(0),
+        num_updates=jnp.int32(0),
+        loss=jnp.float32(0.),
+        first_nonfinite=jnp.int32(-1))
 
   def evaluate(
       self, num_episodes: int, state: RunState) -> Float[Array, 'E']:
