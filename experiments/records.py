@@ -7,6 +7,7 @@ what was written after it: no row is there twice and none is missing.
 from collections.abc import Collection
 import csv
 import dataclasses
+import fcntl
 import importlib.metadata
 import io
 import json
@@ -169,6 +170,29 @@ def open_folder(folder: Path, settings: dict[str, Any]):
     raise ValueError(
         f'output folder {folder} holds a run of other settings: {name} is '
         f'{theirs!r} there, {ours!r} here')
+
+
+class FolderLock:
+  """Keeps a folder for one process, until it is closed or the process ends."""
+
+  def __init__(self, folder: Path):
+    """Takes the folder.
+
+    Raises:
+      ValueError: if another process has it.
+    """
+    self._descriptor = os.open(folder, os.O_RDONLY)
+    try:
+      fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      self.close()
+      raise ValueError(
+          f'output folder {folder} is in use by another run; expected one that '
+          f'no other process writes to') from None
+
+  def close(self):
+    """Lets others have it."""
+    os.close(self._descriptor)
 
 
 def _first_difference(a: Any, b: Any, name: str = ''):

@@ -30,11 +30,13 @@ class RunFolder:
       logs: the fields of each log by the name of its file.
 
     Raises:
-      ValueError: for a folder that cannot be used; see `records.open_folder`.
+      ValueError: for a folder that cannot be used, or in which a run is at
+        work; see `records.open_folder` and `records.FolderLock`.
     """
     # Where the folder lies and how often it is saved is not what was run.
     records.open_folder(settings.output, records.settings_as_json(
         settings, without=('output', 'checkpoint_seconds')))
+    self._lock = records.FolderLock(settings.output)
     self.logs = {name: records.CsvLog(settings.output / name, fields)
                  for name, fields in logs.items()}
     self.saved_seconds = 0.
@@ -107,3 +109,4 @@ class RunFolder:
     for log in self.logs.values():
       log.close()
     self._checkpointer.close()
+    self._lock.close()

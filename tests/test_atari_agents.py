@@ -86,8 +86,8 @@ def test_an_epinet_on_frames_sees_the_features_alone():
       torso=networks.SmallHyperAgentTorso, hidden_sizes=(32,)))) - (32 + 1) * 3
   base, epinet = 32 * 3, (32 + 2) * 8 + 8 * 2 * 3
   assert num_parameters(agent) == torso + base + epinet
-  values = jax.jit(agent.q_values)(
-      learner.params, batch(1, shape=spec.shape).observation.repeat(2, 0), jnp.eye(2))
+  frames = batch(1, shape=spec.shape).observation.repeat(2, axis=0)
+  values = jax.jit(agent.q_values)(learner.params, frames, jnp.eye(2))
   assert (values[0] != values[1]).all()
 
 

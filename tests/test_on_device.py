@@ -1,6 +1,7 @@
 """The compiled loop: seeds, devices, chunks, learning."""
 
 import dataclasses
+import re
 
 import jax
 import jax.numpy as jnp
@@ -95,6 +96,20 @@ def test_seeds_spread_over_devices_do_not_communicate():
       assert collective not in text
 
 
+@pytest.mark.parametrize('fraction', [0., 0.375])
+def test_a_step_does_not_copy_the_replay(fraction):
+  """However large it is, a step costs the same."""
+  loop = make_loop(dataclasses.replace(
+      CONFIG, recent_fraction=fraction, prioritized_fraction=fraction,
+      replay_capacity=76_543))
+  text = loop._mapped._compiled(
+      loop._seed_run.run, (4, True), 1, True).lower(
+          begin(loop, [0])).compile().as_text()
+  inner, entry = text.split('\nENTRY ')
+  assert re.search(r'\[1,76543\]\S* (dynamic-update-slice|scatter)', inner)
+  assert not re.search(r'\[1,76543\]\S* copy\(', inner)
+
+
 def test_uses_as_many_devices_as_divide_the_seeds():
   loop = make_loop(devices=CPUS)
   sizes = [loop._mapped.mesh(n).size for n in (1, 6, 7, 8, 10, 16)]
@@ -124,6 +139,7 @@ def test_seeds_that_are_not_active_stay_as_they_are(vectorize):
   assert list(log.num_episodes) == [30 // SIZE, 0]
   assert list(log.num_updates) == [30, 0]
   assert list(log.first_nonfinite) == [-1, -1]
+  assert list(np.isnan(log.loss)) == [False, True]
   alone, _ = loop.run(begin(loop, [0, 1]), 60)
   assert_same_bits(seed_of(both, 0), seed_of(alone, 0))
   # The other one may still catch up.
@@ -259,10 +275,10 @@ def test_refuses_what_cannot_be_meant():
     odd = make_loop(dataclasses.replace(CONFIG, steps_per_update=4))
     odd.run(begin(odd, [0]), 23)
   for active in ([False, False], [True]):
-    with pytest.raises(ValueError, match='some of 2 seeds, got'):
+    with pytest.raises(ValueError, match='of each of 2 seeds whether'):
       loop.run(begin(loop, [0, 1]), 10, np.array(active))
   uneven, _ = loop.run(begin(loop, [0, 1]), 30, np.array([True, False]))
-  with pytest.raises(ValueError, match='some after 0 and some after 30'):
+  with pytest.raises(ValueError, match='come equally far, got some after 0'):
     loop.run(uneven, 10)
   agent = agents.HyperAgent(DeepSea(SIZE).observation_spec(), 3, CONFIG)
   with pytest.raises(ValueError, match='3 actions, the environment 2'):

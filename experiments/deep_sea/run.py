@@ -76,7 +76,7 @@ class Settings(Generic[Config]):
   evaluate_every: int | None = None
   eval_episodes: int = 100
   stop_when_solved: bool = False
-  stop_margin: float = 0.
+  stop_margin: float = 0.25
   checkpoint_seconds: float = 60.
 
   def __post_init__(self):
@@ -172,7 +172,8 @@ class Run:
         num_episodes = min(self._evaluate_every,
                            self.settings.num_episodes - episode)
         state, log = self.loop.run(
-            state, num_episodes * self.settings.size, active)
+            state, num_episodes * self.settings.size,
+            active if self.settings.stop_when_solved else None)
         self._check_finite(log)
         self._record(state, log, memory, active)
         learned = [x is not None for x in memory.learned]
@@ -204,7 +205,7 @@ class Run:
     if restored is not None:
       state, memory = restored[0], _Memory(**restored[1])
       if not memory.finished:
-        print(f'resuming after {int(state.num_episodes[0])} episodes')
+        print(f'resuming after {max(state.num_episodes.tolist())} episodes')
       return state, memory
     state = self.loop.init(self.seeds, self.env_params)
     memory = _Memory([None] * len(self.seeds))
@@ -259,8 +260,9 @@ class Run:
             f'{log.first_nonfinite[i]}; the last checkpoint is from before')
 
   def _save(self, state: on_device.RunState, memory: _Memory):
+    # Of the seeds that go on, so that it rises.
     self._folder.save(
-        int(state.num_steps[0]), state, dataclasses.asdict(memory))
+        max(state.num_steps.tolist()), state, dataclasses.asdict(memory))
 
   def _save_posterior(self, state: on_device.RunState, moment: str):
     """Keeps the first seed's posterior over the grid, for the picture."""

@@ -4,10 +4,11 @@
       --sizes 10,20,30 --num-seeds 5 --num-episodes 10000 --output DIR
   python -m experiments.deep_sea.plot DIR
 
-Each point is a run of `experiments.deep_sea.run` in a folder of its own, which
-ends when all its seeds have learned. The same command again resumes the point
-that was interrupted and runs no finished one again; with more agents or sizes
-it adds theirs. An agent's preset stands behind a colon: hyperagent:paper.
+Each point is a run of `experiments.deep_sea.run` in a folder of its own, in
+which each seed ends soon after it has learned. The same command again resumes
+the point that was interrupted and runs no finished one again; with more agents
+or sizes it adds theirs. An agent's preset stands behind a colon:
+hyperagent:paper.
 """
 
 from collections.abc import Sequence
@@ -76,7 +77,7 @@ class Settings:
             num_episodes=self.num_episodes, stochastic=self.stochastic,
             evaluate_every=self.evaluate_every,
             eval_episodes=self.eval_episodes,
-            stop_when_solved=True, stop_margin=0.25))
+            stop_when_solved=True))
     return points
 
 

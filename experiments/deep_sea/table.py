@@ -79,7 +79,7 @@ def row(folder: Path) -> str:
     published = published_episodes(
         settings['agent'], settings['preset'], settings['size'])
   low, high = interval(episodes)
-  # The seeds run together; a CPU device is a core.
+  # Until the last seed had learned, on all devices; a CPU device is a core.
   hours = (summary['wall_seconds'].astype(float).max() / 3600
            * len(config['devices']))
   return (f'| {settings["agent"]} | {settings_in_words(settings)} '

@@ -119,28 +119,31 @@ class OnDeviceLoop:
     Args:
       state: before; its memory is used again, so do not use it afterwards.
       num_steps: of each environment. Compiled anew for each different number.
-      active: which seeds advance, all if None. The others stay as they are, and
-        where seeds go one behind the other they cost nothing.
+      active: which seeds advance, all if None. The others stay as they are.
+        Where seeds go one behind the other they cost nothing; where seeds
+        advance together they cost as much, and the state is held twice.
 
     Returns:
       The state after, and what happened.
 
     Raises:
-      ValueError: if no seed is to advance, or if of those that are some are
-        still in their random steps and others are not.
+      ValueError: if no seed is to advance, or if those that are have not come
+        equally far while one of them is still in its random steps.
     """
     done = np.asarray(state.num_steps)
     if active is not None:
+      active = np.asarray(active, bool)
       if active.shape != done.shape or not active.any():
         raise ValueError(
-            f'expected active to name some of {len(done)} seeds, got {active}')
+            f'expected active to say of each of {len(done)} seeds whether it '
+            f'advances, and one at least, got {active}')
       done = done[active]
     done = np.unique(done)
     explore_steps = self.trainer.explore_steps
     if done[0] < explore_steps and len(done) > 1:
       raise ValueError(
-          f'expected all seeds within or all beyond their {explore_steps} '
-          f'random steps, got some after {done[0]} and some after {done[-1]}')
+          f'expected seeds in their {explore_steps} random steps to have come '
+          f'equally far, got some after {done[0]} and some after {done[-1]}')
     explore = min(num_steps, max(0, explore_steps - int(done[0])))
     logs = []
     for steps, learning in ((explore, False), (num_steps - explore, True)):

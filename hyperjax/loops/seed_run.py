@@ -208,7 +208,8 @@ class SeedRun:
     return jax.lax.cond(
         active,
         lambda state: self.run(num_steps, learning, state),
-        lambda state: (state, self._empty_log(num_steps)),
+        lambda state: (state, self._empty_log(num_steps)._replace(
+            loss=jnp.float32(jnp.nan))),
         state)
 
   def _empty_log(self, num_steps: int) -> ChunkLog:

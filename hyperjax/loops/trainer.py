@@ -182,8 +182,8 @@ class Trainer:
     metrics = jax.tree.map(
         lambda x: jnp.zeros((count, *x.shape), x.dtype),
         jax.eval_shape(update, state.learner, state.replay)[2])
-    # A loop of one known round XLA would unroll, then fuse what was just added
-    # to the replay with reading it, and for that copy the whole replay.
+    # A loop of one known round XLA would unroll; for CPUs it would then fuse
+    # adding to the replay with reading it, and for that copy the whole replay.
     learner, replay, metrics = jax.lax.fori_loop(
         0, jax.lax.optimization_barrier(jnp.int32(count)), body,
         (state.learner, state.replay, metrics))

@@ -39,8 +39,8 @@ class EpinetValue(nn.Module):
 
   Where a dense layer on s makes no sense, as on frames, the epinet is on
   (phi(s), z), as in the same paper's image networks, and the prior is M linear
-  functions of the features of one fixed torso. (In theirs it is M small
-  convolutional networks.)
+  functions of the features of one fixed torso. (In theirs it is a fixed twin of
+  the epinet and M small convolutional networks.)
 
   Attributes:
     num_actions: A.

@@ -118,7 +118,7 @@ def test_how_often_it_evaluates_does_not_change_training(finished, tmp_path):
 
 
 def test_a_seed_stops_when_it_has_learned(finished, tmp_path):
-  run(tmp_path, '--stop-when-solved')
+  run(tmp_path, '--stop-when-solved', '--stop-margin', '0')
   learned = {row['seed']: int(row['episodes_to_learn'])
              for row in csv_files.rows(finished / 'summary.csv')}
   assert max(learned.values()) < 400 and len(set(learned.values())) == 2
@@ -128,6 +128,35 @@ def test_a_seed_stops_when_it_has_learned(finished, tmp_path):
                     for folder in (tmp_path, finished))
     assert ours == [
         row for row in theirs if int(row['episode']) <= learned[row['seed']]]
+
+
+def test_resumes_with_some_seeds_stopped(tmp_path, monkeypatch):
+  arguments = ('--stop-when-solved', '--stop-margin', '0',
+               '--evaluate-every', '2')
+  run(tmp_path / 'whole', *arguments)
+  task = run_lib.Run(parse(tmp_path / 'cut', *arguments))
+  record, save, numbers = task._record, task._folder.save, []
+
+  def cut(state, log, memory, active):
+    record(state, log, memory, active)
+    if not active.all() and numbers.count('stopped') == 2:
+      raise RuntimeError('cut')
+    if not active.all():
+      numbers.append('stopped')
+
+  def note(number, *rest):
+    numbers.append(number)
+    save(number, *rest)
+
+  monkeypatch.setattr(task, '_record', cut)
+  monkeypatch.setattr(task._folder, 'save', note)
+  with pytest.raises(RuntimeError, match='cut'):
+    task()
+  task.close()
+  numbers = [x for x in numbers if x != 'stopped']
+  assert numbers == sorted(set(numbers))  # No checkpoint replaces another.
+  run(tmp_path / 'cut', *arguments)
+  assert results(tmp_path / 'cut') == results(tmp_path / 'whole')
 
 
 def _kill_and_resume(folder, cache, num_kills):
@@ -170,6 +199,14 @@ def test_a_killed_run_ends_in_the_same_bits(finished, tmp_path, num_kills):
   for ours, theirs in zip(final_state(folder), final_state(finished),
                           strict=True):
     np.testing.assert_array_equal(ours, theirs)
+
+
+def test_refuses_a_folder_in_which_a_run_is_at_work(tmp_path):
+  task = run_lib.Run(parse(tmp_path))
+  with pytest.raises(ValueError, match='in use by another run'):
+    run_lib.Run(parse(tmp_path))
+  task.close()
+  run_lib.Run(parse(tmp_path)).close()
 
 
 def test_refuses_the_folder_of_another_run(finished, tmp_path):
