@@ -42,7 +42,8 @@ class _Recorder:
     return action
 
 
-@pytest.mark.parametrize('steps_per_update, updates_per_step', [(1, 2), (5, 1)])
+@pytest.mark.parametrize('steps_per_update, updates_per_step', [
+    (1, 2), pytest.param(5, 1, marks=pytest.mark.slow)])
 def test_host_and_device_loops_run_the_same_agent(
     steps_per_update, updates_per_step):
   size, seed, num_steps = 5, 4, 100

@@ -94,7 +94,7 @@ class OnDeviceLoop:
     if len(set(seeds)) < len(seeds):
       raise ValueError(f'expected different seeds, got {list(seeds)}')
     self.check_memory(len(seeds))
-    return self._mapped(self._seed_run.init, donate=False)(
+    return self._mapped(SeedRun.init, self._seed_run, donate=False)(
         jnp.asarray(seeds, jnp.uint32), env_params)
 
   def check_memory(self, num_seeds: int):
@@ -150,10 +150,11 @@ class OnDeviceLoop:
       if not steps:
         continue
       if active is None:
-        state, log = self._mapped(self._seed_run.run, steps, learning)(state)
+        run = self._mapped(SeedRun.run, self._seed_run, steps, learning)
+        state, log = run(state)
       else:
-        state, log = self._mapped(self._seed_run.run_if, steps, learning)(
-            state, jnp.asarray(active))
+        run = self._mapped(SeedRun.run_if, self._seed_run, steps, learning)
+        state, log = run(state, jnp.asarray(active))
       logs.append(log)
     return state, _join(logs)
 
@@ -169,7 +170,7 @@ class OnDeviceLoop:
       num_episodes: E, played side by side.
     """
     evaluate = self._mapped(
-        self._seed_run.evaluate, num_episodes, donate=False)
+        SeedRun.evaluate, self._seed_run, num_episodes, donate=False)
     return evaluate(state)
 
 

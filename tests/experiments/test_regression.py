@@ -33,6 +33,7 @@ def test_a_wide_hypermodel_is_the_posterior():
   assert std_ratio == pytest.approx(1., abs=0.07)
 
 
+@pytest.mark.slow
 def test_without_a_ridge_the_mean_is_least_squares():
   """What the agents leave out on DeepSea: the pull towards the prior."""
   method = regression.methods()['hypermodel exact M=16, no ridge']
