@@ -46,7 +46,7 @@ def make_batch(seed, observation, next_observation):
 
 
 @pytest.mark.parametrize('name', [
-    name if name == 'hyperdqn'
+    name if name == 'dqn'
     else pytest.param(name, marks=pytest.mark.slow) for name in _AGENTS])
 def test_a_batch_that_reads_every_row_is_an_ordinary_update(name):
   """So every table of every network is among those that are cut."""

@@ -197,16 +197,12 @@ def test_stores_true_transitions(sixteen):
         0. if t % SIZE == SIZE - 1 else CONFIG.discount)
 
 
-@pytest.mark.parametrize('steps_per_update, updates_per_step, updates',
-                         [(1, 3, 120), (2, 2, 40)])
-def test_updates_per_step_and_steps_per_update(
-    steps_per_update, updates_per_step, updates):
+def test_updates_per_step_and_steps_per_update():
   loop = make_loop(dataclasses.replace(
-      CONFIG, steps_per_update=steps_per_update,
-      updates_per_step=updates_per_step))
+      CONFIG, steps_per_update=2, updates_per_step=3))
   state, log = loop.run(begin(loop, [0]), 60)
-  assert log.num_updates[0] == updates
-  assert int(state.train.learner.steps[0]) == updates
+  assert log.num_updates[0] == (60 - 20) // 2 * 3
+  assert int(state.train.learner.steps[0]) == log.num_updates[0]
 
 
 @pytest.mark.slow

@@ -159,6 +159,7 @@ def test_the_best_weights_are_those_of_the_best_evaluation(tmp_path):
   assert [score for score, _ in memory.best] == [2., 5., 0., 3.]
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_ends_the_run_unsaved(tmp_path, monkeypatch):
   task = make(tmp_path / 'run', '--checkpoint-seconds', '0',
               '--learning-rate', '1e30', '--max-gradient-norm', 'None')
