@@ -32,7 +32,7 @@ atari-gpu: $(VENV)/.installed
 	    --output $(ATARI_GPU)
 
 test: $(VENV)/.installed  ## The tests, in under ten minutes on two cores.
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(VENV)/.installed  ## The longer checks alone.
 	$(BIN)/python -m pytest -m slow

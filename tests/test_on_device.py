@@ -64,8 +64,10 @@ def sixteen():
   return state, log
 
 
-@pytest.mark.parametrize(
-    'seeds, num_devices', [([3], 1), (list(range(8)), 8)])
+@pytest.mark.parametrize('seeds, num_devices', [
+    ([3], 1), (list(range(8)), 8),
+    pytest.param([3], 8, marks=pytest.mark.slow),
+    pytest.param(list(range(8)), 1, marks=pytest.mark.slow)])
 def test_a_seed_is_the_same_run_in_any_company(sixteen, seeds, num_devices):
   loop = make_loop(devices=CPUS[:num_devices])
   state, log = loop.run(begin(loop, seeds), 60)
@@ -197,12 +199,17 @@ def test_stores_true_transitions(sixteen):
         0. if t % SIZE == SIZE - 1 else CONFIG.discount)
 
 
-def test_updates_per_step_and_steps_per_update():
+@pytest.mark.parametrize('steps_per_update, updates_per_step, updates', [
+    (2, 2, 40), pytest.param(4, 1, 10, marks=pytest.mark.slow),
+    pytest.param(1, 3, 120, marks=pytest.mark.slow)])
+def test_updates_per_step_and_steps_per_update(
+    steps_per_update, updates_per_step, updates):
   loop = make_loop(dataclasses.replace(
-      CONFIG, steps_per_update=2, updates_per_step=3))
+      CONFIG, steps_per_update=steps_per_update,
+      updates_per_step=updates_per_step))
   state, log = loop.run(begin(loop, [0]), 60)
-  assert log.num_updates[0] == (60 - 20) // 2 * 3
-  assert int(state.train.learner.steps[0]) == log.num_updates[0]
+  assert log.num_updates[0] == updates
+  assert int(state.train.learner.steps[0]) == updates
 
 
 @pytest.mark.slow

@@ -163,14 +163,13 @@ class Run:
       return
     with console.Progress(
         f'{self.settings.agent}, DeepSea-{self.settings.size}',
-        max(state.num_episodes.tolist()),
+        _furthest(state.num_episodes),
         self.settings.num_episodes) as progress:
       while not memory.finished:
         active = self._active(state, memory)
-        # Those that go on have all come equally far.
-        episode = max(state.num_episodes.tolist())
-        num_episodes = min(self._evaluate_every,
-                           self.settings.num_episodes - episode)
+        num_episodes = min(
+            self._evaluate_every,
+            self.settings.num_episodes - _furthest(state.num_episodes))
         state, log = self.loop.run(
             state, num_episodes * self.settings.size,
             active if self.settings.stop_when_solved else None)
@@ -205,7 +204,7 @@ class Run:
     if restored is not None:
       state, memory = restored[0], _Memory(**restored[1])
       if not memory.finished:
-        print(f'resuming after {max(state.num_episodes.tolist())} episodes')
+        print(f'resuming after {_furthest(state.num_episodes)} episodes')
       return state, memory
     state = self.loop.init(self.seeds, self.env_params)
     memory = _Memory([None] * len(self.seeds))
@@ -260,9 +259,8 @@ class Run:
             f'{log.first_nonfinite[i]}; the last checkpoint is from before')
 
   def _save(self, state: on_device.RunState, memory: _Memory):
-    # Of the seeds that go on, so that it rises.
     self._folder.save(
-        max(state.num_steps.tolist()), state, dataclasses.asdict(memory))
+        _furthest(state.num_steps), state, dataclasses.asdict(memory))
 
   def _save_posterior(self, state: on_device.RunState, moment: str):
     """Keeps the first seed's posterior over the grid, for the picture."""
@@ -298,6 +296,11 @@ class Run:
           f'{self.settings.size}{mean} ({self._folder.saved_seconds:.0f} s).')
     for name in ('summary.csv', 'learning_curves.png', 'posterior.png'):
       print(f'  {self.settings.output / name}')
+
+
+def _furthest(counts: jax.Array) -> int:
+  """How far the seeds that still go on have come: all of them equally."""
+  return max(counts.tolist())
 
 
 def main(argv: list[str] | None = None):

@@ -104,9 +104,7 @@ class ENNDQN(td.TDAgent):
     index = index_lib.Gaussian(config.index_dim)
     network = networks.EpinetValue(
         num_actions, config.index_dim, spec, config.hidden_sizes,
-        make_torso=config.torso,
-        on_observation=config.torso is networks.MLPTorso,
-        epinet_size=config.epinet_size, prior_scale=config.prior_scale)
+        config.torso, config.epinet_size, prior_scale=config.prior_scale)
     indices = (losses.SharedIndices if config.shared_indices
                else losses.FreshIndices)
     super().__init__(

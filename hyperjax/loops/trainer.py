@@ -167,7 +167,7 @@ class Trainer:
       key = jax.random.fold_in(state.replay_key, learner.steps)
       batch = self.replay.sample(replay, key)
       learner, metrics = self.agent.update(learner, batch)
-      if self.config.prioritized_fraction:
+      if self.config.prioritized_fraction:  # Else there may be no 'losses'.
         replay = self.replay.record(replay, batch, metrics['losses'])
       return learner, replay, {
           name: x for name, x in metrics.items() if name != 'losses'}

@@ -47,11 +47,11 @@ class EpinetValue(nn.Module):
     index_dim: M.
     spec: of the observation.
     hidden_sizes: of the torso; the last one is F.
-    make_torso: the class of the torso.
-    on_observation: whether the epinet and the prior's members see s itself.
+    make_torso: the class of the torso; with any but `MLPTorso` the epinet and
+      the prior's members do not see s itself.
     epinet_size: H, width of the epinet's hidden layer.
     prior_sizes: widths of the hidden layers of each of the prior's members,
-      where they see s itself.
+      if they see s itself.
     prior_scale: of the prior.
   """
 
@@ -60,10 +60,13 @@ class EpinetValue(nn.Module):
   spec: specs.ObservationSpec
   hidden_sizes: Sequence[int]
   make_torso: Callable[..., nn.Module] = torsos.MLPTorso
-  on_observation: bool = True
   epinet_size: int = 50
   prior_sizes: Sequence[int] = (5,)
   prior_scale: float = 1.
+
+  @property
+  def _sees_observation(self) -> bool:
+    return self.make_torso is torsos.MLPTorso
 
   def setup(self):
     init = nn.initializers.xavier_normal()
@@ -74,19 +77,18 @@ class EpinetValue(nn.Module):
     # One dense layer on all its inputs together, in parts: each has the initial
     # spread that the whole would have.
     whole = num_features + self.index_dim
-    if self.on_observation:
+    if self._sees_observation:
       whole += self.spec.num_inputs
     part = nn.initializers.normal(jnp.sqrt(2. / (whole + num_hidden)))
-    if self.on_observation:
-      self.from_input = torsos.InputLayer(
-          num_hidden, self.spec, part, use_bias=False)
     self.from_features = nn.Dense(
         num_hidden, use_bias=False, kernel_init=part)
     self.from_index = self.param(
         'from_index', part, (self.index_dim, num_hidden))
     self.output = self.param(
         'output', init, (num_hidden, self.index_dim * self.num_actions))
-    if self.on_observation:
+    if self._sees_observation:
+      self.from_input = torsos.InputLayer(
+          num_hidden, self.spec, part, use_bias=False)
       members = heads.SeparateNetworks(
           nn.Sequential((torsos.MLPTorso(self.prior_sizes, self.spec),
                          heads.LinearHead(self.num_actions))),
@@ -101,7 +103,7 @@ class EpinetValue(nn.Module):
     """The encoding of one observation."""
     features = self.torso(observation)
     hidden = self.from_features(jax.lax.stop_gradient(features))
-    if self.on_observation:
+    if self._sees_observation:
       hidden += self.from_input(observation)
     return EpinetEncoding(
         self.base(features), hidden, self.prior(observation)[1:])

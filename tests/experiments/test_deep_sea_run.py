@@ -192,7 +192,8 @@ def _kill_and_resume(folder, cache, num_kills):
 
 
 @pytest.mark.parametrize('num_kills', [
-    1, pytest.param(10, marks=pytest.mark.slow)])
+    1, pytest.param(2, marks=pytest.mark.slow),
+    pytest.param(10, marks=pytest.mark.slow)])
 def test_a_killed_run_ends_in_the_same_bits(finished, tmp_path, num_kills):
   folder = tmp_path / 'killed'
   _kill_and_resume(folder, tmp_path / 'cache', num_kills)
