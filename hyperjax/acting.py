@@ -20,11 +20,13 @@ def greedy(key: chex.PRNGKey, values: Float[Array, '*N A']) -> Int[Array, '*N']:
 
   Args:
     key: used for the ties.
-    values: Q, float32 [..., A].
+    values: Q, float32 [..., A]. One that is not a number counts as 0, so that
+      actions are legal until whoever runs the agent stops it.
 
   Returns:
     Actions, int32 [...].
   """
+  values = jnp.where(jnp.isnan(values), 0., values)
   is_best = values == jnp.max(values, axis=-1, keepdims=True)
   lottery = jax.random.uniform(key, values.shape)
   return jnp.argmax(jnp.where(is_best, lottery, -1.), axis=-1).astype(jnp.int32)
@@ -48,7 +50,7 @@ def epsilon_greedy(
   key_greedy, key_explore, key_random = jax.random.split(key, 3)
   explore = jax.random.bernoulli(key_explore, epsilon, values.shape[:-1])
   # Greedy where all legal actions are worth the same: any of them.
-  random = greedy(key_random, jnp.where(values > ILLEGAL / 2., 0., ILLEGAL))
+  random = greedy(key_random, jnp.where(values <= ILLEGAL / 2., ILLEGAL, 0.))
   return jnp.where(explore, random, greedy(key_greedy, values))
 
 

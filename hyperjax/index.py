@@ -12,8 +12,8 @@ which is all that the closed form of the squared TD error needs
 The published distributions: Gaussian and sphere in HyperAgent (Li et al.,
 2024), cube, coordinate and sparse in Ensemble++ (Li et al., 2024, appendix E),
 one-hot for ensembles. `Sphere` has radius 1, as in the authors' code for
-reinforcement learning; the others follow the isotropic scaling E[z z^T] = I of
-the bandit papers.
+reinforcement learning; all but it and the one-hot ones follow the isotropic
+scaling E[z z^T] = I of the bandit papers.
 """
 
 import dataclasses

@@ -43,17 +43,30 @@ def update(
 
   Returns:
     What `step` does.
+
+  Raises:
+    ValueError: if the network has no `InputLayer` under a name that tells it.
   """
+  paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(
+      learner.params['params'])]
+  if not any(map(_is_table, paths)):
+    names = sorted({_name(path[-2:-1]) for path in paths})
+    raise ValueError(
+        f'lazy_rows expects the layers on the observation to be '
+        f'hyperjax.networks.InputLayer, with names that begin with one of '
+        f'{_INPUT_LAYERS}, got a network with {names}; set lazy_rows=False')
   batch_size, = batch.observation.shape
-  categories = jnp.concatenate([batch.observation, batch.next_observation])
+  categories = jnp.concatenate(
+      [batch.observation, batch.next_observation]).astype(jnp.int32)
   # All that stands for no category is one row, behind the last.
   in_range = (categories >= 0) & (categories < num_values)
   rows, position = jnp.unique(
       jnp.where(in_range, categories, num_values), size=2 * batch_size,
       fill_value=num_values, return_inverse=True)
+  # Not of the observations' type, which may end below the number of rows.
   small_batch = batch._replace(
-      observation=position[:batch_size].astype(batch.observation.dtype),
-      next_observation=position[batch_size:].astype(batch.observation.dtype))
+      observation=position[:batch_size],
+      next_observation=position[batch_size:])
 
   def take(path, x):
     if not _is_table(path):
@@ -78,5 +91,10 @@ def update(
 
 def _is_table(path: tuple[Any, ...]) -> bool:
   """Whether a leaf is a kernel of an `InputLayer`, [..., num_values, F]."""
-  keys = [str(getattr(entry, 'key', '')) for entry in path[-2:]]
-  return keys[1:] == ['kernel'] and keys[0].startswith(_INPUT_LAYERS)
+  return (_name(path[-1:]) == 'kernel'
+          and _name(path[-2:-1]).startswith(_INPUT_LAYERS))
+
+
+def _name(entries: tuple[Any, ...]) -> str:
+  """The key of at most one entry of a path."""
+  return ''.join(str(getattr(entry, 'key', '')) for entry in entries)

@@ -206,6 +206,12 @@ class SampledTD(_TD):
   mask: perturbation_lib.BootstrapMask | None = None
   raw_perturbation: bool = False
 
+  def __post_init__(self):
+    """Raises ValueError for a tied target with optimism over indices."""
+    if self.tied and self.optimism is not None:
+      raise ValueError(
+          f'a tied target is taken at one index, got optimism {self.optimism}')
+
   def __call__(
       self, params, target_params, batch, index_key, perturbation_key
   ) -> tuple[Float[Array, ''], types.Metrics]:

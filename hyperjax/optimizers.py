@@ -1,8 +1,8 @@
 """Optimisers that are used here, as optax transforms.
 
 The Langevin ones need a key at every update: `update(gradients, state, params,
-key=...)`. The learner gives one to every optimiser; optax drops it where it is
-not wanted.
+key=...)`. The learner gives one to every optimiser; those that do not want it
+are made with `optax.with_extra_args_support`, which drops it.
 """
 
 import functools
@@ -17,18 +17,26 @@ import optax
 
 @functools.cache
 def adam(
-    learning_rate: float, epsilon: float, max_gradient_norm: float | None
+    learning_rate: float, epsilon: float
 ) -> optax.GradientTransformationExtraArgs:
-  """Adam behind a limit on the global gradient norm.
+  """Adam.
 
   Cached, as all optimisers here, so that agents of equal settings are equal
   and hash alike.
   """
-  optimizer = optax.adam(learning_rate, eps=epsilon)
-  if max_gradient_norm is not None:
-    optimizer = optax.chain(
-        optax.clip_by_global_norm(max_gradient_norm), optimizer)
-  return optax.with_extra_args_support(optimizer)
+  return optax.with_extra_args_support(optax.adam(learning_rate, eps=epsilon))
+
+
+@functools.cache
+def clipped(
+    optimizer: optax.GradientTransformationExtraArgs,
+    max_gradient_norm: float | None,
+) -> optax.GradientTransformationExtraArgs:
+  """An optimiser behind a limit on the global gradient norm, or without."""
+  if max_gradient_norm is None:
+    return optimizer
+  return optax.chain(
+      optax.clip_by_global_norm(max_gradient_norm), optimizer)
 
 
 class RidgeState(NamedTuple):

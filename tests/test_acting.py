@@ -118,3 +118,12 @@ def test_sampled_optimism_tends_to_the_upper_bound():
   np.testing.assert_allclose(
       np.mean(sampled, axis=0),
       _upper_bound(index, 1.163, psi), atol=0.05)
+
+
+def test_no_illegal_action_even_where_values_are_not_numbers():
+  values = jnp.tile(
+      jnp.array([acting.ILLEGAL, math.nan, math.nan, acting.ILLEGAL]),
+      (1000, 1))
+  for epsilon in (0., 0.5, 1.):
+    actions = acting.epsilon_greedy(jax.random.PRNGKey(13), values, epsilon)
+    assert set(np.unique(actions)) == {1, 2}

@@ -95,6 +95,20 @@ def test_runs_on_bsuite(bsuite_id, agent_class, config):
     assert np.all(np.isfinite(leaf))
 
 
+def test_an_actor_goes_on_from_the_state_of_another():
+  environment = bsuite.load_from_id('catch/0')
+  agent = agents.DQN(*specs.of_environment(environment), agents.DQNConfig(
+      hidden_sizes=(16,), min_replay_size=20, batch_size=8))
+  first, second = (acme.Actor(agent, key=key) for key in (0, 1))
+  EnvironmentLoop(environment, first).run(4)
+  second.state = jax.tree.map(jnp.copy, first.state)
+  before = int(second.state.learner.steps)
+  results = EnvironmentLoop(environment, second).run(1)
+  # No random actions again: an update for each step from the first on.
+  assert int(second.state.learner.steps) - before == (
+      results[0].episode_length)
+
+
 def test_dqn_learns_catch():
   """A random paddle catches one ball in five or so: a return of about -0.6."""
   environment = catch.Catch(seed=0)

@@ -565,6 +565,18 @@ def test_refuses_observations_of_another_shape(make):
   jax.eval_shape(agent.update, learner, batch)  # The right shape passes.
 
 
+@pytest.mark.parametrize('num_envs', [1, 5])
+def test_refuses_first_steps_of_other_environments(num_envs):
+  agent = _hyperagent()
+  params = _init(agent)(jax.random.PRNGKey(0)).params
+  actor = agent.init_actor(jax.random.PRNGKey(1), 4)
+  expected = re.escape('is_first of shape (4,)') + '.*' + re.escape(
+      f'got ({num_envs},)')
+  with pytest.raises(ValueError, match=expected):
+    agent.select_action(
+        params, actor, jnp.zeros(4, jnp.int32), jnp.ones(num_envs, bool))
+
+
 @pytest.mark.parametrize('make', [agents.HyperAgent, agents.DQN])
 def test_takes_dm_env_specs_of_discrete_actions_alone(make):
   assert make(_SPEC, dm_specs.DiscreteArray(4)).num_actions == 4

@@ -6,12 +6,14 @@ from dm_env import specs as dm_specs
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from hyperjax import acting
 from hyperjax import agents
 from hyperjax import index as index_lib
 from hyperjax import losses
+from hyperjax import networks
 from hyperjax import optimizers
 from hyperjax import types
 
@@ -188,8 +190,9 @@ def test_hyperdqn_and_hyperagent_differ_by_the_index_pairing():
   for z in indices:
     z = jnp.tile(z, (_BATCH, 1))
     q = hyperdqn.q_values(params, batch.observation, z)
+    chosen = hyperdqn.q_values(params, batch.next_observation, z).argmax(axis=1)
     q_next = hyperdqn.q_values(target, batch.next_observation, z)
-    y = batch.reward + batch.discount * q_next.max(axis=1)
+    y = batch.reward + batch.discount * q_next[jnp.arange(_BATCH), chosen]
     errors.append((y - q[jnp.arange(_BATCH), batch.action])**2)
   np.testing.assert_allclose(loss, np.mean(errors), rtol=1e-4)
 
@@ -339,6 +342,37 @@ def test_exact_optimism_acts_and_bootstraps_on_the_upper_bound():
         rtol=1e-5, atol=1e-6)
 
 
+def test_hyperdqn_begins_as_its_authors_weights_do():
+  """Against NumPy: truncated normals of 1 / sqrt(inputs), no mean, prior 10."""
+  num_cells, num_draws = 100, 2000
+  agent = agents.HyperDQN(dm_specs.DiscreteArray(num_cells), _ACTIONS)
+  init = jax.jit(jax.vmap(agent.init))
+  params = init(jax.random.split(jax.random.key(0), 50)).params
+  z = agent.index.sample(jax.random.key(1), (num_cells,))
+  np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1., rtol=1e-5)
+  q = jax.vmap(agent.q_values, in_axes=(0, None, None))(
+      params, jnp.arange(num_cells), z)
+
+  rng = np.random.default_rng(0)
+
+  def truncated(*shape):
+    x = rng.normal(size=(4, *shape))
+    x = np.where(np.abs(x) < 2., x, np.nan)
+    return np.nan_to_num(x[np.argmax(~np.isnan(x), axis=0), *np.indices(shape)])
+
+  expected = np.empty(num_draws)
+  for i in range(num_draws):
+    total, angle = 0., rng.uniform(0., 2. * np.pi)
+    index = np.array([np.cos(angle), np.sin(angle)])
+    for scale in (1., 10.):
+      phi = np.maximum(truncated(64) / np.sqrt(num_cells), 0.)
+      phi = np.maximum(phi @ truncated(64, 64) / np.sqrt(64), 0.)
+      factors = truncated(2, 64) / np.sqrt(64)
+      total += scale * index @ factors @ phi
+    expected[i] = total
+  assert np.std(q) == pytest.approx(np.std(expected), rel=0.08)
+
+
 @pytest.mark.parametrize('name', ['optimism_scale', 'acting_optimism_scale'])
 def test_two_kinds_of_optimism_at_once_are_refused(name):
   other = {'optimism_scale': 0., 'acting_optimism_scale': 0., name: 1.}
@@ -400,3 +434,45 @@ def test_langevin_noise_is_a_function_of_the_learners_key():
   assert_close(one, same, rtol=0., atol=0.)
   with pytest.raises(AssertionError):
     assert_close(one, other, rtol=0., atol=0.)
+
+
+@pytest.mark.parametrize('make, config', [
+    (agents.AdamLMCDQN, agents.AdamLMCDQNConfig(
+        noise_scale=0., adam_factor=0., learning_rate=0.5,
+        max_gradient_norm=0.01, **_SMALL)),
+    (agents.LangevinAdam, agents.LangevinAdamConfig(
+        noise_scale=0., learning_rate=0.5, adam_epsilon=1e3,
+        max_gradient_norm=0.01, **_SMALL))])
+def test_langevin_dynamics_have_a_limit_on_the_gradient_too(make, config):
+  agent = make(_SPEC, _ACTIONS, config)
+  learner = agent.init(jax.random.key(0))
+  batch = make_batch()
+  batch = batch._replace(reward=1e4 * batch.reward)
+  after, _ = jax.jit(agent.update)(learner, batch)
+  step = optax.tree.norm(jax.tree.map(
+      lambda x, y: x - y, learner.params['params'], after.params['params']))
+  assert 0. < step <= 0.5 * 0.01 * 1.001
+
+
+def test_dqn_takes_any_optimizer_of_optax():
+  agent = agents.DQN(_SPEC, _ACTIONS, agents.DQNConfig(**_SMALL),
+                     optimizer=optax.scale(-0.1))
+  learner, batch = agent.init(jax.random.key(0)), make_batch()
+  after, _ = jax.jit(agent.update)(learner, batch)
+  gradients = gradient(
+      agent.loss, learner.params, learner.params['params'], batch)
+  assert_close(after.params['params'], jax.tree.map(
+      lambda x, g: x - 0.1 * g, learner.params['params'], gradients))
+
+
+def test_a_raw_perturbation_is_for_the_sphere_alone():
+  with pytest.raises(ValueError, match='raw_perturbation .* got Gaussian'):
+    agents.HyperAgent(_SPEC, _ACTIONS, agents.HyperAgentConfig.paper_atari(
+        index=index_lib.Gaussian, torso=networks.MLPTorso))
+
+
+def test_a_tied_target_is_not_optimistic():
+  loss = _AGENTS['hyperdqn'].loss
+  with pytest.raises(ValueError, match='tied .* got optimism UpperBound'):
+    dataclasses.replace(
+        loss, optimism=acting.UpperBound(index_lib.Gaussian(2), 1.))

@@ -3,12 +3,14 @@
 import dataclasses
 
 from dm_env import specs as dm_specs
+from flax import linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from hyperjax import agents
+from hyperjax import specs
 from hyperjax import types
 
 _NUM_VALUES, _BATCH = 12, 16
@@ -107,3 +109,38 @@ def test_lazy_rows_are_for_categories_only():
     learners.append(
         agent.update(agent.init(jax.random.key(0)), batch)[0].params)
   jax.tree.map(np.testing.assert_array_equal, *learners)
+
+
+def test_a_category_may_be_of_a_narrow_type():
+  """256 of them fill a byte, so that the number behind the last is none."""
+  config = agents.DQNConfig(lazy_rows=True, **_SMALL)
+  cells = np.arange(_BATCH) + 256 - _BATCH
+  learners = []
+  for dtype in (np.uint8, np.int32):
+    agent = agents.DQN(dm_specs.DiscreteArray(256, dtype), 2, config)
+    batch = make_batch(0, cells, cells)
+    batch = batch._replace(observation=batch.observation.astype(dtype),
+                           next_observation=batch.observation.astype(dtype))
+    learners.append(
+        agent.update(agent.init(jax.random.key(0)), batch)[0].params['params'])
+  jax.tree.map(np.testing.assert_array_equal, *learners)
+
+
+class _Embedding(nn.Module):
+  """A torso with a table of its own making."""
+
+  hidden_sizes: tuple[int, ...]
+  spec: specs.ObservationSpec
+
+  @nn.compact
+  def __call__(self, observation):
+    return nn.Embed(self.spec.num_values, self.hidden_sizes[-1])(observation)
+
+
+def test_refuses_a_network_whose_tables_it_does_not_know():
+  agent = agents.DQN(
+      dm_specs.DiscreteArray(_NUM_VALUES), 2,
+      agents.DQNConfig(torso=_Embedding, lazy_rows=True, **_SMALL))
+  learner = agent.init(jax.random.key(0))
+  with pytest.raises(ValueError, match="InputLayer.*got .*'Embed_0'"):
+    agent.update(learner, make_batch(0, [0] * _BATCH, [0] * _BATCH))

@@ -25,7 +25,8 @@ class Actor:
 
   Attributes:
     state: the agent's whole state, see `trainer.TrainState`. It may be read
-      between calls and assigned to, for instance from a checkpoint.
+      between calls and, between episodes, assigned to, for instance from a
+      checkpoint: learning then goes on from there.
   """
 
   def __init__(
@@ -46,7 +47,7 @@ class Actor:
       key = jax.random.key(key)
     self._trainer = trainer_lib.Trainer(agent, 1, replay_capacity)
     replay_lib.check_fits(self._trainer.replay, 1, jax.devices()[0])
-    self.state = jax.jit(self._trainer.init)(key)
+    self._state = jax.jit(self._trainer.init)(key)
     self._explore = jax.jit(self._trainer.explore)
     # What changes at every step is donated: the replay is written in place.
     self._act = jax.jit(self._trainer.act, donate_argnums=0)
@@ -57,6 +58,16 @@ class Actor:
     self._num_steps = 0
     self._owes_learning = False
 
+  @property
+  def state(self) -> trainer_lib.TrainState:
+    return self._state
+
+  @state.setter
+  def state(self, state: trainer_lib.TrainState):
+    self._state = state
+    self._num_steps = int(state.num_transitions)
+    self._owes_learning = False
+
   def select_action(self, observation: Any) -> int:
     """The action at one observation.
 
@@ -65,10 +76,10 @@ class Actor:
     """
     observation = self._batch(observation)
     if self._num_steps < self._trainer.explore_steps:
-      self.state, action = self._explore(self.state)
+      self._state, action = self._explore(self._state)
     else:
-      self.state, action = self._act(
-          self.state, observation, np.array([self._is_first]))
+      self._state, action = self._act(
+          self._state, observation, np.array([self._is_first]))
     return int(action[0])
 
   def observe_first(self, timestep: dm_env.TimeStep) -> None:
@@ -90,8 +101,8 @@ class Actor:
     if self._observation is None:
       raise ValueError('observe was called before observe_first')
     next_observation = self._batch(next_timestep.observation)
-    self.state = self._observe(
-        self.state, self._observation, np.array([action], np.int32),
+    self._state = self._observe(
+        self._state, self._observation, np.array([action], np.int32),
         types.TimeStep(
             step_type=np.array([next_timestep.step_type], np.int32),
             reward=np.array([next_timestep.reward], np.float32),
@@ -111,10 +122,10 @@ class Actor:
       wait: whether to return only when they are done.
     """
     if self._owes_learning:
-      self.state, _ = self._learn(self.state)
+      self._state, _ = self._learn(self._state)
       self._owes_learning = False
     if wait:
-      jax.block_until_ready(self.state)
+      jax.block_until_ready(self._state)
 
   def _batch(self, observation: Any) -> jax.Array:
     """One observation as a batch of one."""

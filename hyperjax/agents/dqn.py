@@ -29,7 +29,8 @@ class DQNConfig(td.TDConfig):
   """Settings of DQN; what is new beside `TDConfig`.
 
   The defaults are those of bsuite's DQN (google-deepmind/bsuite at effafc01,
-  `bsuite/baselines/jax/dqn`), with Double DQN's target added.
+  `bsuite/baselines/jax/dqn`), but for the initial weights, with Double DQN's
+  target added.
 
   Attributes:
     epsilon: probability of a uniformly random action.
@@ -113,5 +114,6 @@ class DQN(td.TDAgent):
         loss=losses.ExactTD(
             network, index, perturbation.Perturbation(index, 0.),
             config.double),
-        optimizer=optimizer or td.adam(config),
+        optimizer=(td.adam(config) if optimizer is None
+                   else optax.with_extra_args_support(optimizer)),
         epsilon=config.epsilon)

@@ -18,6 +18,10 @@ and an independent z' drawn for s', the loss is
 
 The perturbation sigma xi^T z makes the spread over z shrink with the number of
 visits as a posterior's does; the prior gives the spread where there is no data.
+
+That is the preset `thompson`, and `paper_deep_sea` with its own quirks. The
+default draws no z: where one is, in acting and in the target, it takes the mean
+of Q over z plus a number of standard deviations, both in closed form.
 """
 
 from collections.abc import Callable
@@ -54,23 +58,27 @@ class HyperAgentConfig(td.TDConfig):
       the expectation exactly.
     scale: c, of the trained part of the value.
     prior_scale: c0, of the fixed prior; 0 leaves the prior out.
-    prior_std: length of each row of the prior's A0, and of b and b0.
-    uniform_prior: whether the prior has mean 0 and the same spread,
-      `prior_scale`, at every observation and action (`networks.UniformPrior`;
-      its torso has tanh for ReLU). If not, its spread differs from one to the
-      next, and shrinks as one-hot observations grow wider.
+    prior_std: length of each row of the prior's A0, and of b and b0; of b alone
+      with a `uniform_prior`.
+    uniform_prior: whether the prior has mean 0 and the same spread at every
+      observation and action, `prior_scale` for an index with E[z z^T] = I
+      (`networks.UniformPrior`; its torso has tanh for ReLU). If not, its spread
+      differs from one to the next, and shrinks as one-hot observations grow
+      wider.
     xavier_mean: whether b and b0 are Xavier-normal, and not one vector each of
       length `prior_std`.
     perturbation_scale: sigma, in units of reward.
     raw_perturbation: whether the perturbation meets the Gaussian vector of
       which z is the direction, see `losses.SampledTD`. The exact expectation
       then has, for the same gradient, the mean length of that vector in sigma.
+      For `index.Sphere` alone.
     gradient_penalty: coefficient of `losses.GradientPenalty`.
     head_ridge: coefficient of `optimizers.with_head_ridge`.
     resample_probability: of a new acting index before each step within an
-      episode. (A new episode always has a new index.)
+      episode. (A new episode always has a new index.) It does nothing where no
+      index is drawn, with an `acting_optimism_scale`.
     optimism_indices: to be optimistic over, in acting and in the target (the
-      published variant OIS); 1 for no optimism.
+      published variant OIS); 1 for none of that kind.
     optimism_quantile: of the values at these indices; 1 is their maximum.
     optimism_scale: of the optimism that the published one estimates, in closed
       form: take targets by the mean of Q over the index plus this many standard
@@ -304,6 +312,10 @@ class HyperAgent(td.TDAgent):
     network = networks.AffineValue(
         hypermodel(networks.factor_xavier_init()), prior,
         config.scale, config.prior_scale)
+    if config.raw_perturbation and not isinstance(index, index_lib.Sphere):
+      raise ValueError(
+          f'raw_perturbation is for an index on the unit sphere, got '
+          f'{config.index.__name__}')
     # Unit norm, as the analysis asks, whatever the index.
     sigma = config.perturbation_scale
     if config.raw_perturbation and config.num_index_samples is None:

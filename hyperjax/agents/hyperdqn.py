@@ -28,31 +28,34 @@ from hyperjax.agents import td
 class HyperDQNConfig(td.TDConfig):
   """Settings of HyperDQN; what is new beside `TDConfig`.
 
-  The defaults are those for DeepSea in the authors' code (liziniu/HyperDQN at
-  c197f880, `scripts/hyper_dqn/run_deepsea.sh`): plain DQN targets, an index of
-  dimension 2, 20 indices for each update.
+  The defaults are what the authors' code does on DeepSea (liziniu/HyperDQN at
+  c197f880, `scripts/hyper_dqn/run_deepsea.sh`): an index of dimension 2 on the
+  unit sphere; 20 indices and 20 batches of 128 transitions for each update,
+  every index with every transition; Double DQN's targets (the script's
+  `double_q=0` is not read).
 
   Attributes:
     index_dim: M.
     num_index_samples: indices z for each update.
-    prior_scale: of the fixed prior; 0 leaves it out.
-    prior_std: length of each row of the prior's factors.
+    prior_scale: of the fixed prior, which has the initial weights of another
+      such network; 0 leaves it out.
     perturbation_scale: sigma, in units of reward.
   """
 
   index_dim: int = 2
   num_index_samples: int = 20
   prior_scale: float = 10.
-  prior_std: float = 1.
   perturbation_scale: float = 0.
-  double: bool = False
+  adam_epsilon: float = 1e-8
+  max_gradient_norm: float | None = None
+  batch_size: int = 2560
   replay_capacity: int = 200_000
 
   def __post_init__(self):
     super().__post_init__()
     self.check_at_least('index_dim', 1, self.index_dim)
     self.check_at_least('num_index_samples', 1, self.num_index_samples)
-    for name in ('prior_scale', 'prior_std', 'perturbation_scale'):
+    for name in ('prior_scale', 'perturbation_scale'):
       self.check_at_least(name, 0., getattr(self, name))
 
 
@@ -68,21 +71,19 @@ class HyperDQN(td.TDAgent):
     """Composes the agent; arguments and errors as in `HyperAgent`."""
     spec = specs.observation_spec(observation_spec)
     num_actions = specs.num_actions(num_actions)
-    index = index_lib.Gaussian(config.index_dim)
+    index = index_lib.Sphere(config.index_dim)
 
-    def hypermodel(factor_init):
+    def hypermodel():
       return nn.Sequential((
-          config.torso(config.hidden_sizes, spec),
+          config.torso(config.hidden_sizes, spec,
+                       kernel_init=networks.truncated_init()),
           networks.HypermodelHead(
-              num_actions, index.dim,
-              mean_init=networks.sphere_init(config.prior_std),
-              factor_init=factor_init, bias=True)))
+              num_actions, index.dim, mean_init=nn.initializers.zeros,
+              factor_init=networks.truncated_init(num_batch_axes=1),
+              bias=True)))
 
-    prior = None
-    if config.prior_scale > 0.:
-      prior = hypermodel(networks.factor_sphere_init(config.prior_std))
     network = networks.AffineValue(
-        hypermodel(networks.factor_xavier_init()), prior,
+        hypermodel(), hypermodel() if config.prior_scale > 0. else None,
         prior_scale=config.prior_scale)
     super().__init__(
         observation_spec=spec,

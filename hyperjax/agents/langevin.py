@@ -70,9 +70,11 @@ class AdamLMCDQN(dqn.DQN):
     """Composes the agent; arguments and errors as in `HyperAgent`."""
     super().__init__(
         observation_spec, num_actions, config,
-        optimizer=optimizers.adam_lmc(
-            config.learning_rate, config.noise_scale, config.adam_factor,
-            config.adam_epsilon))
+        optimizer=optimizers.clipped(
+            optimizers.adam_lmc(
+                config.learning_rate, config.noise_scale, config.adam_factor,
+                config.adam_epsilon),
+            config.max_gradient_norm))
 
 
 class LangevinAdam(dqn.DQN):
@@ -87,5 +89,7 @@ class LangevinAdam(dqn.DQN):
     """Composes the agent; arguments and errors as in `HyperAgent`."""
     super().__init__(
         observation_spec, num_actions, config,
-        optimizer=optimizers.langevin_adam(
-            config.learning_rate, config.noise_scale, config.adam_epsilon))
+        optimizer=optimizers.clipped(
+            optimizers.langevin_adam(
+                config.learning_rate, config.noise_scale, config.adam_epsilon),
+            config.max_gradient_norm))

@@ -33,7 +33,8 @@ class TDConfig:
 
   Attributes:
     torso: the class of the torso, made with `hidden_sizes` and the spec of the
-      observation.
+      observation, and by some agents with the keywords `kernel_init` or
+      `activation` of `networks.MLPTorso`.
     hidden_sizes: widths of the torso's dense layers.
     discount: gamma, of one step.
     n_step: steps of a return. More than one need a replay of frames
@@ -49,7 +50,8 @@ class TDConfig:
     min_replay_size: transitions before the first update. Until then actions
       are uniformly random.
     steps_per_update: environment steps (of all environments of an agent
-      together) between learning.
+      together) between learning; rounded down to steps of all of them, to one
+      at least.
     updates_per_step: updates then done at once.
     recent_fraction: of a batch, that is drawn from the `recent_window` newest
       transitions instead of from all.
@@ -123,8 +125,9 @@ class TDConfig:
 
 def adam(config: TDConfig) -> optax.GradientTransformationExtraArgs:
   """Adam with the settings of an agent."""
-  return optimizers.adam(
-      config.learning_rate, config.adam_epsilon, config.max_gradient_norm)
+  return optimizers.clipped(
+      optimizers.adam(config.learning_rate, config.adam_epsilon),
+      config.max_gradient_norm)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,10 +226,15 @@ class TDAgent:
       The next actor state, and actions, int32 [N].
 
     Raises:
-      ValueError: if the observations do not fit the spec.
+      ValueError: if the observations do not fit the spec, or `is_first` not
+        the actor's environments.
     """
+    redraw = is_first = jnp.asarray(is_first)
+    if is_first.shape != actor.index.shape[:1]:
+      raise ValueError(
+          f'expected is_first of shape {actor.index.shape[:1]}, one for each '
+          f'environment, got {is_first.shape}')
     key, key_redraw, key_index, key_action = jax.random.split(actor.key, 4)
-    redraw = is_first
     if self.resample_probability > 0.:
       redraw |= jax.random.bernoulli(
           key_redraw, self.resample_probability, is_first.shape)

@@ -21,6 +21,7 @@ from hyperjax.networks.heads import factor_sphere_init
 from hyperjax.networks.heads import factor_xavier_init
 from hyperjax.networks.heads import normal_init
 from hyperjax.networks.heads import sphere_init
+from hyperjax.networks.heads import truncated_init
 from hyperjax.networks.heads import xavier_init
 from hyperjax.networks.noisy import NoisyValue
 from hyperjax.networks.noisy import StateAwareNoisyValue
