@@ -12,7 +12,8 @@ VERSION = next(
 
 EXTRAS = {
     'atari': ['envpool>=1.1.1'],
-    'ale': ['ale-py>=0.11'],  # The second backend of the Atari wrapper.
+    # The second backend of the Atari wrapper; envpool knows the games' names.
+    'ale': ['ale-py>=0.11', 'envpool>=1.1.1'],
     'bsuite': ['bsuite>=0.3.5'],
     # What the commands under experiments/ and benchmarks/ need.
     'experiments': ['matplotlib>=3.8', 'tqdm>=4.66', 'tyro>=0.9'],

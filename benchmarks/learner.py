@@ -162,14 +162,8 @@ class Point:
     key = jax.random.key(0)
     learner = jax.eval_shape(self.agent.init, key)
     batch = jax.eval_shape(lambda k: replay.sample(replay.init(), k), key)
-    with jax.default_device(jax.devices('cpu')[0]):
-      # Donated, as within the loop: otherwise copies of what does not change
-      # (the prior, the target network) would count.
-      analysis = jax.jit(self.agent.update, donate_argnums=0).lower(
-          learner, batch).compile().cost_analysis()
-    if isinstance(analysis, (list, tuple)):  # In earlier versions of JAX.
-      analysis = analysis[0]
-    return Cost(analysis['flops'], analysis.get('bytes accessed', math.nan))
+    costs = machine.costs(self.agent.update, learner, batch)
+    return Cost(costs['flops'], costs.get('bytes accessed', math.nan))
 
   def compile(self, seconds: float):
     """Compiles the loop, with a chunk of about `seconds` / 4 or less."""

@@ -52,7 +52,8 @@ class CsvLog:
     """Makes sure all is on disk and returns the length in bytes."""
     self._file.flush()
     os.fsync(self._file.fileno())
-    return self._file.tell()
+    # Not tell(), which after `truncate` is where the file once ended.
+    return os.path.getsize(self._file.name)
 
   def truncate(self, length: int | None):
     """Cuts off all behind `length` bytes; None leaves the header alone."""

@@ -75,14 +75,21 @@ class Checkpointer:
       step: its number, larger than that of the checkpoint restored.
       state: arrays and PRNG keys.
       memory: what else to remember; must survive JSON.
+
+    Raises:
+      RuntimeError: if it was not written.
     """
-    if step in self._manager.all_steps():  # A damaged one, passed over.
-      self._manager.delete(step)
+    for existing in self._manager.all_steps():
+      if existing >= step:  # A damaged one, passed over.
+        self._manager.delete(existing)
     arrays = _arrays(state)
-    self._manager.save(step, args=ocp.args.Composite(
+    saved = self._manager.save(step, args=ocp.args.Composite(
         state=ocp.args.StandardSave(arrays),
         memory=ocp.args.JsonSave(
             {'checksum': _checksum(arrays), 'memory': memory})))
+    if not saved:
+      raise RuntimeError(
+          f'checkpoint {self._manager.directory / str(step)} was not written')
 
   def restore(
       self, like: chex.ArrayTree
@@ -90,8 +97,7 @@ class Checkpointer:
     """The newest whole checkpoint, or None if there is none.
 
     A checkpoint that cannot be read or fails its checksum is passed over with
-    a warning that names it. It stays where it is until a later `save` of the
-    same number takes its place.
+    a warning that names it. It stays where it is until the next `save`.
 
     Args:
       like: a state of the same structure, or its shapes and shardings.

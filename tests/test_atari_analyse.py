@@ -201,6 +201,13 @@ def test_a_constant_sample_has_an_interval_of_no_width():
     assert estimate.high == pytest.approx(estimate.value)
 
 
+def test_one_run_of_each_game_has_no_interval():
+  scores = scores_lib.Scores.by_game({'Pong': [0.7], 'Alien': [2.]})
+  for estimate in scores_lib.estimates(scores).values():
+    assert np.isfinite(estimate.value)
+    assert np.isnan([estimate.low, estimate.high]).all()
+
+
 def test_interval_of_the_mean_is_that_of_the_formula():
   """Games that are far apart: resampling across them would be far too wide."""
   rng = np.random.default_rng(0)

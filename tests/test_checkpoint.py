@@ -113,6 +113,20 @@ def test_a_damaged_one_is_replaced_when_its_step_comes_again(saved):
   assert memory == {'step': 33}
 
 
+def test_a_damaged_one_does_not_hide_those_that_come_after(saved):
+  damage_flip_a_byte(data_files(saved, 3))
+  checkpointer = checkpoint.Checkpointer(saved)
+  checkpointer.save(4, make_state(4), {'step': 4})
+  damage_flip_a_byte(data_files(saved, 4))
+  with pytest.warns(UserWarning, match='passed over'):
+    checkpointer.restore(make_state(0))
+  checkpointer.save(2, make_state(22), {'step': 2})
+  checkpointer.close()
+  state, memory = restore(saved)
+  assert_equal(state, make_state(22))
+  assert memory == {'step': 2}
+
+
 def test_all_damaged_restores_nothing(saved):
   for step in (2, 3):
     damage_truncate(data_files(saved, step))

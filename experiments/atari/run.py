@@ -213,9 +213,9 @@ class Run:
               f'{log.failure}; the run is saved after '
               f'{done * settings.num_envs} steps')
     self._finish(state, best, memory)
+    self._draw(state)
     memory.finished = True
     self._save(state, best, memory)
-    self._draw(state)
 
   def close(self):
     """Releases files and environments."""
@@ -337,15 +337,17 @@ class Run:
             f'trainable parameters)')
 
   def _draw(self, state):
-    """Draws the pictures, of what is saved already."""
+    """Draws the pictures."""
     settings = self.settings
     pictures.learning_curves(settings.output)
     seeds = environment_seeds(self.seeds[0], PICTURE, 0, 1)
     pictures.strip(
         settings.output, self.agent,
         jax.tree.map(lambda x: x[0], state.learner.params),
-        envpool.Atari(self.games[0], seeds, life_ends_return=False,
-                      max_frames=settings.max_frames))
+        envpool.Atari(self.games[0], seeds,
+                      sticky_actions=settings.sticky_actions,
+                      life_ends_return=False, max_frames=settings.max_frames,
+                      backend=settings.backend))
     for name in ('summary.csv', 'learning_curves.png', 'strip.png'):
       print(f'  {settings.output / name}')
 

@@ -80,10 +80,15 @@ def resample(
 
 
 def estimates(scores: Scores, seed: int = 0) -> dict[str, Estimate]:
-  """Each of `METRICS` with its percentile bootstrap interval."""
+  """Each of `METRICS` with its percentile bootstrap interval.
+
+  The interval is NaN where no game has more than one run.
+  """
   resampled = metrics(
       resample(scores, NUM_RESAMPLES, np.random.default_rng(seed)),
       scores.counts)
+  if np.max(scores.counts) == 1:
+    resampled = {name: np.full_like(x, np.nan) for name, x in resampled.items()}
   return {
       name: Estimate(float(value), *map(
           float, np.percentile(resampled[name], PERCENTILES)))

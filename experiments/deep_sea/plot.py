@@ -24,6 +24,8 @@ from experiments.deep_sea import table
 
 UNSOLVED = table.UNSOLVED
 BAD_RATE = 0.9
+# Of an algorithm's variants, in the order of their names.
+STYLES = ('-', '--', ':', '-.', (0, (1, 4)), (0, (5, 5)))
 
 
 class Point(NamedTuple):
@@ -73,7 +75,11 @@ def bsuite_episode(returns: np.ndarray) -> float:
 
 
 def ours(folder: Path) -> tuple[Lines, Lines]:
-  """Our points by run, by the published criterion and by bsuite's."""
+  """Our points by run, by the published criterion and by bsuite's.
+
+  A seed that had learned, and whose run ended before bsuite's criterion was
+  met, is left out of the second.
+  """
   by_paper, by_bsuite = {}, {}
   for path in folder.glob('*/summary.csv'):
     config = json.loads((path.parent / 'config.json').read_text())
@@ -86,7 +92,8 @@ def ours(folder: Path) -> tuple[Lines, Lines]:
             float)) for seed in dict.fromkeys(rows['seed'])])
     criteria = [(by_paper, episodes)]
     if not settings.get('stochastic'):  # Noise hides which episodes were bad.
-      criteria.append((by_bsuite, bsuite))
+      known = np.isfinite(bsuite) | (episodes == UNSOLVED)
+      criteria.append((by_bsuite, bsuite[known]))
     for lines, found in criteria:
       solved = np.isfinite(found) & (found < UNSOLVED)
       lines.setdefault(name, []).append(Point(
@@ -94,6 +101,12 @@ def ours(folder: Path) -> tuple[Lines, Lines]:
           int(solved.sum()), len(found)))
   return tuple({name: sorted(points) for name, points in sorted(lines.items())}
                for lines in (by_paper, by_bsuite))
+
+
+def algorithm(name: str) -> str:
+  """What a line is a variant of, published or ours: 'hyperagent'."""
+  name = name.partition(':')[0].lower().removesuffix('-ois')
+  return name.replace('-', '').replace('_', '')
 
 
 def draw(folder: Path):
@@ -105,14 +118,20 @@ def draw(folder: Path):
   axes = fig.subplots(1, 3, sharex=True, sharey=True)
   panels = ((published(), 'published'), (by_paper, 'ours'),
             (by_bsuite, "ours, by bsuite's criterion"))
+  # The same colour for an algorithm in all panels, and a style for a variant.
+  algorithms = sorted(
+      {algorithm(name) for lines, _ in panels for name in lines})
   for ax, (lines, title) in zip(axes, panels, strict=True):
     for name, points in lines.items():
-      # A line of ours has one colour, though not every one is in both panels.
-      names = list(by_paper if name in by_paper else lines)
-      color = matplotlib.colormaps['tab20'](names.index(name) % 20)
+      color = matplotlib.colormaps['tab10'](
+          algorithms.index(algorithm(name)) % 10)
+      # Not every line of ours is in both panels.
+      variants = [other for other in (by_paper if name in by_paper else lines)
+                  if algorithm(other) == algorithm(name)]
+      style = STYLES[variants.index(name) % len(STYLES)]
       sizes = [p.size for p in points]
       ax.plot(sizes, [p.mean for p in points], color=color, linewidth=1.2,
-              label=textwrap.fill(name, 40))
+              linestyle=style, label=textwrap.fill(name, 40))
       for p in points:  # A cross where no seed has learned.
         ax.plot(p.size, p.mean, color=color, markersize=5,
                 marker='x' if p.solved == 0 else 'o')

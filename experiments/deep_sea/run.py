@@ -167,22 +167,31 @@ class Run:
         self.settings.num_episodes) as progress:
       while not memory.finished:
         active = self._active(state, memory)
-        num_episodes = min(
-            self._evaluate_every,
-            self.settings.num_episodes - _furthest(state.num_episodes))
-        state, log = self.loop.run(
-            state, num_episodes * self.settings.size,
-            active if self.settings.stop_when_solved else None)
-        self._check_finite(log)
-        self._record(state, log, memory, active)
-        learned = [x is not None for x in memory.learned]
-        progress.update(num_episodes, int(log.num_updates.sum()), learned)
+        if active.any():  # Else all could do it before they began.
+          state = self._advance(state, memory, active, progress)
         memory.finished = not self._active(state, memory).any()
         if memory.finished:
           self._finish(state, memory)
         if memory.finished or self._folder.is_due():
           self._save(state, memory)
     self._report(memory)
+
+  def _advance(
+      self, state: on_device.RunState, memory: _Memory, active: np.ndarray,
+      progress: console.Progress,
+  ) -> on_device.RunState:
+    """Trains the active seeds until the next evaluation, and records it."""
+    num_episodes = min(
+        self._evaluate_every,
+        self.settings.num_episodes - _furthest(state.num_episodes))
+    state, log = self.loop.run(
+        state, num_episodes * self.settings.size,
+        active if self.settings.stop_when_solved else None)
+    self._check_finite(log)
+    self._record(state, log, memory, active)
+    learned = [x is not None for x in memory.learned]
+    progress.update(num_episodes, int(log.num_updates.sum()), learned)
+    return state
 
   def close(self):
     """Releases files."""

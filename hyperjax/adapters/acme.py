@@ -25,8 +25,9 @@ class Actor:
 
   Attributes:
     state: the agent's whole state, see `trainer.TrainState`. It may be read
-      between calls and, between episodes, assigned to, for instance from a
-      checkpoint: learning then goes on from there.
+      between calls; the next one takes its arrays, so copy what is to be kept.
+      It may be assigned to between episodes, for instance from a checkpoint:
+      learning then goes on from there.
   """
 
   def __init__(

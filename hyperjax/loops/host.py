@@ -15,7 +15,7 @@ machine, as far as its matrix products are.
 
   loop = HostLoop(agent, environments)
   state = loop.init(seeds)
-  state, log = loop.run(state, num_steps=1000)
+  state, log = loop.run(state, 1000, env_steps=np.zeros(G, int))
 """
 
 from collections.abc import Iterator, Sequence

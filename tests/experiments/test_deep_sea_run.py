@@ -102,6 +102,14 @@ def test_writes_what_it_says(finished):
     assert (finished / name).read_bytes().startswith(b'\x89PNG')
 
 
+def test_what_is_learned_before_it_begins_ends_at_once(tmp_path):
+  run(tmp_path, '--agent', 'dqn', '--size', '2', '--num-seeds', '1', '--seed',
+      '0', '--num-episodes', '8', '--stop-when-solved')
+  (row,) = csv_files.rows(tmp_path / 'summary.csv')
+  assert (row['solved'], row['episodes_to_learn'], row['updates']) == (
+      '1', '0', '0')
+
+
 def test_a_finished_run_is_left_alone(finished, capsys):
   before = {p: p.stat().st_mtime_ns for p in finished.glob('*.*')}
   run(finished)
@@ -304,6 +312,7 @@ def test_log_of_a_crash_is_cut_back(tmp_path):
     f.write(b'7,')  # A row that was cut short.
   log = records.CsvLog(tmp_path / 'log.csv', ('a', 'b'))
   log.truncate(position)
+  assert log.sync() == position  # A checkpoint at once, before another row.
   log.append([(8, 9)])
   log.close()
   assert (tmp_path / 'log.csv').read_text() == 'a,b\n1,2\n8,9\n'

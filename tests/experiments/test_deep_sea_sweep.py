@@ -1,6 +1,7 @@
 """The sweep over agents and sizes, and its figure."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -72,6 +73,30 @@ def test_refuses_other_settings_and_unknown_names(swept, tmp_path):
     folder = tmp_path / 'new'
     with pytest.raises(ValueError, match=message):
       sweep_lib.sweep(settings(folder, **changes))
+
+
+def test_leaves_out_what_ended_before_bsuites_criterion(swept, tmp_path):
+  shutil.copytree(swept / 'hyperagent_default_4', tmp_path / 'run')
+  path = tmp_path / 'run' / 'episodes.csv'
+  header, *rows = path.read_text().splitlines()
+  # As if the run of seed 0, which had learned, had ended before that showed.
+  first = next(i for i, row in enumerate(rows)
+               if row.split(',')[2] == '0' and float(row.split(',')[5]) > 0.5)
+  kept = [row for i, row in enumerate(rows)
+          if i < first or row.split(',')[2] == '1']
+  path.write_text('\n'.join([header, *kept]) + '\n')
+  by_paper, by_bsuite = plot.ours(tmp_path)
+  assert by_paper['hyperagent: default'][0].seeds == 2
+  assert by_bsuite['hyperagent: default'][0].seeds == 1
+  assert by_bsuite['hyperagent: default'][0].solved == 1
+
+
+@pytest.mark.parametrize('ours, published', [
+    ('hyperagent: paper', 'HyperAgent'),
+    ('hyperagent: default', 'HyperAgent-OIS'),
+    ('enn_dqn: default', 'ENN-DQN'), ('boot_dqn: default', 'BootDQN')])
+def test_an_algorithm_has_one_colour(ours, published):
+  assert plot.algorithm(ours) == plot.algorithm(published)
 
 
 @pytest.mark.parametrize('returns, episode', [
