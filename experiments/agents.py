@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from experiments import records
 from hyperjax import agents
 from hyperjax import index as index_lib
 from hyperjax import networks
@@ -78,3 +79,14 @@ def preset(agent: str, name: str) -> Any:
     raise ValueError(
         f'unknown preset {name!r} of {agent}; known: {", ".join(presets)}')
   return presets[name]()
+
+
+def settings_in_words(settings: dict[str, Any]) -> str:
+  """The preset, and what was set otherwise."""
+  defaults = records.settings_as_json(
+      preset(settings['agent'], settings['preset']))
+  # Runs from before there was the option have no word of it.
+  noise = ['stochastic'] if settings.get('stochastic') else []
+  return ', '.join([settings['preset'], *noise, *[
+      f'{name} {value}' for name, value in settings['config'].items()
+      if value != defaults.get(name)]])

@@ -1,4 +1,4 @@
-"""The folder of a run: its settings, CSV logs and other files.
+"""The files of a run: its settings, CSV logs and what is written at once.
 
 A log's length in bytes is part of a checkpoint, so that a resumed run cuts off
 what was written after it: no row is there twice and none is missing.
@@ -17,6 +17,7 @@ import subprocess
 from typing import Any
 
 import jax
+from matplotlib import figure
 import numpy as np
 
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'rlax', 'flashbax', 'numpy')
@@ -207,6 +208,14 @@ def _first_difference(a: Any, b: Any, name: str = ''):
   return None if a == b else (name, a, b)
 
 
+def read_columns(path: Path) -> dict[str, np.ndarray]:
+  """The columns of a CSV file by name, as text."""
+  with open(path, newline='', encoding='utf-8') as f:
+    header, *rows = csv.reader(f)
+  columns = np.array(rows).reshape(-1, len(header)).T
+  return dict(zip(header, columns, strict=True))
+
+
 def write_csv(path: Path, fields: tuple[str, ...], rows: list[tuple]):
   """Writes a whole CSV file at once."""
   write_atomically(path, _csv_bytes([fields, *rows]))
@@ -216,4 +225,11 @@ def write_npz(path: Path, **arrays: Any):
   """Writes a whole NumPy archive at once."""
   data = io.BytesIO()
   np.savez(data, **arrays)
+  write_atomically(path, data.getvalue())
+
+
+def write_figure(path: Path, fig: figure.Figure):
+  """Writes a whole picture at once."""
+  data = io.BytesIO()
+  fig.savefig(data, dpi=120, format='png')
   write_atomically(path, data.getvalue())

@@ -9,8 +9,8 @@ from matplotlib import figure
 from matplotlib import ticker
 import numpy as np
 
+from experiments import records
 from experiments.atari import games as games_lib
-from experiments.deep_sea import pictures
 from hyperjax import frames
 from hyperjax import types
 from hyperjax.environments import envpool
@@ -27,8 +27,8 @@ def learning_curves(folder: Path):
   Args:
     folder: of a run, with evaluations.csv and episodes.csv.
   """
-  evaluations = pictures.read_columns(folder / 'evaluations.csv')
-  episodes = pictures.read_columns(folder / 'episodes.csv')
+  evaluations = records.read_columns(folder / 'evaluations.csv')
+  episodes = records.read_columns(folder / 'episodes.csv')
   games = list(dict.fromkeys(evaluations['game']))
   columns = min(4, len(games))
   rows = -(-len(games) // columns)
@@ -58,7 +58,7 @@ def learning_curves(folder: Path):
     ax.spines[['top', 'right']].set_visible(False)
   axes[0].set_ylabel('return: evaluations (lines), learning (dots)')
   axes[0].legend(frameon=False, fontsize='x-small')
-  pictures.save(fig, folder / 'learning_curves.png')
+  records.write_figure(folder / 'learning_curves.png', fig)
 
 
 def strip(folder: Path, agent: types.Agent, params: types.Params,
@@ -118,4 +118,4 @@ def strip(folder: Path, agent: types.Agent, params: types.Params,
       bottom.set_yticklabels([])
   axes[1, 0].set_ylabel('value: mean and 2 deviations\nover the index')
   fig.suptitle(pool.game)
-  pictures.save(fig, folder / 'strip.png')
+  records.write_figure(folder / 'strip.png', fig)

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments import agents
 from experiments.atari import games as games_lib
 from experiments.atari import scores as scores_lib
-from experiments.deep_sea import table
 
 EVALUATIONS = ('agent', 'game', 'seed', 'env_steps', 'eval_return', 'eval_std')
 SUMMARY = ('agent', 'game', 'seed', 'env_steps', 'updates', 'final_return',
@@ -134,7 +134,7 @@ def read(folder: Path) -> tuple[Runs, list[str]]:
     if 'agent' not in settings:  # A sweep's own, over runs in other folders.
       continue
     try:
-      name = f'{settings["agent"]}: {table.settings_in_words(settings)}'
+      name = f'{settings["agent"]}: {agents.settings_in_words(settings)}'
     except (ValueError, KeyError) as error:
       raise ValueError(f'{path.parent / "config.json"}: {error}') from error
     settings_of.setdefault(name, []).append(settings)

@@ -10,7 +10,6 @@ from experiments import records
 from experiments.atari import games as games_lib
 from experiments.atari import reading
 from experiments.atari import scores as scores_lib
-from experiments.deep_sea import pictures
 
 # Published means over runs, by suite.
 PUBLISHED_MEANS = {'atari26': 'atari26_scores.csv',
@@ -67,7 +66,7 @@ def published_rows(games: Iterable[str]) -> list[Row]:
   for suite, filename in PUBLISHED_MEANS.items():
     if not games <= set(games_lib.SUITES[suite]):
       continue
-    columns = pictures.read_columns(games_lib.PUBLISHED / filename)
+    columns = records.read_columns(games_lib.PUBLISHED / filename)
     of_runs = {}
     if games == set(games_lib.ATARI26):
       of_runs = _published_aggregates()
@@ -92,7 +91,7 @@ def published_rows(games: Iterable[str]) -> list[Row]:
 
 def _published_aggregates() -> dict[str, dict[str, scores_lib.Estimate]]:
   """The published aggregates over all runs of the 26 games, by agent."""
-  columns = pictures.read_columns(
+  columns = records.read_columns(
       games_lib.PUBLISHED / 'atari26_aggregates.csv')
 
   def number(name, i):

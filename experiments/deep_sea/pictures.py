@@ -1,6 +1,5 @@
 """Pictures of runs on DeepSea, from what lies in their folders."""
 
-import csv
 from pathlib import Path
 
 import jax
@@ -89,13 +88,13 @@ def posterior(folder: Path):
         ax.set_ylabel(label)
     fig.colorbar(image, ax=axes[row, :], shrink=0.85)
   fig.suptitle(f'DeepSea-{size}: posterior of max$_a$ Q(s, a; z) in each cell')
-  save(fig, folder / 'posterior.png')
+  records.write_figure(folder / 'posterior.png', fig)
 
 
 def learning_curves(folder: Path):
   """Draws learning_curves.png from episodes.csv and evaluations.csv."""
-  evaluations = read_columns(folder / 'evaluations.csv')
-  episodes = read_columns(folder / 'episodes.csv')
+  evaluations = records.read_columns(folder / 'evaluations.csv')
+  episodes = records.read_columns(folder / 'episodes.csv')
   fig = figure.Figure(figsize=(10, 3.8), layout='constrained')
   left, right = fig.subplots(1, 2, sharex=True)
   seeds = list(dict.fromkeys(evaluations['seed']))
@@ -120,19 +119,4 @@ def learning_curves(folder: Path):
     left.legend(frameon=False, fontsize='small', loc='center left')
   agent, size = evaluations['agent'][0], evaluations['size'][0]
   fig.suptitle(f'{agent} on DeepSea-{size}')
-  save(fig, folder / 'learning_curves.png')
-
-
-def read_columns(path: Path) -> dict[str, np.ndarray]:
-  """The columns of a CSV file by name, as text."""
-  with open(path, newline='', encoding='utf-8') as f:
-    header, *rows = csv.reader(f)
-  columns = np.array(rows).reshape(-1, len(header)).T
-  return dict(zip(header, columns, strict=True))
-
-
-def save(fig: figure.Figure, path: Path):
-  """Writes a picture that is either whole or not there."""
-  temporary = path.with_suffix('.tmp.png')
-  fig.savefig(temporary, dpi=120)
-  temporary.replace(path)
+  records.write_figure(folder / 'learning_curves.png', fig)

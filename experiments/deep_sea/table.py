@@ -7,14 +7,12 @@ import csv
 import json
 from pathlib import Path
 import sys
-from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from experiments import agents
 from experiments import records
-from experiments.deep_sea import pictures
 
 PUBLISHED = Path(__file__).parents[1] / 'published' / 'deep_sea.csv'
 # What the publication counts for a seed that never learns.
@@ -38,20 +36,9 @@ def published_episodes(agent: str, preset: str, size: int) -> float | None:
   return None
 
 
-def settings_in_words(settings: dict[str, Any]) -> str:
-  """The preset, and what was set otherwise."""
-  preset = records.settings_as_json(
-      agents.preset(settings['agent'], settings['preset']))
-  # Runs from before there was the option have no word of it.
-  noise = ['stochastic'] if settings.get('stochastic') else []
-  return ', '.join([settings['preset'], *noise, *[
-      f'{name} {value}' for name, value in settings['config'].items()
-      if value != preset.get(name)]])
-
-
 def episodes_to_learn(folder: Path) -> np.ndarray:
   """Of each seed of a run, [S]; 10,000 for one that has not learned."""
-  summary = pictures.read_columns(folder / 'summary.csv')
+  summary = records.read_columns(folder / 'summary.csv')
   solved = summary['solved'] == '1'
   episodes = np.full(len(solved), float(UNSOLVED))
   episodes[solved] = summary['episodes_to_learn'][solved].astype(float)
@@ -71,7 +58,7 @@ def row(folder: Path) -> str:
   """The table's row of one run."""
   config = json.loads((folder / 'config.json').read_text(encoding='utf-8'))
   settings = config['settings']
-  summary = pictures.read_columns(folder / 'summary.csv')
+  summary = records.read_columns(folder / 'summary.csv')
   solved = summary['solved'] == '1'
   episodes = episodes_to_learn(folder)
   published = None
@@ -82,7 +69,7 @@ def row(folder: Path) -> str:
   # Until the last seed had learned, on all devices; a CPU device is a core.
   hours = (summary['wall_seconds'].astype(float).max() / 3600
            * len(config['devices']))
-  return (f'| {settings["agent"]} | {settings_in_words(settings)} '
+  return (f'| {settings["agent"]} | {agents.settings_in_words(settings)} '
           f'| {settings["size"]} '
           f'| {"-" if published is None else f"{published:,.0f}"} '
           f'| {np.mean(episodes):,.0f} | {low:,.0f} to {high:,.0f} '
@@ -96,7 +83,7 @@ def main(folder: Path):
   if not runs:
     sys.exit(f'error: no finished run in {folder}')
   runs.sort(key=lambda run: (
-      run[0]['agent'], settings_in_words(run[0]), run[0]['size']))
+      run[0]['agent'], agents.settings_in_words(run[0]), run[0]['size']))
   print(HEADER)
   for _, path in runs:
     print(row(path.parent))
