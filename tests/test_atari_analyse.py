@@ -65,7 +65,7 @@ def aggregates(folder):
 def drawn(monkeypatch):
   """The figures that are drawn, by file name; none is written."""
   found = {}
-  monkeypatch.setattr(figures.pictures, 'save', lambda fig, path: (
+  monkeypatch.setattr(figures.records, 'write_figure', lambda path, fig: (
       found.__setitem__(path.name, fig)))
   return found
 
