@@ -1,5 +1,5 @@
-# Every target builds the same virtual environment first, from the locked
-# requirements. Name another Python or folder with
+# Every target but atari-gpu builds the same virtual environment first, from the
+# locked requirements. Name another Python or folder with
 #   make test PYTHON=python3.12 VENV=/somewhere/else
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +8,6 @@ DEMO ?= demo
 
 ATARI_DEMO ?= atari-demo
 ATARI_GPU ?= runs/atari26
-GPU_PYTHON ?= python3
 
 .PHONY: demo atari-demo atari-gpu test test-slow lint bench
 
@@ -25,11 +24,11 @@ atari-demo: $(VENV)/.installed  ## HyperAgent learns Road Runner; pictures.
 # On an accelerator: throughput, and then the 26 games together, which the same
 # command resumes where it was stopped. The locked requirements are for CPUs;
 # name the Python of an environment that has jax for the accelerator, which is
-# left as it is: make atari-gpu GPU_PYTHON=/environment/bin/python
+# left as it is: make atari-gpu PYTHON=/environment/bin/python
 atari-gpu:
-	$(GPU_PYTHON) -m benchmarks.atari --preset paper_atari \
+	$(PYTHON) -m benchmarks.atari --preset paper_atari \
 	    --num-agents 1 8 26 64 --output $(ATARI_GPU)-benchmark
-	$(GPU_PYTHON) -m experiments.atari.run --suite atari26 \
+	$(PYTHON) -m experiments.atari.run --suite atari26 \
 	    --num-steps 100000 --final-episodes 50 --no-save-replay \
 	    --output $(ATARI_GPU)
 

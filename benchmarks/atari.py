@@ -217,7 +217,7 @@ class Update:
     self._call()
 
   def flops(self) -> float:
-    """Of a call, by XLA's count."""
+    """Of a call with `hyperjax.networks.Conv`, by XLA's count."""
     return machine.costs(
         self._function, self._learner, self._batch).get('flops', np.nan)
 

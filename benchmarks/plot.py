@@ -1,7 +1,6 @@
 """The picture of the benchmark of the learner."""
 
 from collections.abc import Sequence
-import io
 import math
 from pathlib import Path
 from typing import Any
@@ -80,6 +79,4 @@ def draw(folder: Path, rows: Sequence[dict[str, Any]]):
   name = (machine.cpu_name() if devices[0].platform == 'cpu'
           else devices[0].device_kind)
   fig.suptitle(f'HyperAgent on DeepSea, {len(devices)} x {name}')
-  data = io.BytesIO()
-  fig.savefig(data, format='png', dpi=120)
-  records.write_atomically(folder / 'learner.png', data.getvalue())
+  records.write_figure(folder / 'learner.png', fig)

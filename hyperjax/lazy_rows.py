@@ -50,7 +50,7 @@ def update(
   paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(
       learner.params['params'])]
   if not any(map(_is_table, paths)):
-    names = sorted({_name(path[-2:-1]) for path in paths})
+    names = ', '.join(map(jax.tree_util.keystr, paths))
     raise ValueError(
         f'lazy_rows expects the layers on the observation to be '
         f'hyperjax.networks.InputLayer, with names that begin with one of '
@@ -91,10 +91,5 @@ def update(
 
 def _is_table(path: tuple[Any, ...]) -> bool:
   """Whether a leaf is a kernel of an `InputLayer`, [..., num_values, F]."""
-  return (_name(path[-1:]) == 'kernel'
-          and _name(path[-2:-1]).startswith(_INPUT_LAYERS))
-
-
-def _name(entries: tuple[Any, ...]) -> str:
-  """The key of at most one entry of a path."""
-  return ''.join(str(getattr(entry, 'key', '')) for entry in entries)
+  keys = [str(getattr(entry, 'key', '')) for entry in path[-2:]]
+  return keys[1:] == ['kernel'] and keys[0].startswith(_INPUT_LAYERS)

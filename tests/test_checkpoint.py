@@ -101,30 +101,30 @@ def test_a_damaged_one_is_passed_over_with_a_warning(saved, damage):
   assert memory == {'step': 2}
 
 
-def test_a_damaged_one_is_replaced_when_its_step_comes_again(saved):
-  damage_flip_a_byte(data_files(saved, 3))
-  checkpointer = checkpoint.Checkpointer(saved)
+def assert_goes_on_behind_a_damaged_one(folder, step, seed):
+  """What is saved as `step`, after others are passed over, is restored."""
+  checkpointer = checkpoint.Checkpointer(folder)
   with pytest.warns(UserWarning, match='passed over'):
     checkpointer.restore(make_state(0))
-  checkpointer.save(3, make_state(33), {'step': 33})
+  checkpointer.save(step, make_state(seed), {'step': seed})
   checkpointer.close()
-  state, memory = restore(saved)
-  assert_equal(state, make_state(33))
-  assert memory == {'step': 33}
+  state, memory = restore(folder)
+  assert_equal(state, make_state(seed))
+  assert memory == {'step': seed}
+
+
+def test_a_damaged_one_is_replaced_when_its_step_comes_again(saved):
+  damage_flip_a_byte(data_files(saved, 3))
+  assert_goes_on_behind_a_damaged_one(saved, 3, 33)
 
 
 def test_a_damaged_one_does_not_hide_those_that_come_after(saved):
   damage_flip_a_byte(data_files(saved, 3))
   checkpointer = checkpoint.Checkpointer(saved)
   checkpointer.save(4, make_state(4), {'step': 4})
-  damage_flip_a_byte(data_files(saved, 4))
-  with pytest.warns(UserWarning, match='passed over'):
-    checkpointer.restore(make_state(0))
-  checkpointer.save(2, make_state(22), {'step': 2})
   checkpointer.close()
-  state, memory = restore(saved)
-  assert_equal(state, make_state(22))
-  assert memory == {'step': 2}
+  damage_flip_a_byte(data_files(saved, 4))
+  assert_goes_on_behind_a_damaged_one(saved, 2, 22)
 
 
 def test_all_damaged_restores_nothing(saved):

@@ -84,11 +84,12 @@ def estimates(scores: Scores, seed: int = 0) -> dict[str, Estimate]:
 
   The interval is NaN where no game has more than one run.
   """
+  if np.max(scores.counts) == 1:
+    return {name: Estimate(float(value), np.nan, np.nan)
+            for name, value in metrics(*scores).items()}
   resampled = metrics(
       resample(scores, NUM_RESAMPLES, np.random.default_rng(seed)),
       scores.counts)
-  if np.max(scores.counts) == 1:
-    resampled = {name: np.full_like(x, np.nan) for name, x in resampled.items()}
   return {
       name: Estimate(float(value), *map(
           float, np.percentile(resampled[name], PERCENTILES)))

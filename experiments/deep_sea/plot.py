@@ -105,9 +105,9 @@ def ours(folder: Path) -> tuple[Lines, Lines]:
 
 
 def algorithm(name: str) -> str:
-  """What a line is a variant of, published or ours: 'hyperagent'."""
-  name = name.partition(':')[0].lower().removesuffix('-ois')
-  return name.replace('-', '').replace('_', '')
+  """What a line is a variant of, published or ours: 'HyperAgent'."""
+  agent = name.partition(':')[0].removesuffix('-OIS')
+  return table.PUBLISHED_NAMES.get(agent, agent)
 
 
 def draw(folder: Path):

@@ -15,6 +15,9 @@ from experiments import agents
 from experiments import records
 
 PUBLISHED = Path(__file__).parents[1] / 'published' / 'deep_sea.csv'
+# What the publication calls the agents that are in it.
+PUBLISHED_NAMES = {'hyperagent': 'HyperAgent', 'hyperdqn': 'HyperDQN',
+                   'enn_dqn': 'ENN-DQN', 'boot_dqn': 'BootDQN'}
 # What the publication counts for a seed that never learns.
 UNSOLVED = 10_000
 HEADER = (
@@ -24,9 +27,7 @@ HEADER = (
 
 def published_episodes(agent: str, preset: str, size: int) -> float | None:
   """Mean episodes to learn as published, None if there is no such number."""
-  names = {'hyperagent': 'HyperAgent', 'hyperdqn': 'HyperDQN',
-           'enn_dqn': 'ENN-DQN', 'boot_dqn': 'BootDQN'}
-  name = names.get(agent) if preset in ('default', 'paper') else None
+  name = PUBLISHED_NAMES.get(agent) if preset in ('default', 'paper') else None
   if preset == 'paper_optimistic':
     name = 'HyperAgent-OIS'
   with open(PUBLISHED, newline='', encoding='utf-8') as f:
