@@ -26,7 +26,7 @@ atari-demo: $(VENV)/.installed  ## HyperAgent learns Road Runner; pictures.
 # name the Python of an environment that has jax for the accelerator, which is
 # left as it is: make atari-gpu PYTHON=/environment/bin/python
 atari-gpu:
-	$(PYTHON) -m benchmarks.atari --preset paper_atari \
+	$(PYTHON) -m benchmarks.atari --presets paper_atari \
 	    --num-agents 1 8 26 64 --output $(ATARI_GPU)-benchmark
 	$(PYTHON) -m experiments.atari.run --suite atari26 \
 	    --num-steps 100000 --final-episodes 50 --no-save-replay \

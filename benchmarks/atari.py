@@ -2,8 +2,8 @@
 
   python -m benchmarks.atari --output benchmarks/results
 
-For each number of agents, in one process and interleaved, so that drift of the
-machine falls on all alike:
+For each preset and number of agents, in one process and interleaved, so that
+drift of the machine falls on all alike:
 
   environments  steps/s of stepping alone, with random actions
   updates       steps/s that the owed updates alone would allow
@@ -21,6 +21,7 @@ would, within a scan.
 
 from collections.abc import Callable
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 import sys
@@ -75,7 +76,7 @@ class Settings:
   Attributes:
     output: folder for atari_loop.csv, atari_update.csv and atari.json; earlier
       ones are replaced.
-    preset: atari_cpu or paper_atari, of the loop.
+    presets: of the loop, atari_cpu and paper_atari.
     num_agents: that advance together, one environment each.
     seconds: measuring time of each point in each repeat.
     repeats: measurements of each point, of which the median is reported.
@@ -83,16 +84,17 @@ class Settings:
   """
 
   output: Path
-  preset: str = 'atari_cpu'
+  presets: tuple[str, ...] = ('atari_cpu', 'paper_atari')
   num_agents: tuple[int, ...] = (1, 2)
   seconds: float = 4.
   repeats: int = 3
   replay_capacity: int = 10_000
 
   def __post_init__(self):
-    if self.preset not in PRESETS:
-      raise ValueError(
-          f'preset must be one of {", ".join(PRESETS)}, got {self.preset!r}')
+    for preset in self.presets:
+      if preset not in PRESETS:
+        raise ValueError(
+            f'a preset must be one of {", ".join(PRESETS)}, got {preset!r}')
     if not self.num_agents or min(self.num_agents) < 1:
       raise ValueError(
           f'num_agents must be at least 1, got {self.num_agents}')
@@ -116,12 +118,12 @@ def rate(function: Callable[[], Any], seconds: float, each: int = 1) -> float:
 class Loop:
   """A loop and its two sides."""
 
-  def __init__(self, settings: Settings, num_agents: int):
+  def __init__(self, settings: Settings, preset: str, num_agents: int):
     """Makes the loop and brings it past its random steps and compilation."""
     pools = lambda: [envpool.Atari(GAME, list(range(num_agents)))]
     self._pool = pools()[0]
     self._pool.reset()
-    config = PRESETS[settings.preset](
+    config = PRESETS[preset](
         replay_capacity=settings.replay_capacity, min_replay_size=200)
     self._config, self._num_agents = config, num_agents
     agent = agents.HyperAgent(SPEC, self._pool.num_actions, config)
@@ -240,19 +242,20 @@ def main(argv: list[str] | None = None):
     sys.exit(f'error: {error}')
   peaks = [machine.measure_product()]
   rows = []
-  for num_agents in settings.num_agents:
-    loop = Loop(settings, num_agents)
+  for preset, num_agents in itertools.product(
+      settings.presets, settings.num_agents):
+    loop = Loop(settings, preset, num_agents)
     found = np.array([loop.measure() for _ in range(settings.repeats)])
     loop.close()
     environments, updates, both = np.median(found, axis=0)
     share = both / min(environments, updates)
-    rows.append((settings.preset, num_agents,
+    rows.append((preset, num_agents,
                  *(f'{x:.4g}' for x in (
                      environments, updates, both, found[:, 2].min(),
                      found[:, 2].max(), share))))
-    print(f'{num_agents} agents: environments {environments:,.0f}, updates '
-          f'{updates:,.0f}, loop {both:,.0f} steps/s: {share:.0%} of the '
-          f'slower side', flush=True)
+    print(f'{preset}, {num_agents} agents: environments {environments:,.0f}, '
+          f'updates {updates:,.0f}, loop {both:,.0f} steps/s: {share:.0%} of '
+          f'the slower side', flush=True)
   records.write_csv(settings.output / 'atari_loop.csv', LOOP, rows)
   points = [Update(name, convolution, within) for name in UPDATES
             for convolution in ('hyperjax', 'flax')
