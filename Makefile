@@ -1,4 +1,4 @@
-# Every target but atari-gpu builds the same virtual environment first, from the
+# Every target but gpu and atari-gpu builds the same virtual environment first, from the
 # locked requirements. Name another Python or folder with
 #   make test PYTHON=python3.12 VENV=/somewhere/else
 PYTHON ?= python3
@@ -8,8 +8,9 @@ DEMO ?= demo
 
 ATARI_DEMO ?= atari-demo
 ATARI_GPU ?= runs/atari26
+GPU ?= runs/gpu
 
-.PHONY: demo atari-demo atari-gpu test test-slow lint bench
+.PHONY: demo atari-demo atari-gpu gpu test test-slow lint bench
 
 demo: $(VENV)/.installed  ## HyperAgent learns DeepSea-20; pictures in demo/.
 	$(BIN)/python -m experiments.deep_sea.run --size 20 --num-seeds 4 \
@@ -31,6 +32,11 @@ atari-gpu:
 	$(PYTHON) -m experiments.atari.run --suite atari26 \
 	    --num-steps 100000 --final-episodes 50 --no-save-replay \
 	    --output $(ATARI_GPU)
+
+gpu:  ## All that waits for an accelerator, with PYTHON as in atari-gpu.
+	$(PYTHON) -m pytest
+	$(PYTHON) -m benchmarks.learner --output $(GPU)/learner
+	$(MAKE) atari-gpu ATARI_GPU=$(GPU)/atari26
 
 test: $(VENV)/.installed  ## The tests, in under ten minutes on two cores.
 	$(BIN)/python -m pytest -n 2 --dist loadfile

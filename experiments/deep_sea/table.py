@@ -22,7 +22,7 @@ PUBLISHED_NAMES = {'hyperagent': 'HyperAgent', 'hyperdqn': 'HyperDQN',
 UNSOLVED = 10_000
 HEADER = (
     '| agent | settings | N | published | ours | 95% interval | learned | '
-    'core-hours |\n|---|---|---|---|---|---|---|---|')
+    'given up after | core-hours |\n|---|---|---|---|---|---|---|---|---|')
 
 
 def published_episodes(agent: str, preset: str, size: int) -> float | None:
@@ -74,7 +74,8 @@ def row(folder: Path) -> str:
           f'| {settings["size"]} '
           f'| {"-" if published is None else f"{published:,.0f}"} '
           f'| {np.mean(episodes):,.0f} | {low:,.0f} to {high:,.0f} '
-          f'| {solved.sum()} of {len(solved)} | {hours:.3f} |')
+          f'| {solved.sum()} of {len(solved)} '
+          f'| {settings["num_episodes"]:,} | {hours:.3f} |')
 
 
 def main(folder: Path):

@@ -60,6 +60,13 @@ def test_draws_the_figure(swept):
           }['HyperAgent'] == 9
 
 
+def test_the_table_says_when_a_run_would_have_been_given_up(swept, capsys):
+  table.main(swept)
+  row, = (line for line in capsys.readouterr().out.splitlines()
+          if line.startswith('| hyperagent | default | 4 |'))
+  assert '| 2 of 2 | 1,000 |' in row
+
+
 def test_refuses_other_settings_and_unknown_names(swept, tmp_path):
   with pytest.raises(ValueError, match='num_seeds is 2 there, 3 here'):
     sweep_lib.sweep(settings(swept, num_seeds=3))
