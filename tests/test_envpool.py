@@ -172,6 +172,9 @@ def test_a_dead_environment_is_told_of():
   environments._emulators = Emulators(die)
   with pytest.raises(envpool.StalledError, match='Pong.*worker 3 is gone'):
     environments.step(np.zeros(1, int))
+  environments._emulators.send = lambda actions: die()
+  with pytest.raises(envpool.StalledError, match='Pong.*worker 3 is gone'):
+    environments.send(np.zeros(1, int))
 
 
 @pytest.mark.parametrize('arguments, words', [

@@ -163,9 +163,12 @@ def test_chunks_do_not_change_a_run():
     np.testing.assert_array_equal(a, b)
 
 
-def test_an_agent_is_the_same_in_any_company():
-  together = run(host.HostLoop(hyperagent(), [Game([0]), Game([5])]), [1, 2],
-                 60)[0]
+# Agents that share a device are mapped over; others have one each.
+@pytest.mark.parametrize('num_devices', [1, 2])
+def test_an_agent_is_the_same_in_any_company(num_devices):
+  together = run(
+      host.HostLoop(hyperagent(), [Game([0]), Game([5])],
+                    devices=jax.devices()[:num_devices]), [1, 2], 60)[0]
   alone = run(host.HostLoop(hyperagent(), [Game([5])]), [2], 60)[0]
   other = run(host.HostLoop(hyperagent(), [Game([5])]), [3], 60)[0]
   learner = lambda state, agent: arrays(state.learner.params, agent)
@@ -175,9 +178,11 @@ def test_an_agent_is_the_same_in_any_company():
       learner(alone, 0), learner(other, 0), strict=True))
 
 
-def test_games_of_different_actions_share_a_program():
+@pytest.mark.parametrize('num_devices', [1, 2])
+def test_games_of_different_actions_share_a_program(num_devices):
   games = [Game([0], num_actions=2), Game([0], num_actions=4)]
-  loop = host.HostLoop(hyperagent(num_actions=4), games)
+  loop = host.HostLoop(hyperagent(num_actions=4), games,
+                       devices=jax.devices()[:num_devices])
   run(loop, [1, 2], 80)  # A game refuses an action that it does not have.
   for game in games:
     chosen = np.concatenate(game.sent)
@@ -228,13 +233,21 @@ def test_a_refilled_replay_waits_before_it_is_learned_from():
   assert log.num_updates == 10
 
 
-def test_a_stalled_environment_ends_the_run():
+@pytest.mark.parametrize('half', ['send', 'recv'])
+def test_a_stalled_environment_ends_the_run(half):
   class Stalled(Game):
 
+    def send(self, actions):
+      super().send(actions)
+      self._stall('send')
+
     def recv(self):
-      if len(self.sent) == 9:
-        raise envpool.StalledError('Match: did not answer')
+      self._stall('recv')
       return super().recv()
+
+    def _stall(self, here):
+      if here == half and len(self.sent) == 9:
+        raise envpool.StalledError('Match: did not answer')
 
   loop = host.HostLoop(hyperagent(), [Stalled([0])])
   state, (log,), env_steps = run(loop, [0], 40)

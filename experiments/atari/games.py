@@ -86,9 +86,11 @@ def select(games: str | None, suite: str | None) -> list[str]:
     return list(SUITES[suite])
   names = [name.strip() for name in games.split(',')]
   for i, name in enumerate(names):
+    envpool.check_game(name)
     if name not in references():
       raise ValueError(
-          f'unknown game {name!r}; {envpool.hint(name, references())}')
+          f'game {name!r} has no published scores to compare with; known: '
+          f'{", ".join(sorted(references()))}')
     if name in names[:i]:
       raise ValueError(f'game {name} is there twice')
   return names

@@ -15,13 +15,11 @@ what was published; it flatters.
 """
 
 import dataclasses
-from pathlib import Path
 import sys
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Any
 
 import jax
 import numpy as np
-import tyro
 
 from experiments import agents
 from experiments import cli
@@ -31,10 +29,12 @@ from experiments import run_folder
 from experiments.atari import games as games_lib
 from experiments.atari import pictures
 from experiments.atari import reading
+from experiments.atari import settings as settings_lib
 from hyperjax import networks
 from hyperjax import specs
 from hyperjax.environments import envpool
 from hyperjax.loops import host
+from hyperjax.loops import host_run
 
 EPISODES = ('agent', 'game', 'seed', 'env_steps', 'episode_return', 'length')
 STACK = 4
@@ -42,70 +42,6 @@ STACK = 4
 ROUND = 20
 # What environments and indices are drawn for.
 TRAINING, EVALUATION, FINAL, BEST, PICTURE = range(5)
-
-Config = TypeVar('Config')
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings(Generic[Config]):
-  """Runs an agent on Atari.
-
-  Attributes:
-    output: folder to write to; resumed if it holds the same run.
-    config: the agent's settings.
-    agent: name of the agent.
-    preset: name of the agent's settings before the options given here.
-    games: names as envpool has them, with commas between them.
-    suite: or one of atari26, atari8-hard.
-    num_seeds: independent runs of each game, of the seeds seed, seed + 1, ...
-    seed: the first one.
-    num_steps: of each agent, of four frames each.
-    num_envs: environments that each agent acts in.
-    sticky_actions: probability that an action is repeated instead, at each
-      frame; 0 as published, 0.25 in the later protocol.
-    max_frames: after which a game is cut short.
-    backend: of the environments, envpool or ale.
-    evaluate_every: steps between evaluations.
-    eval_episodes: games in an evaluation.
-    final_episodes: games in the last evaluations.
-    checkpoint_seconds: time between checkpoints.
-    save_replay: whether checkpoints hold the replay. If not, a resumed run
-      fills it anew before it learns on.
-  """
-
-  output: Path
-  config: Config
-  agent: Annotated[str, tyro.conf.arg(
-      metavar='{' + ','.join(agents.AGENTS) + '}')] = 'hyperagent'
-  preset: str = 'paper_atari'
-  games: str | None = None
-  suite: str | None = None
-  num_seeds: int = 1
-  seed: int = 0
-  num_steps: int = 2_000_000
-  num_envs: int = 1
-  sticky_actions: float = 0.
-  max_frames: int = 108_000
-  backend: str = 'envpool'
-  evaluate_every: int = 20_000
-  eval_episodes: int = 10
-  final_episodes: int = 200
-  checkpoint_seconds: float = 600.
-  save_replay: bool = True
-
-  def __post_init__(self):
-    for name in ('num_seeds', 'num_steps', 'num_envs', 'evaluate_every',
-                 'eval_episodes', 'final_episodes'):
-      if getattr(self, name) < 1:
-        raise ValueError(
-            f'{name} must be at least 1, got {getattr(self, name)}')
-    if not 0 <= self.seed < 2**31 - self.num_seeds:
-      raise ValueError(f'seed must have 31 bits, got {self.seed}')
-    for name in ('num_steps', 'evaluate_every'):
-      if getattr(self, name) % self.num_envs:
-        raise ValueError(
-            f'{name} must be a multiple of the {self.num_envs} environments, '
-            f'got {getattr(self, name)}')
 
 
 def environment_seeds(
@@ -122,18 +58,20 @@ class _Memory:
   Attributes:
     env_steps: of each agent.
     best: of each agent, (mean return, steps) of its best evaluation.
+    evaluated: time steps at the last evaluation, -1 before the first.
     finished: whether the run is over.
   """
 
   env_steps: list[int]
   best: list[list[float]]
+  evaluated: int = -1
   finished: bool = False
 
 
 class Run:
   """A run in its folder."""
 
-  def __init__(self, settings: Settings):
+  def __init__(self, settings: settings_lib.Settings):
     """Checks everything and opens the folder; trains nothing yet.
 
     Raises:
@@ -179,43 +117,65 @@ class Run:
         self.agent, pools, self.settings.num_envs, replay_capacity=capacity)
 
   def __call__(self):
-    """Trains to the end, or from the last checkpoint to the end."""
+    """Trains to the end, or from the last checkpoint to the end.
+
+    Raises:
+      FloatingPointError: if a loss was not finite.
+      envpool.StalledError: if environments stall or die, in training or in an
+        evaluation; the run is saved then.
+    """
     settings = self.settings
     state, best, memory = self._restore_or_begin()
     if memory.finished:
       print(f'{settings.output} holds this run, and it is finished.')
       return
-    env_steps = np.array(memory.env_steps)
-    total = settings.num_steps // settings.num_envs
-    per_evaluation = settings.evaluate_every // settings.num_envs
-    done = int(state.acting.num_transitions[0]) // settings.num_envs
-    if not done:
-      best = self._evaluate(state, best, memory)
-    with console.StepProgress(
-        f'{settings.agent}, {len(self.runs)} agents', done * settings.num_envs,
-        settings.num_steps) as progress:
-      while done < total:
-        chunk = min(1000, per_evaluation - done % per_evaluation, total - done)
-        state, log = self.loop.run(state, chunk, env_steps)
-        self._check_finite(log)
-        self._record(log)
-        before = done
-        done = int(state.acting.num_transitions[0]) // settings.num_envs
-        progress.update(
-            (done - before) * settings.num_envs, log, len(self.runs))
-        memory.env_steps = env_steps.tolist()
-        if not log.failure and (not done % per_evaluation or done == total):
-          best = self._evaluate(state, best, memory)
-        if log.failure or done == total or self._folder.is_due():
-          self._save(state, best, memory)
-        if log.failure:
-          raise envpool.StalledError(
-              f'{log.failure}; the run is saved after '
-              f'{done * settings.num_envs} steps')
-    self._finish(state, best, memory)
-    self._draw(state)
+    try:
+      with console.StepProgress(
+          f'{settings.agent}, {len(self.runs)} agents', _time_steps(state),
+          settings.num_steps) as progress:
+        while True:
+          if self._evaluation_is_due(state, memory):
+            best = self._evaluate(state, best, memory)
+          if _time_steps(state) == settings.num_steps:
+            break
+          state, log = self._advance(state, memory, progress)
+          if log.failure:
+            raise envpool.StalledError(log.failure)
+          if self._folder.is_due():
+            self._save(state, best, memory)
+      self._save(state, best, memory)
+      self._finish(state, best, memory)
+      self._draw(state)
+    except envpool.StalledError as error:
+      self._save(state, best, memory)
+      raise envpool.StalledError(
+          f'{error}; the run is saved after {_time_steps(state)} steps'
+      ) from error
     memory.finished = True
     self._save(state, best, memory)
+
+  def _evaluation_is_due(self, state, memory: _Memory) -> bool:
+    step = _time_steps(state)
+    return step > memory.evaluated and (
+        step % self.settings.evaluate_every == 0
+        or step == self.settings.num_steps)
+
+  def _advance(
+      self, state: host_run.HostState, memory: _Memory,
+      progress: console.StepProgress,
+  ) -> tuple[host_run.HostState, host.HostLog]:
+    """Trains for a chunk, at most until the next evaluation."""
+    settings, before = self.settings, _time_steps(state)
+    steps = min(1000 * settings.num_envs,
+                settings.evaluate_every - before % settings.evaluate_every,
+                settings.num_steps - before)
+    env_steps = np.array(memory.env_steps)
+    state, log = self.loop.run(state, steps // settings.num_envs, env_steps)
+    self._check_finite(log)
+    self._record(log)
+    memory.env_steps = env_steps.tolist()
+    progress.update(_time_steps(state) - before, log, len(self.runs))
+    return state, log
 
   def close(self):
     """Releases files and environments."""
@@ -225,8 +185,10 @@ class Run:
   # What is saved: the state, with or without its replay, and the best weights.
 
   def _save(self, state, best, memory: _Memory):
+    # The end has a number of its own: the checkpoint before it stays until
+    # this one is whole.
     self._folder.save(
-        int(state.acting.num_transitions[0]), (self._saved_part(state), best),
+        _time_steps(state) + memory.finished, (self._saved_part(state), best),
         dataclasses.asdict(memory))
 
   def _saved_part(self, state):
@@ -246,7 +208,7 @@ class Run:
     (state, best), memory = restored[0], _Memory(**restored[1])
     if memory.finished:
       return state, best, memory
-    step = int(state.acting.num_transitions[0])
+    step = _time_steps(state)
     print(f'resuming after {step} steps; the environments begin anew')
     self.loop.close()
     self.loop = self._make_loop(
@@ -271,7 +233,7 @@ class Run:
 
   def _play(self, params, state, purpose: int, num_episodes: int) -> np.ndarray:
     """Scores of whole games, [G, E]; the same for the same step and purpose."""
-    step = int(state.acting.num_transitions[0])
+    step = _time_steps(state)
     rounds = []
     for number in range(-(-num_episodes // ROUND)):
       count = min(ROUND, num_episodes - number * ROUND)
@@ -285,8 +247,7 @@ class Run:
   def _evaluate(self, state, best, memory: _Memory):
     """Evaluates all agents; returns the best weights so far."""
     params = state.learner.params
-    # The same for all agents; those that began a game are among them.
-    step = int(state.acting.num_transitions[0])
+    step = _time_steps(state)
     scores = self._play(params, state, EVALUATION, self.settings.eval_episodes)
     means = scores.mean(axis=1)
     self._folder.logs['evaluations.csv'].append([
@@ -297,6 +258,7 @@ class Run:
     memory.best = [
         [float(means[i]), step] if better[i] else memory.best[i]
         for i in range(len(self.runs))]
+    memory.evaluated = step
 
     def choose(new, old):
       return jax.numpy.where(
@@ -352,11 +314,16 @@ class Run:
       print(f'  {settings.output / name}')
 
 
+def _time_steps(state: host_run.HostState) -> int:
+  """Of each agent so far, those that only began a game among them."""
+  return int(state.acting.num_transitions[0])
+
+
 def main(argv: list[str] | None = None) -> Any:
   """The command; see the module."""
   console.use_all_cores()
   settings = cli.parse(
-      Settings, argv, 'python -m experiments.atari.run',
+      settings_lib.Settings, argv, 'python -m experiments.atari.run',
       default_preset='paper_atari')
   try:
     run = Run(settings)

@@ -194,6 +194,7 @@ class Atari:
 
     Raises:
       ValueError: if an action is not one of the game's.
+      StalledError: if an environment died.
     """
     actions = np.asarray(actions)
     if actions.shape != (self.num_envs,):
@@ -202,7 +203,10 @@ class Atari:
     if actions.min() < 0 or actions.max() >= self.num_actions:
       raise ValueError(
           f'expected actions of 0..{self.num_actions - 1}, got {actions}')
-    self._emulators.send(actions)
+    try:
+      self._emulators.send(actions)
+    except Exception as error:
+      raise self._died(error) from error
 
   def recv(self) -> AtariTimeStep:
     """Waits for the step that `send` began.
@@ -240,8 +244,10 @@ class Atari:
           f'{self.game}: the environments did not answer for '
           f'{self._timeout_s:.0f} seconds') from error
     except Exception as error:
-      raise StalledError(f'{self.game}: an environment died: {error}') from (
-          error)
+      raise self._died(error) from error
+
+  def _died(self, error: Exception) -> StalledError:
+    return StalledError(f'{self.game}: an environment died: {error}')
 
   def _timestep(self, frames, score, terminated, truncated, info):
     first = self._was_last

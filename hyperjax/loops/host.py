@@ -206,6 +206,8 @@ class HostLoop:
 
     Raises:
       ValueError: for less than one step.
+      envpool.StalledError: if the environments do not even begin; the state
+        before is then untouched.
     """
     if num_steps < 1:
       raise ValueError(f'num_steps must be at least 1, got {num_steps}')
@@ -233,7 +235,11 @@ class HostLoop:
             host_run.HostRun.step, self._host_run, exploring)(
             acting, params, self._arrival)
         action = np.asarray(action)
-      self.environments.send(action)
+      try:
+        self.environments.send(action)
+      except envpool.StalledError as error:
+        failure = str(error)
+        break
       if self._refill_steps:
         self._refill_steps -= 1
       elif not exploring and not (

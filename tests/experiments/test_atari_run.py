@@ -12,6 +12,7 @@ from experiments import cli
 from experiments.atari import analyse
 from experiments.atari import reading
 from experiments.atari import run as run_lib
+from experiments.atari import settings
 from hyperjax.environments import envpool
 from tests import csv_files
 
@@ -26,7 +27,7 @@ ARGUMENTS = (
 
 def make(folder, *more):
   return run_lib.Run(cli.parse(
-      run_lib.Settings, [*ARGUMENTS, '--output', str(folder), *more], 'run',
+      settings.Settings, [*ARGUMENTS, '--output', str(folder), *more], 'run',
       default_preset='paper_atari'))
 
 
@@ -36,6 +37,13 @@ def run(folder, *more):
     task()
   finally:
     task.close()
+
+
+def arrays(state):
+  """Copies of all arrays of a state."""
+  return [np.array(jax.random.key_data(x)
+                   if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x)
+          for x in jax.tree.leaves(state)]
 
 
 @pytest.fixture(scope='module')
@@ -94,6 +102,13 @@ def test_a_stalled_run_is_saved_and_goes_on(
     return real(self)
 
   monkeypatch.setattr(envpool.Atari, 'recv', recv)
+  real_save, states = run_lib.Run._save, []
+
+  def save(self, state, best, memory):
+    states.append(arrays(state))
+    real_save(self, state, best, memory)
+
+  monkeypatch.setattr(run_lib.Run, '_save', save)
   with pytest.raises(envpool.StalledError, match='saved after'):
     run(folder, save_replay)
   assert not (folder / 'summary.csv').exists()
@@ -102,6 +117,10 @@ def test_a_stalled_run_is_saved_and_goes_on(
   state, _, memory = task._restore_or_begin()
   seen = int(state.acting.num_transitions[0])
   assert memory.env_steps[0] > 0 and 0 < seen < 400
+  if save_replay == '--save-replay':
+    saved, = states  # What was saved is what is restored, bit for bit.
+    for a, b in zip(saved, arrays(state), strict=True):
+      np.testing.assert_array_equal(a, b)
   size = int(state.acting.replay.current_index[0])
   assert size == (seen if save_replay == '--save-replay' else 0)
   task()
@@ -117,7 +136,30 @@ def test_a_stalled_run_is_saved_and_goes_on(
   assert tuple(evaluations[0]) == reading.EVALUATIONS
 
 
+def test_a_stall_in_an_evaluation_is_saved_and_evaluated_again(
+    tmp_path, monkeypatch):
+  folder = tmp_path / 'run'
+  real, calls = envpool.Atari.recv, []
+
+  def recv(self):
+    calls.append(self._life_ends_return)
+    # The first evaluation after training has begun.
+    if not self._life_ends_return and True in calls:
+      raise envpool.StalledError('Breakout: did not answer')
+    return real(self)
+
+  monkeypatch.setattr(envpool.Atari, 'recv', recv)
+  with pytest.raises(envpool.StalledError, match='saved after 200 steps'):
+    run(folder)
+  monkeypatch.undo()
+  run(folder)
+  evaluations = csv_files.rows(folder / 'evaluations.csv')
+  assert [row['env_steps'] for row in evaluations] == [
+      step for step in ('0', '200', '400') for _ in range(4)]
+
+
 @pytest.mark.parametrize('more, words', [
+    (('--games', 'Koolaid'), "'Koolaid' has no published scores"),
     (('--games', 'Pnog'), 'unknown game .*Pong'),
     (('--games', 'Pong,Pong'), 'Pong is there twice'),
     (('--suite', 'atari26'), 'either games or a suite'),
