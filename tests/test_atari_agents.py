@@ -39,8 +39,9 @@ def test_ddqn_is_hyperagent_without_the_hypermodel():
   dqn = agents.DQNConfig.like_hyperagent_atari()
   for name in ('torso', 'hidden_sizes', 'n_step', 'learning_rate', 'scale',
                'adam_epsilon', 'max_gradient_norm', 'batch_size', 'discount',
-               'target_period', 'replay_capacity', 'min_replay_size', 'double',
-               'steps_per_update', 'updates_per_step'):
+               'target_period', 'gradient_penalty', 'replay_capacity',
+               'min_replay_size', 'double', 'steps_per_update',
+               'updates_per_step'):
     assert getattr(dqn, name) == getattr(hyperagent, name), name
   assert num_parameters(agents.DQN(SPEC, 6, dqn)) == 888_736 - 256 * 6 * 4 + 6
 

@@ -35,10 +35,12 @@ class DQNConfig(td.TDConfig):
   Attributes:
     epsilon: probability of a uniformly random action.
     scale: of the network's output.
+    gradient_penalty: coefficient of `losses.GradientPenalty`.
   """
 
   epsilon: float = 0.05
   scale: float = 1.
+  gradient_penalty: float = 0.
   batch_size: int = 32
   adam_epsilon: float = 1e-8
   max_gradient_norm: float | None = None
@@ -48,17 +50,19 @@ class DQNConfig(td.TDConfig):
   def __post_init__(self):
     super().__post_init__()
     self.check_within('epsilon', 0., 1., self.epsilon)
+    self.check_at_least('gradient_penalty', 0., self.gradient_penalty)
 
   @classmethod
   def like_hyperagent_atari(cls, **overrides: Any) -> 'DQNConfig':
     """HyperAgent's published Atari settings without the hypermodel.
 
     The comparison DDQN(ours) of the HyperAgent paper, whose own settings are
-    not published. No prior, and epsilon-greedy exploration with the epsilon of
-    this class; the regularisers of the hypermodel's output are left out.
+    not published. No prior, epsilon-greedy exploration with the epsilon of this
+    class, and no ridge, which is on the weights that a hypermodel generates.
     """
     return cls(**{
         'scale': 0.1,
+        'gradient_penalty': 0.01,
         'torso': networks.HyperAgentTorso,
         'hidden_sizes': (256,),
         'n_step': 5,
@@ -75,6 +79,7 @@ class DQNConfig(td.TDConfig):
   def atari_cpu(cls, **overrides: Any) -> 'DQNConfig':
     """The same for a few CPU cores, as `HyperAgentConfig.atari_cpu`."""
     return cls.like_hyperagent_atari(**{
+        'gradient_penalty': 0.,
         'torso': networks.SmallHyperAgentTorso,
         'learning_rate': 3e-4,
         'steps_per_update': 4,
@@ -105,15 +110,18 @@ class DQN(td.TDAgent):
     network = networks.AffineValue(nn.Sequential((
         config.torso(config.hidden_sizes, spec),
         networks.LinearHead(num_actions))), scale=config.scale)
+    loss = losses.ExactTD(
+        network, index, perturbation.Perturbation(index, 0.), config.double)
+    if config.gradient_penalty > 0.:
+      loss = losses.GradientPenalty(
+          loss, network, index, config.gradient_penalty)
     super().__init__(
         observation_spec=spec,
         num_actions=num_actions,
         config=config,
         network=network,
         index=index,
-        loss=losses.ExactTD(
-            network, index, perturbation.Perturbation(index, 0.),
-            config.double),
+        loss=loss,
         optimizer=(td.adam(config) if optimizer is None
                    else optax.with_extra_args_support(optimizer)),
         epsilon=config.epsilon)
