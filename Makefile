@@ -30,7 +30,8 @@ atari-gpu:
 	$(PYTHON) -m benchmarks.atari --presets paper_atari \
 	    --num-agents 1 8 26 64 --output $(ATARI_GPU)-benchmark
 	$(PYTHON) -m experiments.atari.run --suite atari26 \
-	    --num-steps 100000 --final-episodes 50 --no-save-replay \
+	    --num-steps 100000 --evaluate-every 50000 --eval-episodes 5 \
+	    --final-episodes 10 --max-frames 27000 --no-save-replay \
 	    --output $(ATARI_GPU)
 
 gpu:  ## All that waits for an accelerator, with PYTHON as in atari-gpu.

@@ -266,8 +266,10 @@ def main(argv: list[str] | None = None):
   found = np.array([[point.measure(settings.seconds / 2.) for point in points]
                     for _ in range(settings.repeats)])
   peaks.append(machine.measure_product())
-  # One agent is on one device.
-  peak = max(peaks) / len(jax.devices())
+  # One agent is on one device; those of a CPU share all its cores.
+  peak, devices = max(peaks), jax.devices()
+  if devices[0].platform != 'cpu':
+    peak /= len(devices)
   flops = {point.name: point.flops() for point in points
            if (point.convolution, point.within) == ('hyperjax', 'host')}
   rows = []

@@ -253,6 +253,10 @@ def test_profile():
   # At 1, Pong gives 0, 1/4 or 1/2 and Alien always 1/2.
   np.testing.assert_allclose(low, [1., .5, .5, 0., 0.])
   np.testing.assert_allclose(high, [1., 1., 1., .5, 0.])
+  # One run of each game says nothing of the spread between runs.
+  single = scores_lib.Scores.by_game({'Pong': [0.5], 'Alien': [2.]})
+  fraction, low, high = scores_lib.profile(single, np.array([1.]))
+  assert fraction == [0.5] and np.isnan([low, high]).all()
 
 
 def test_interval_over_seeds():

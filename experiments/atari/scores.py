@@ -107,14 +107,19 @@ def profile(
     seed: of the bootstrap.
 
   Returns:
-    The fraction, and the ends of its pointwise 95% interval, each [T].
+    The fraction, and the ends of its pointwise 95% interval, each [T]; the
+    interval is NaN where no game has more than one run.
   """
+  fraction = np.mean(scores.values > thresholds[:, None], axis=-1)
+  if np.max(scores.counts) == 1:
+    unknown = np.full(len(thresholds), np.nan)
+    return fraction, unknown, unknown
   resampled = resample(scores, NUM_RESAMPLES, np.random.default_rng(seed))
   # One threshold at a time, as [B, T, R] would be large.
   low, high = np.transpose([
       np.percentile(np.mean(resampled > t, axis=-1), PERCENTILES)
       for t in thresholds])
-  return np.mean(scores.values > thresholds[:, None], axis=-1), low, high
+  return fraction, low, high
 
 
 def mean_interval(
