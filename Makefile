@@ -1,5 +1,5 @@
-# Every target but gpu and atari-gpu builds the same virtual environment first, from the
-# locked requirements. Name another Python or folder with
+# Every target but gpu and atari-gpu builds the same virtual environment first,
+# from the locked requirements. Name another Python or folder with
 #   make test PYTHON=python3.12 VENV=/somewhere/else
 PYTHON ?= python3
 VENV ?= .venv
