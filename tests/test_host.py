@@ -4,7 +4,6 @@ import functools
 
 import dm_env
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -12,6 +11,7 @@ from hyperjax import agents
 from hyperjax import specs
 from hyperjax.environments import envpool
 from hyperjax.loops import host
+from tests import states
 
 STACK = 2
 SPEC = specs.ObservationSpec((STACK, 3, 4), 'uint8', None)
@@ -90,10 +90,8 @@ def run(loop, seeds, num_steps, chunk=None):
 
 
 def arrays(state, agent=None):
-  return [np.asarray(jax.random.key_data(x)
-                     if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x)[
-                         slice(None) if agent is None else agent]
-          for x in jax.tree.leaves(state)]
+  return [x[slice(None) if agent is None else agent]
+          for x in jax.tree.leaves(states.plain(state))]
 
 
 def test_the_replay_holds_what_the_environments_sent():

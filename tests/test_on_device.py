@@ -12,6 +12,7 @@ from hyperjax import agents
 from hyperjax.environments import DeepSea
 from hyperjax.loops import OnDeviceLoop
 from hyperjax.loops.seed_run import SeedRun
+from tests import states
 
 SIZE = 5
 # Small, but with everything that a run has: the prior, the perturbation,
@@ -34,21 +35,12 @@ def begin(loop, seeds):
   return loop.init(seeds, loop.environment.params_from_seeds(seeds))
 
 
-def plain(state):
-  """A state as NumPy arrays, with keys as their data."""
-  def leaf(x):
-    if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
-      x = jax.random.key_data(x)
-    return np.asarray(x)
-  return jax.tree.map(leaf, state)
-
-
 def assert_same_bits(a, b):
-  jax.tree.map(np.testing.assert_array_equal, plain(a), plain(b))
+  jax.tree.map(np.testing.assert_array_equal, states.plain(a), states.plain(b))
 
 
 def seed_of(state, i):
-  return jax.tree.map(lambda x: x[i], plain(state))
+  return jax.tree.map(lambda x: x[i], states.plain(state))
 
 
 def actions(state):
@@ -83,7 +75,8 @@ def test_vectorised_seeds_take_the_same_actions(sixteen):
   np.testing.assert_array_equal(actions(state), actions(sixteen[0]))
   jax.tree.map(
       lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4),
-      plain(state.train.learner.params), plain(sixteen[0].train.learner.params))
+      states.plain(state.train.learner.params),
+      states.plain(sixteen[0].train.learner.params))
 
 
 def test_seeds_spread_over_devices_do_not_communicate():

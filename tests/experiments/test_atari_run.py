@@ -15,6 +15,7 @@ from experiments.atari import run as run_lib
 from experiments.atari import settings
 from hyperjax.environments import envpool
 from tests import csv_files
+from tests import states
 
 # Small enough for a test: one hidden layer of four units on flat frames.
 ARGUMENTS = (
@@ -37,13 +38,6 @@ def run(folder, *more):
     task()
   finally:
     task.close()
-
-
-def arrays(state):
-  """Copies of all arrays of a state."""
-  return [np.array(jax.random.key_data(x)
-                   if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x)
-          for x in jax.tree.leaves(state)]
 
 
 @pytest.fixture(scope='module')
@@ -102,10 +96,10 @@ def test_a_stalled_run_is_saved_and_goes_on(
     return real(self)
 
   monkeypatch.setattr(envpool.Atari, 'recv', recv)
-  real_save, states = run_lib.Run._save, []
+  real_save, saved = run_lib.Run._save, []
 
   def save(self, state, best, memory):
-    states.append(arrays(state))
+    saved.append(states.plain(state))
     real_save(self, state, best, memory)
 
   monkeypatch.setattr(run_lib.Run, '_save', save)
@@ -118,9 +112,8 @@ def test_a_stalled_run_is_saved_and_goes_on(
   seen = int(state.acting.num_transitions[0])
   assert memory.env_steps[0] > 0 and 0 < seen < 400
   if save_replay == '--save-replay':
-    saved, = states  # What was saved is what is restored, bit for bit.
-    for a, b in zip(saved, arrays(state), strict=True):
-      np.testing.assert_array_equal(a, b)
+    before, = saved  # What was saved is what is restored, bit for bit.
+    jax.tree.map(np.testing.assert_array_equal, before, states.plain(state))
   size = int(state.acting.replay.current_index[0])
   assert size == (seen if save_replay == '--save-replay' else 0)
   task()

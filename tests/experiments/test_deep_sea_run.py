@@ -17,6 +17,7 @@ from experiments import cli
 from experiments import records
 from experiments.deep_sea import run as run_lib
 from tests import csv_files
+from tests import states
 
 ROOT = Path(__file__).parents[2]
 ARGUMENTS = (
@@ -45,8 +46,7 @@ def final_state(folder, *more):
   state, memory = task._restore_or_begin()
   task.close()
   assert memory.finished
-  return [np.asarray(jax.random.key_data(x) if jax.dtypes.issubdtype(
-      x.dtype, jax.dtypes.prng_key) else x) for x in jax.tree.leaves(state)]
+  return jax.tree.leaves(states.plain(state))
 
 
 def results(folder):
