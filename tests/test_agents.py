@@ -534,6 +534,26 @@ def test_refuses_a_setting_and_names_it(make, message):
     make()
 
 
+def test_layers_may_be_a_list():
+  config = agents.DQNConfig(hidden_sizes=[8, 8])
+  assert hash(config) == hash(agents.DQNConfig(hidden_sizes=(8, 8)))
+
+
+def test_a_uniform_prior_takes_its_spread_from_its_scale_alone():
+  def spread(**settings):
+    agent = _hyperagent(prior_scale=0.5, uniform_prior=True, scale=0.,
+                        **settings)
+    index = agent.index.sample(jax.random.key(1), (4000, 1))
+    params = agent.init(jax.random.key(0)).params
+    return np.std(jax.vmap(agent.q_values, in_axes=(None, None, 0))(
+        params, jnp.zeros(1, jnp.int32), index), axis=0)
+
+  np.testing.assert_allclose(spread(), 0.5, rtol=0.1)
+  np.testing.assert_array_equal(spread(prior_std=0.), spread(prior_std=3.))
+  with pytest.raises(ValueError, match='uniform_prior is for .* got OneHot'):
+    _hyperagent(uniform_prior=True, index=index_lib.OneHot)
+
+
 def test_refuses_through_the_preset_too():
   with pytest.raises(ValueError, match='index_dim must.* got 0'):
     agents.HyperAgentConfig.paper_deep_sea(index_dim=0)

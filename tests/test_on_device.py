@@ -277,8 +277,12 @@ def test_refuses_what_cannot_be_meant():
     begin(loop, [1, 1])
   with pytest.raises(ValueError, match='num_envs must be at least 1, got 0'):
     make_loop(num_envs=0)
-  with pytest.raises(ValueError, match='batch_size must be at most'):
-    make_loop(replay_capacity=10)
+  for capacity in (0, 10):
+    with pytest.raises(ValueError, match=f'batch_size .* replay, {capacity},'):
+      make_loop(replay_capacity=capacity)
+  for num_steps in (0, -1):
+    with pytest.raises(ValueError, match=f'at least 1, got {num_steps}'):
+      loop.run(begin(loop, [0]), num_steps)
   with pytest.raises(ValueError, match='multiple of the 4 steps'):
     odd = make_loop(dataclasses.replace(CONFIG, steps_per_update=4))
     odd.run(begin(odd, [0]), 23)

@@ -16,9 +16,10 @@ In the terms of this library: the index is one-hot, every member learns from
 every batch, and the target has the member's own index.
 
 Ensemble+ (Osband et al., 2018; the name is of "Epistemic neural networks",
-2023) is the same with Gaussian noise in the place of the mask.
+2023) is the same with Gaussian noise in the place of the mask, or with neither.
 """
 
+from collections.abc import Sequence
 import dataclasses
 from typing import Any
 
@@ -38,7 +39,8 @@ class BootDQNConfig(td.TDConfig):
 
   The defaults are those of bsuite's agent (google-deepmind/bsuite at effafc01,
   `bsuite/baselines/jax/boot_dqn`) but for the initial weights, which are
-  Xavier-normal here.
+  Xavier-normal here, and for the first `min_replay_size` actions, which are
+  random here as for every agent.
 
   Attributes:
     num_members: K.
@@ -55,7 +57,7 @@ class BootDQNConfig(td.TDConfig):
   mask_probability: float = 1.
   noise_scale: float = 0.
   double: bool = False
-  hidden_sizes: tuple[int, ...] = (50, 50)
+  hidden_sizes: Sequence[int] = (50, 50)
   adam_epsilon: float = 1e-8
   max_gradient_norm: float | None = None
   replay_capacity: int = 10_000
@@ -70,7 +72,13 @@ class BootDQNConfig(td.TDConfig):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EnsemblePlusConfig(BootDQNConfig):
-  """Settings of Ensemble+: BootDQN's, with noise in the place of masks."""
+  """Settings of Ensemble+: BootDQN's, with noise in the place of masks.
+
+  The prior's scale is that of google-deepmind/neural_testbed, whose ensemble is
+  for supervised learning: 100 members, an L2 penalty, and neither masks nor
+  noise. The other settings are bsuite's for BootDQN, and the noise is this
+  library's own choice.
+  """
 
   prior_scale: float = 3.
   noise_scale: float = 0.1

@@ -29,8 +29,9 @@ class DQNConfig(td.TDConfig):
   """Settings of DQN; what is new beside `TDConfig`.
 
   The defaults are those of bsuite's DQN (google-deepmind/bsuite at effafc01,
-  `bsuite/baselines/jax/dqn`), but for the initial weights, with Double DQN's
-  target added.
+  `bsuite/baselines/jax/dqn`), but for the initial weights and the first
+  `min_replay_size` actions, which are random here, with Double DQN's target
+  added.
 
   Attributes:
     epsilon: probability of a uniformly random action.

@@ -63,6 +63,8 @@ class ENNDQNConfig(td.TDConfig):
 
     google-deepmind/enn_acme at 4680812b, `experiments/bsuite/run.py`: plain
     Q-learning whose indices are shared over the batch and with the target.
+    Here the first `min_replay_size` actions are random, and rewards are not
+    clipped to [-1, 1], which makes a difference where DeepSea is stochastic.
     They divide the prior's scale by the spread of a random linear function of
     the observations, from a file that is not in their repository; here it is 1.
 

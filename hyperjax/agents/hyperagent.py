@@ -59,12 +59,12 @@ class HyperAgentConfig(td.TDConfig):
     scale: c, of the trained part of the value.
     prior_scale: c0, of the fixed prior; 0 leaves the prior out.
     prior_std: length of each row of the prior's A0, and of b and b0; of b alone
-      with a `uniform_prior`.
+      with a `uniform_prior`, whose spread is given by `prior_scale`.
     uniform_prior: whether the prior has mean 0 and the same spread at every
-      observation and action, `prior_scale` for an index with E[z z^T] = I
-      (`networks.UniformPrior`; its torso has tanh for ReLU). If not, its spread
-      differs from one to the next, and shrinks as one-hot observations grow
-      wider.
+      observation and action, `prior_scale` for an index with mean 0, which it
+      must have, and E[z z^T] = I (`networks.UniformPrior`; its torso has tanh
+      for ReLU). If not, its spread differs from one to the next, and shrinks as
+      one-hot observations grow wider.
     xavier_mean: whether b and b0 are Xavier-normal, and not one vector each of
       length `prior_std`.
     perturbation_scale: sigma, in units of reward.
@@ -136,12 +136,13 @@ class HyperAgentConfig(td.TDConfig):
 
   @classmethod
   def paper_deep_sea(cls, **overrides: Any) -> 'HyperAgentConfig':
-    """The settings behind the published DeepSea results.
+    """The settings of the authors' released code for DeepSea.
 
-    Those of the authors' released code (szrlee/HyperAgent at 014902c,
-    `hyperagent/scripts/hyperagent/run_deepsea.py`), where it differs from
-    table 2 of the paper: the index is on the unit sphere, sigma is 0, and the
-    acting index is drawn again with probability 1 - gamma at each step.
+    szrlee/HyperAgent at 014902c,
+    `hyperagent/scripts/hyperagent/run_deepsea.py`, where it differs from table
+    2 of the paper: the index is on the unit sphere, sigma is 0, and the acting
+    index is drawn again with probability 1 - gamma at each step. The published
+    curves are of an earlier version, with a Gaussian index and sigma 1e-4.
 
     Args:
       **overrides: fields to set otherwise.
@@ -249,7 +250,14 @@ class HyperAgentConfig(td.TDConfig):
 
   @classmethod
   def paper_deep_sea_optimistic(cls, **overrides: Any) -> 'HyperAgentConfig':
-    """The published variant OIS: `paper_deep_sea` with 5 indices each."""
+    """The published variant OIS: `paper_deep_sea` with 5 indices each.
+
+    In acting and in the target. The authors' evaluation is optimistic too; here
+    it is greedy for one index, as for every agent.
+
+    Args:
+      **overrides: fields to set otherwise.
+    """
     return cls.paper_deep_sea(
         **{'optimism_indices': 5, 'optimism_quantile': 0.8, **overrides})
 
@@ -257,10 +265,17 @@ class HyperAgentConfig(td.TDConfig):
   def paper_deep_sea_one_hot(cls, **overrides: Any) -> 'HyperAgentConfig':
     """The published variant OH, one-hot indices, with M = 16.
 
-    In the paper's figure 9; with M = 4 it mostly fails there.
+    In the paper's figure 9; with M = 4 it mostly fails there. Every transition
+    trains all M members, as in an ensemble: the expectation is exact.
+
+    Args:
+      **overrides: fields to set otherwise.
     """
-    return cls.paper_deep_sea(
-        **{'index': index_lib.OneHot, 'index_dim': 16, **overrides})
+    return cls.paper_deep_sea(**{
+        'index': index_lib.OneHot,
+        'index_dim': 16,
+        'num_index_samples': None,
+        **overrides})
 
 
 class HyperAgent(td.TDAgent):
@@ -300,15 +315,18 @@ class HyperAgent(td.TDAgent):
 
     prior = None
     if config.prior_scale > 0.:
-      prior_init = networks.factor_sphere_init(config.prior_std)
       if config.uniform_prior:
+        if index.mean:
+          raise ValueError(
+              f'uniform_prior is for an index of mean 0, got '
+              f'{config.index.__name__}; set uniform_prior=False')
         # An odd function: features that are all positive would make priors of
         # different observations alike, and a network that has learned some of
         # them would take the spread of all.
         prior = networks.UniformPrior(
-            hypermodel(prior_init, activation=nn.tanh))
+            hypermodel(networks.factor_sphere_init(1.), activation=nn.tanh))
       else:
-        prior = hypermodel(prior_init)
+        prior = hypermodel(networks.factor_sphere_init(config.prior_std))
     network = networks.AffineValue(
         hypermodel(networks.factor_xavier_init()), prior,
         config.scale, config.prior_scale)

@@ -32,7 +32,8 @@ class HyperDQNConfig(td.TDConfig):
   c197f880, `scripts/hyper_dqn/run_deepsea.sh`): an index of dimension 2 on the
   unit sphere; 20 indices and 20 batches of 128 transitions for each update,
   every index with every transition; Double DQN's targets (the script's
-  `double_q=0` is not read).
+  `double_q=0` is not read). But the first `min_replay_size` actions are random
+  here, as for every agent.
 
   Attributes:
     index_dim: M.

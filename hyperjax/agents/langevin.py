@@ -19,9 +19,9 @@ from hyperjax.agents import dqn
 class AdamLMCDQNConfig(dqn.DQNConfig):
   """Settings of Adam LMCDQN; what is new beside `DQNConfig`.
 
-  The noise is in the range that the authors search on Atari
-  (hmishfaq/LMC-LSVI, `atari8_lmc.json`: learning rate 1e-4, noise 1e-8 to
-  1e-6, a 0.01 to 1).
+  The noise is larger than what the authors search on Atari (hmishfaq/LMC-LSVI,
+  `atari8_lmc.json`: learning rate 1e-4, noise 1e-8 to 1e-6, a 0.01 to 1), and
+  so is the learning rate, 1e-3 as for the other agents on DeepSea.
 
   Attributes:
     noise_scale: of the Langevin noise, the root of the temperature.

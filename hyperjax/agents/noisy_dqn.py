@@ -5,7 +5,8 @@ layers have random weights whose spread is learned
 (`hyperjax.networks.NoisyValue`); the noise is the index. Acting is greedy for
 fresh noise at every step; the loss is (Double) DQN's, with one draw for the
 batch, and for the target one for each transition (the paper has one for the
-batch there too).
+batch there too). An evaluation keeps one draw for each of its episodes, as for
+every agent.
 """
 
 import dataclasses

@@ -5,9 +5,10 @@ Q-networks", AAMAS 2021 (arXiv 2102.03719); code: NUS-LID/SANE. The last two
 layers have random weights, as in NoisyNet, but one standard deviation sigma(s)
 for all of them, which a small perturbation module gives for each state
 (`hyperjax.networks.StateAwareNoisyValue`). Acting is greedy for fresh noise at
-every step; the loss is DQN's with fresh noise for each transition,
-and other noise for its target. Two forms are published: SANE, and Q-SANE,
-whose perturbation module sees the values too.
+every step, in an evaluation for one draw in each episode, as for every agent;
+the loss is DQN's with fresh noise for each transition, and other noise for its
+target. Two forms are published: SANE, and Q-SANE, whose perturbation module
+sees the values too.
 
 Left out: the penalty on weights and variances that the derivation has
 (sigma^2 / 2 - log |sigma|), which the released code has off unless asked.

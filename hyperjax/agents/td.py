@@ -6,7 +6,7 @@ function Q(s, a; z), z ~ p(z). An algorithm chooses the components of a
 algorithm it runs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import dataclasses
 from typing import Any
 
@@ -67,7 +67,7 @@ class TDConfig:
   """
 
   torso: Callable[..., nn.Module] = networks.MLPTorso
-  hidden_sizes: tuple[int, ...] = (64, 64)
+  hidden_sizes: Sequence[int] = (64, 64)
   discount: float = 0.99
   n_step: int = 1
   double: bool = True
@@ -88,6 +88,8 @@ class TDConfig:
 
   def __post_init__(self):
     """Raises ValueError for a setting that cannot be meant."""
+    # A list would have no hash, which a config must have.
+    object.__setattr__(self, 'hidden_sizes', tuple(self.hidden_sizes))
     self.check_at_least('hidden_sizes', 1, *self.hidden_sizes)
     if not self.hidden_sizes:
       raise ValueError('hidden_sizes must name at least one layer, got ()')

@@ -106,8 +106,7 @@ class FrameTrainer(trainer_lib.Trainer):
           f'{self.config.recent_fraction} and '
           f'{self.config.prioritized_fraction}')
     return frames.FrameReplay(
-        self.agent.observation_spec, self.num_envs,
-        self.replay_capacity or self.config.replay_capacity,
+        self.agent.observation_spec, self.num_envs, self.capacity,
         self.config.batch_size, self.config.discount, self.config.n_step)
 
 

@@ -127,9 +127,12 @@ class OnDeviceLoop:
       The state after, and what happened.
 
     Raises:
-      ValueError: if no seed is to advance, or if those that are have not come
-        equally far while one of them is still in its random steps.
+      ValueError: for less than one step, if no seed is to advance, or if those
+        that are have not come equally far while one of them is still in its
+        random steps.
     """
+    if num_steps < 1:
+      raise ValueError(f'num_steps must be at least 1, got {num_steps}')
     done = np.asarray(state.num_steps)
     if active is not None:
       active = np.asarray(active, bool)

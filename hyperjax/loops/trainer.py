@@ -77,6 +77,13 @@ class Trainer:
     return self.agent.config
 
   @property
+  def capacity(self) -> int:
+    """Transitions that the replay keeps."""
+    if self.replay_capacity is None:
+      return self.config.replay_capacity
+    return self.replay_capacity
+
+  @property
   def replay(self) -> replay_lib.Replay:
     if self.config.n_step > 1:
       raise ValueError(
@@ -84,8 +91,7 @@ class Trainer:
           f'{self.config.n_step}')
     return replay_lib.Replay(
         self.agent.observation_spec,
-        self.replay_capacity or self.config.replay_capacity,
-        self.config.batch_size, self.config.recent_fraction,
+        self.capacity, self.config.batch_size, self.config.recent_fraction,
         self.config.recent_window, self.config.prioritized_fraction,
         self.config.tournament_size)
 
