@@ -502,6 +502,10 @@ def _plain(**bad):
     (_hyper(resample_probability=1.5),
      r'resample_probability must.* got 1\.5'),
     (_hyper(prior_scale=math.nan), 'prior_scale must.* got nan'),
+    (_hyper(index=index_lib.OneHot), 'uniform_prior is for .* got OneHot'),
+    (_hyper(index=index_lib.OneHot, uniform_prior=False, head_ridge=0.1),
+     'head_ridge is for .* got OneHot'),
+    (_hyper(raw_perturbation=True), 'raw_perturbation is for .* got Gaussian'),
     (_plain(epsilon=-0.1), r'epsilon must.* got -0\.1'),
     (_plain(epsilon=1.1), r'epsilon must.* got 1\.1'),
     (_plain(hidden_sizes=()), r'hidden_sizes must.* got \(\)'),
@@ -550,8 +554,6 @@ def test_a_uniform_prior_takes_its_spread_from_its_scale_alone():
 
   np.testing.assert_allclose(spread(), 0.5, rtol=0.1)
   np.testing.assert_array_equal(spread(prior_std=0.), spread(prior_std=3.))
-  with pytest.raises(ValueError, match='uniform_prior is for .* got OneHot'):
-    _hyperagent(uniform_prior=True, index=index_lib.OneHot)
 
 
 def test_refuses_through_the_preset_too():

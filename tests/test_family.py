@@ -13,7 +13,6 @@ from hyperjax import acting
 from hyperjax import agents
 from hyperjax import index as index_lib
 from hyperjax import losses
-from hyperjax import networks
 from hyperjax import optimizers
 from hyperjax import types
 
@@ -463,12 +462,6 @@ def test_dqn_takes_any_optimizer_of_optax():
       agent.loss, learner.params, learner.params['params'], batch)
   assert_close(after.params['params'], jax.tree.map(
       lambda x, g: x - 0.1 * g, learner.params['params'], gradients))
-
-
-def test_a_raw_perturbation_is_for_the_sphere_alone():
-  with pytest.raises(ValueError, match='raw_perturbation .* got Gaussian'):
-    agents.HyperAgent(_SPEC, _ACTIONS, agents.HyperAgentConfig.paper_atari(
-        index=index_lib.Gaussian, torso=networks.MLPTorso))
 
 
 def test_a_tied_target_is_not_optimistic():

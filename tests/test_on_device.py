@@ -280,16 +280,17 @@ def test_refuses_what_cannot_be_meant():
   for capacity in (0, 10):
     with pytest.raises(ValueError, match=f'batch_size .* replay, {capacity},'):
       make_loop(replay_capacity=capacity)
-  for num_steps in (0, -1):
-    with pytest.raises(ValueError, match=f'at least 1, got {num_steps}'):
-      loop.run(begin(loop, [0]), num_steps)
   with pytest.raises(ValueError, match='multiple of the 4 steps'):
     odd = make_loop(dataclasses.replace(CONFIG, steps_per_update=4))
     odd.run(begin(odd, [0]), 23)
+  state = begin(loop, [0, 1])
+  for num_steps in (0, -1):
+    with pytest.raises(ValueError, match=f'at least 1, got {num_steps}'):
+      loop.run(state, num_steps)
   for active in ([False, False], [True]):
     with pytest.raises(ValueError, match='of each of 2 seeds whether'):
-      loop.run(begin(loop, [0, 1]), 10, np.array(active))
-  uneven, _ = loop.run(begin(loop, [0, 1]), 20, np.array([True, False]))
+      loop.run(state, 10, np.array(active))
+  uneven, _ = loop.run(state, 20, np.array([True, False]))
   with pytest.raises(ValueError, match='come equally far, got some after 0'):
     loop.run(uneven, 10)
   agent = agents.HyperAgent(DeepSea(SIZE).observation_spec(), 3, CONFIG)

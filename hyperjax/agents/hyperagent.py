@@ -133,6 +133,18 @@ class HyperAgentConfig(td.TDConfig):
             f'{getattr(self, name)}')
     self.check_within(
         'resample_probability', 0., 1., self.resample_probability)
+    index = self.index(self.index_dim)
+    kind = type(index).__name__
+    if self.raw_perturbation and not isinstance(index, index_lib.Sphere):
+      raise ValueError(
+          f'raw_perturbation is for an index on the unit sphere, got {kind}')
+    for name, on in (
+        ('uniform_prior', self.uniform_prior and self.prior_scale > 0.),
+        ('head_ridge', self.head_ridge > 0.)):
+      if on and index.mean:
+        raise ValueError(
+            f'{name} is for an index of mean 0, got {kind}; choose another '
+            f'index or turn {name} off')
 
   @classmethod
   def paper_deep_sea(cls, **overrides: Any) -> 'HyperAgentConfig':
@@ -316,10 +328,6 @@ class HyperAgent(td.TDAgent):
     prior = None
     if config.prior_scale > 0.:
       if config.uniform_prior:
-        if index.mean:
-          raise ValueError(
-              f'uniform_prior is for an index of mean 0, got '
-              f'{config.index.__name__}; set uniform_prior=False')
         # An odd function: features that are all positive would make priors of
         # different observations alike, and a network that has learned some of
         # them would take the spread of all.
@@ -330,10 +338,6 @@ class HyperAgent(td.TDAgent):
     network = networks.AffineValue(
         hypermodel(networks.factor_xavier_init()), prior,
         config.scale, config.prior_scale)
-    if config.raw_perturbation and not isinstance(index, index_lib.Sphere):
-      raise ValueError(
-          f'raw_perturbation is for an index on the unit sphere, got '
-          f'{config.index.__name__}')
     # Unit norm, as the analysis asks, whatever the index.
     sigma = config.perturbation_scale
     if config.raw_perturbation and config.num_index_samples is None:
@@ -360,10 +364,6 @@ class HyperAgent(td.TDAgent):
           loss, network, index, config.gradient_penalty)
     optimizer = td.adam(config)
     if config.head_ridge > 0.:
-      if index.mean:
-        raise ValueError(
-            f'head_ridge is for an index of mean 0, got '
-            f'{config.index.__name__}')
       optimizer = optimizers.with_head_ridge(
           optimizer, config.head_ridge, index.second_moment,
           config.min_replay_size,
