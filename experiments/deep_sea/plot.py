@@ -78,8 +78,8 @@ def bsuite_episode(returns: np.ndarray) -> float:
 def ours(folder: Path) -> tuple[Lines, Lines]:
   """Our points by run, by the published criterion and by bsuite's.
 
-  A seed that had learned, and whose run ended before bsuite's criterion was
-  met, is left out of the second.
+  The second leaves out a run in which a seed that had learned was stopped
+  before bsuite's criterion was met: what is left would be those that failed.
   """
   by_paper, by_bsuite = {}, {}
   for path in folder.glob('*/summary.csv'):
@@ -92,9 +92,10 @@ def ours(folder: Path) -> tuple[Lines, Lines]:
         bsuite_episode(rows['episode_return'][rows['seed'] == seed].astype(
             float)) for seed in dict.fromkeys(rows['seed'])])
     criteria = [(by_paper, episodes)]
-    if not settings.get('stochastic'):  # Noise hides which episodes were bad.
-      known = np.isfinite(bsuite) | (episodes == UNSOLVED)
-      criteria.append((by_bsuite, bsuite[known]))
+    known = np.all(np.isfinite(bsuite) | (episodes == UNSOLVED))
+    # In a stochastic one noise hides which episodes were bad.
+    if known and not settings.get('stochastic'):
+      criteria.append((by_bsuite, bsuite))
     for lines, found in criteria:
       solved = np.isfinite(found) & (found < UNSOLVED)
       lines.setdefault(name, []).append(Point(
