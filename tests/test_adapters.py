@@ -77,7 +77,9 @@ def test_host_and_device_loops_run_the_same_agent(
       actor.state.learner.params, learner.params)
 
 
-@pytest.mark.parametrize('bsuite_id', ['deep_sea/0', 'catch/0', 'cartpole/0'])
+@pytest.mark.parametrize('bsuite_id', [
+    'deep_sea/0', pytest.param('catch/0', marks=pytest.mark.slow),
+    pytest.param('cartpole/0', marks=pytest.mark.slow)])
 @pytest.mark.parametrize('agent_class, config', [
     (agents.HyperAgent, SMALL),
     (agents.DQN, agents.DQNConfig(hidden_sizes=(16,), min_replay_size=20))])
@@ -109,6 +111,7 @@ def test_an_actor_goes_on_from_the_state_of_another():
       results[0].episode_length)
 
 
+@pytest.mark.slow
 def test_dqn_learns_catch():
   """A random paddle catches one ball in five or so: a return of about -0.6."""
   environment = catch.Catch(seed=0)
@@ -119,6 +122,7 @@ def test_dqn_learns_catch():
   assert np.mean(returns[-60:]) > 0.7
 
 
+@pytest.mark.slow
 def test_hyperagent_learns_deep_sea():
   """Where DQN's dithering finds the treasure once in 1024 episodes."""
   environment = bsuite.load_from_id('deep_sea/0')

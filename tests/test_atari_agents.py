@@ -71,12 +71,14 @@ def update_once(agent):
   return after, metrics
 
 
+@pytest.mark.slow
 def test_the_published_update_is_finite_and_moves_all_weights():
   config = agents.HyperAgentConfig.paper_atari(num_index_samples=3)
   _, metrics = update_once(agents.HyperAgent(SPEC, 3, config))
   assert metrics['gradient_penalty'] > 0.
 
 
+@pytest.mark.slow
 def test_an_epinet_on_frames_sees_the_features_alone():
   spec = specs.ObservationSpec((4, 30, 30), 'uint8', None)
   agent = agents.ENNDQN(spec, 3, agents.ENNDQNConfig(

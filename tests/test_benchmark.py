@@ -21,6 +21,7 @@ def small(monkeypatch):
   monkeypatch.setattr(learner, 'REPLAY_CAPACITY', 600)
 
 
+@pytest.mark.slow
 def test_measures_a_point(tmp_path, monkeypatch, capsys):
   # Each loss takes several seconds to compile.
   monkeypatch.setattr(

@@ -162,7 +162,8 @@ def test_chunks_do_not_change_a_run():
 
 
 # Agents that share a device are mapped over; others have one each.
-@pytest.mark.parametrize('num_devices', [1, 2])
+@pytest.mark.parametrize('num_devices', [
+    pytest.param(1, marks=pytest.mark.slow), 2])
 def test_an_agent_is_the_same_in_any_company(num_devices):
   together = run(
       host.HostLoop(hyperagent(), [Game([0]), Game([5])],

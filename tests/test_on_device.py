@@ -57,9 +57,10 @@ def sixteen():
 
 
 @pytest.mark.parametrize('seeds, num_devices', [
-    ([3], 1), (list(range(8)), 8),
+    ([3], 1),
     pytest.param([3], 8, marks=pytest.mark.slow),
-    pytest.param(list(range(8)), 1, marks=pytest.mark.slow)])
+    pytest.param(list(range(8)), 1, marks=pytest.mark.slow),
+    pytest.param(list(range(8)), 8, marks=pytest.mark.slow)])
 def test_a_seed_is_the_same_run_in_any_company(sixteen, seeds, num_devices):
   loop = make_loop(devices=CPUS[:num_devices])
   state, log = loop.run(begin(loop, seeds), 60)
@@ -69,6 +70,7 @@ def test_a_seed_is_the_same_run_in_any_company(sixteen, seeds, num_devices):
         log.episode_return[i], sixteen[1].episode_return[seed])
 
 
+@pytest.mark.slow
 def test_vectorised_seeds_take_the_same_actions(sixteen):
   loop = make_loop(vectorize=True, devices=CPUS)
   state, _ = loop.run(begin(loop, range(16)), 60)
@@ -93,7 +95,8 @@ def test_seeds_spread_over_devices_do_not_communicate():
       assert collective not in text
 
 
-@pytest.mark.parametrize('fraction', [0., 0.375])
+@pytest.mark.parametrize('fraction', [
+    pytest.param(0., marks=pytest.mark.slow), 0.375])
 def test_a_step_does_not_copy_the_replay(fraction):
   """However large it is, a step costs the same."""
   loop = make_loop(dataclasses.replace(
@@ -126,8 +129,8 @@ def test_chunks_do_not_change_a_run(sixteen):
       returns, sixteen[1].episode_return[0, :60 // SIZE])
 
 
-@pytest.mark.parametrize('vectorize', [
-    False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize('vectorize', [False, True])
 def test_seeds_that_are_not_active_stay_as_they_are(vectorize):
   loop = make_loop(vectorize=vectorize)
   both, _ = loop.run(begin(loop, [0, 1]), 20)
@@ -249,6 +252,7 @@ def test_learns_deep_sea():
   assert np.mean(log.episode_return[:, 100:150]) > 0.8
 
 
+@pytest.mark.slow
 def test_default_learns_deep_sea_and_goes_on_doing_it():
   """It acts by its upper bound, not by the samples that `evaluate` draws.
 
@@ -261,6 +265,7 @@ def test_default_learns_deep_sea_and_goes_on_doing_it():
   assert np.mean(log.episode_return[:, :50]) > 0.9
 
 
+@pytest.mark.slow
 def test_reports_the_first_update_whose_loss_is_not_finite():
   loop = make_loop(dataclasses.replace(
       CONFIG, learning_rate=1e18, max_gradient_norm=None))

@@ -129,6 +129,7 @@ def test_a_stalled_run_is_saved_and_goes_on(
   assert tuple(evaluations[0]) == reading.EVALUATIONS
 
 
+@pytest.mark.slow
 def test_a_stall_in_an_evaluation_is_saved_and_evaluated_again(
     tmp_path, monkeypatch):
   folder = tmp_path / 'run'

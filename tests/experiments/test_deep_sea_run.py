@@ -117,6 +117,7 @@ def test_a_finished_run_is_left_alone(finished, capsys):
   assert {p: p.stat().st_mtime_ns for p in finished.glob('*.*')} == before
 
 
+@pytest.mark.slow
 def test_how_often_it_evaluates_does_not_change_training(finished, tmp_path):
   run(tmp_path, '--evaluate-every', '200', '--eval-episodes', '3')
   # Each chunk writes its rows, so that their order is another.
@@ -279,6 +280,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
   assert not (tmp_path / 'summary.csv').exists()
 
 
+@pytest.mark.slow
 def test_dqn_runs_and_saves(tmp_path):
   """It has no index: an array of no elements in its state."""
   arguments = (*ARGUMENTS[:8], '--agent', 'dqn', '--output', str(tmp_path),

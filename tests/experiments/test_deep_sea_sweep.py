@@ -15,7 +15,8 @@ from tests import csv_files
 def settings(folder, **changes):
   return sweep_lib.Settings(**{
       'output': folder, 'agents': 'hyperagent', 'sizes': '4', 'num_seeds': 2,
-      'num_episodes': 1000, 'eval_episodes': 10, **changes})
+      'num_episodes': 1000, 'evaluate_every': 50, 'eval_episodes': 10,
+      **changes})
 
 
 @pytest.fixture(scope='module')
@@ -43,8 +44,8 @@ def test_goes_on_for_a_quarter_after_learning(swept):
   learned = table.episodes_to_learn(point).max()
   last = max(
       int(row['episode']) for row in csv_files.rows(point / 'episodes.csv'))
-  # Runs end at an evaluation; here there is one every 250 episodes.
-  assert 1.25 * learned <= last < 1.25 * learned + 250
+  # Runs end at an evaluation; here there is one every 50 episodes.
+  assert 1.25 * learned <= last < 1.25 * learned + 50
 
 
 def test_draws_the_figure(swept):
