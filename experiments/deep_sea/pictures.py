@@ -103,12 +103,12 @@ def learning_curves(folder: Path):
     mine = evaluations['seed'] == seed
     left.plot(evaluations['episode'][mine].astype(int),
               evaluations['eval_return'][mine].astype(float),
-              color=color, marker='.', markersize=4, linewidth=1,
-              label=f'seed {seed}' if len(seeds) <= 10 else None)
+              color=color, marker='.', markersize=4, linewidth=1)
     mine = episodes['seed'] == seed
     returns = episodes['episode_return'][mine].astype(float)
     right.plot(episodes['episode'][mine].astype(int), np.cumsum(0.99 - returns),
-               color=color, linewidth=1)
+               color=color, linewidth=1,
+               label=f'seed {seed}' if len(seeds) <= 10 else None)
   left.axhline(0.99, color='grey', linewidth=0.8, linestyle='--')
   left.set_ylabel('mean return of the evaluation')
   right.set_ylabel('cumulative regret in training')
@@ -116,7 +116,8 @@ def learning_curves(folder: Path):
     ax.set_xlabel('episode')
     ax.spines[['top', 'right']].set_visible(False)
   if len(seeds) <= 10:
-    left.legend(frameon=False, fontsize='small', loc='center left')
+    # The regret rises and then stays, so that no curve comes there.
+    right.legend(frameon=False, fontsize='small', loc='lower right')
   agent, size = evaluations['agent'][0], evaluations['size'][0]
   fig.suptitle(f'{agent} on DeepSea-{size}')
   records.write_figure(folder / 'learning_curves.png', fig)
