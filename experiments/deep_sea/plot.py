@@ -93,7 +93,7 @@ def ours(folder: Path) -> tuple[Lines, Lines]:
             float)) for seed in dict.fromkeys(rows['seed'])])
     criteria = [(by_paper, episodes)]
     known = np.all(np.isfinite(bsuite) | (episodes == UNSOLVED))
-    # In a stochastic one noise hides which episodes were bad.
+    # In a stochastic DeepSea noise hides which episodes were bad.
     if known and not settings.get('stochastic'):
       criteria.append((by_bsuite, bsuite))
     for lines, found in criteria:
