@@ -21,12 +21,18 @@ CONFIG = agents.HyperAgentConfig(
     hidden_sizes=(16,), batch_size=16, min_replay_size=20,
     replay_capacity=1000, resample_probability=0.1, perturbation_scale=0.01,
     updates_per_step=1)
+# Quicker to compile, for what no part of an agent can change.
+DQN_CONFIG = agents.DQNConfig(
+    hidden_sizes=(16,), batch_size=16, min_replay_size=20, replay_capacity=1000)
 CPUS = jax.devices('cpu')
+pytestmark = pytest.mark.usefixtures('optimized')
 
 
 def make_loop(config=CONFIG, size=SIZE, **kwargs):
   environment = DeepSea(size)
-  agent = agents.HyperAgent(
+  agent_class = (agents.DQN if isinstance(config, agents.DQNConfig)
+                 else agents.HyperAgent)
+  agent = agent_class(
       environment.observation_spec(), environment.action_spec(), config)
   return OnDeviceLoop(agent, environment, **{'devices': CPUS[:1], **kwargs})
 
@@ -120,7 +126,8 @@ def test_chunks_do_not_change_a_run(sixteen):
   loop = make_loop()
   state = begin(loop, range(16))
   returns = []
-  for num_steps in (7, 20, 33):  # The first lies within the random steps.
+  # One within the random steps, one across their end and one beyond.
+  for num_steps in (10, 30, 20):
     loop.evaluate(state, 5)
     state, log = loop.run(state, num_steps)
     returns += [log.episode_return[0, i] for i in range(log.num_episodes[0])]
@@ -201,7 +208,7 @@ def test_stores_true_transitions(sixteen):
 def test_updates_per_step_and_steps_per_update(
     steps_per_update, updates_per_step, updates):
   loop = make_loop(dataclasses.replace(
-      CONFIG, steps_per_update=steps_per_update,
+      DQN_CONFIG, steps_per_update=steps_per_update,
       updates_per_step=updates_per_step))
   state, log = loop.run(begin(loop, [0]), 60)
   assert log.num_updates[0] == updates
@@ -229,7 +236,7 @@ def test_learning_notes_losses_before_it_draws_again(sixteen):
 
 
 def test_several_environments_share_an_agent():
-  loop = make_loop(num_envs=4)
+  loop = make_loop(DQN_CONFIG, num_envs=4)
   state, log = loop.run(begin(loop, [0, 1]), 50)
   np.testing.assert_array_equal(state.num_episodes, 4 * 50 // SIZE)
   np.testing.assert_array_equal(log.num_episodes, 4 * 50 // SIZE)

@@ -1,11 +1,12 @@
 """Posteriors against the closed form of linear-Gaussian regression."""
 
-
 import numpy as np
 import pytest
 
 from experiments import regression
 from tests import csv_files
+
+pytestmark = pytest.mark.usefixtures('optimized')
 
 
 def mean_errors(name, seeds=(100, 101, 102)):
