@@ -111,8 +111,10 @@ def test_every_agent_learns_and_keeps_its_prior(name):
       agent.init(jax.random.key(0)), make_batch())
 
 
-@pytest.mark.parametrize('shared_torso', [True, False])
-@pytest.mark.parametrize('double', [True, False])
+@pytest.mark.parametrize('shared_torso, double', [
+    (True, True), (False, False),
+    pytest.param(True, False, marks=pytest.mark.slow),
+    pytest.param(False, True, marks=pytest.mark.slow)])
 def test_one_member_without_a_prior_is_dqn(shared_torso, double):
   boot = agents.BootDQN(_SPEC, _ACTIONS, agents.BootDQNConfig(
       num_members=1, prior_scale=0., shared_torso=shared_torso, double=double,

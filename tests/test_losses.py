@@ -161,7 +161,8 @@ def test_exact_is_enumeration(index, points, sigma, double):
     index_lib.Gaussian(_DIM), index_lib.Sphere(_DIM), index_lib.Cube(_DIM),
     index_lib.Coordinate(_DIM), index_lib.Sparse(_DIM, nonzeros=2),
     index_lib.OneHot(_DIM)], ids=repr)
-@pytest.mark.parametrize('sigma', [0., 0.7])
+@pytest.mark.parametrize('sigma', [
+    pytest.param(0., marks=pytest.mark.slow), 0.7])
 def test_sampled_converges_on_exact(index, sigma):
   """The error of the gradient falls as 1 / sqrt(K): it has no bias."""
   # A small network: most of the time is the tracing of it.

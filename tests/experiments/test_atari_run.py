@@ -54,7 +54,7 @@ def test_writes_what_the_analysis_reads(finished, capsys):
   for row in summary:
     # 400 time steps, of which some only began a game.
     assert 390 <= int(row['env_steps']) < 400
-    assert int(row['updates']) == 300
+    assert int(row['updates']) == 75
   evaluations = csv_files.rows(finished / 'evaluations.csv')
   assert [row['env_steps'] for row in evaluations] == [
       step for step in ('0', '200', '400') for _ in range(4)]

@@ -203,9 +203,8 @@ def _kill_and_resume(folder, cache, num_kills):
                  capture_output=True)
 
 
-@pytest.mark.parametrize('num_kills', [
-    1, pytest.param(2, marks=pytest.mark.slow),
-    pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize('num_kills', [2, 10])
 def test_a_killed_run_ends_in_the_same_bits(finished, tmp_path, num_kills):
   folder = tmp_path / 'killed'
   _kill_and_resume(folder, tmp_path / 'cache', num_kills)
