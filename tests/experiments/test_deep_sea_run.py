@@ -23,8 +23,9 @@ ROOT = Path(__file__).parents[2]
 ARGUMENTS = (
     '--size', '5', '--num-seeds', '2', '--seed', '30', '--num-episodes', '400',
     '--evaluate-every', '10', '--hidden-sizes', '16', '--batch-size', '32',
-    '--min-replay-size', '64', '--eval-episodes', '20',
-    '--checkpoint-seconds', '0')
+    '--min-replay-size', '64', '--eval-episodes', '20')
+# At every evaluation: for runs that are cut short.
+CHECKPOINTS = ('--checkpoint-seconds', '0')
 
 
 def parse(folder, *more):
@@ -149,7 +150,7 @@ def test_a_seed_stops_when_it_has_learned(finished, stopped):
 
 
 def test_resumes_with_some_seeds_stopped(stopped, tmp_path, monkeypatch):
-  task = run_lib.Run(parse(tmp_path, *STOP))
+  task = run_lib.Run(parse(tmp_path, *STOP, *CHECKPOINTS))
   record = task._record
 
   def cut(state, log, memory, active):
@@ -172,7 +173,7 @@ def test_resumes_with_some_seeds_stopped(stopped, tmp_path, monkeypatch):
 def _kill_and_resume(folder, cache, num_kills):
   """Starts the command, kills it at a random moment, again and again."""
   command = [sys.executable, '-m', 'experiments.deep_sea.run', *ARGUMENTS,
-             '--output', str(folder)]
+             *CHECKPOINTS, '--output', str(folder)]
   environment = {
       **os.environ, 'PYTHONPATH': str(ROOT),
       # Compiled as here, for the same bits.
