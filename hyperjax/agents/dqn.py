@@ -82,8 +82,6 @@ class DQNConfig(td.TDConfig):
     return cls.like_hyperagent_atari(**{
         'gradient_penalty': 0.,
         'torso': networks.SmallHyperAgentTorso,
-        'learning_rate': 3e-4,
-        'steps_per_update': 4,
         **overrides})
 
 

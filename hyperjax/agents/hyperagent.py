@@ -232,16 +232,14 @@ class HyperAgentConfig(td.TDConfig):
   def atari_cpu(cls, **overrides: Any) -> 'HyperAgentConfig':
     """`paper_atari` for a few CPU cores.
 
-    With the small torso, the exact expectation, an update every fourth step,
-    of three times the learning rate, and without the two regularisers.
+    With the small torso, the exact expectation, and without the two
+    regularisers.
     """
     return cls.paper_atari(**{
         'num_index_samples': None,
         'gradient_penalty': 0.,
         'head_ridge': 0.,
         'torso': networks.SmallHyperAgentTorso,
-        'learning_rate': 3e-4,
-        'steps_per_update': 4,
         **overrides})
 
   @classmethod

@@ -21,7 +21,8 @@ from tests import states
 ARGUMENTS = (
     '--preset', 'atari_cpu', '--torso', 'mlp', '--hidden-sizes', '4',
     '--games', 'Pong,Breakout', '--num-seeds', '2', '--seed', '50',
-    '--num-steps', '400', '--min-replay-size', '100', '--batch-size', '4',
+    '--num-steps', '400', '--steps-per-update', '4', '--min-replay-size',
+    '100', '--batch-size', '4',
     '--replay-capacity', '300', '--evaluate-every', '200', '--max-frames',
     '320', '--eval-episodes', '2', '--final-episodes', '2')
 
