@@ -6,9 +6,10 @@ lockstep. In each round
   the device takes in all frames and chooses all actions, mapped over agents;
   the environments step.
 
-Updates are owed every few rounds. They begin when the actions are on their way,
-with batches drawn then, and go on beside the following rounds until the next
-ones are owed; only then do their weights act. So what acts is always one set of
+Updates are owed every few rounds. They follow the choice of actions on the
+device, with batches drawn then, and go on while the environments step, beside
+the following rounds until the next ones are owed; only then do their weights
+act. So what acts is always one set of
 updates behind what is learned. What a run computes is a function of its seeds
 and does not depend on which of both sides is faster; bit for bit on one
 machine, as far as its matrix products are.
@@ -230,16 +231,11 @@ class HostLoop:
           np.zeros((self.num_agents, num_envs), np.int32))
     for step in range(done, done + num_steps):
       exploring = step < self.trainer.explore_steps
-      with _timed(waited, 'device'):
-        acting, action = self._mapped(
-            host_run.HostRun.step, self._host_run, exploring)(
-            acting, params, self._arrival)
-        action = np.asarray(action)
-      try:
-        self.environments.send(action)
-      except envpool.StalledError as error:
-        failure = str(error)
-        break
+      acting, action = self._mapped(
+          host_run.HostRun.step, self._host_run, exploring)(
+          acting, params, self._arrival)
+      # Before the actions are waited for: so the device goes from one to the
+      # other by itself.
       if self._refill_steps:
         self._refill_steps -= 1
       elif not exploring and not (
@@ -256,6 +252,13 @@ class HostLoop:
             self._mapped(
                 host_run.HostRun.update, self._host_run, donate=False),
             learner, log, batches)
+      with _timed(waited, 'device'):
+        action = np.asarray(action)
+      try:
+        self.environments.send(action)
+      except envpool.StalledError as error:
+        failure = str(error)
+        break
       try:
         with _timed(waited, 'environments'):
           timestep = self.environments.recv()
