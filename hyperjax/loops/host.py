@@ -9,10 +9,9 @@ lockstep. In each round
 Updates are owed every few rounds. They follow the choice of actions on the
 device, with batches drawn then, and go on while the environments step, beside
 the following rounds until the next ones are owed; only then do their weights
-act. So what acts is always one set of
-updates behind what is learned. What a run computes is a function of its seeds
-and does not depend on which of both sides is faster; bit for bit on one
-machine, as far as its matrix products are.
+act. So what acts is always one set of updates behind what is learned. What a
+run computes is a function of its seeds and does not depend on which of both
+sides is faster; bit for bit on one machine, as far as its matrix products are.
 
   loop = HostLoop(agent, environments)
   state = loop.init(seeds)
