@@ -235,6 +235,7 @@ class Update:
 def main(argv: list[str] | None = None):
   """The command; see the module."""
   console.use_all_cores()
+  console.keep_freed_memory()
   try:
     settings = tyro.cli(Settings, args=argv, prog='python -m benchmarks.atari')
     records.make_folder(settings.output)

@@ -322,6 +322,7 @@ def _time_steps(state: host_run.HostState) -> int:
 def main(argv: list[str] | None = None) -> Any:
   """The command; see the module."""
   console.use_all_cores()
+  console.keep_freed_memory()
   settings = cli.parse(
       settings_lib.Settings, argv, 'python -m experiments.atari.run',
       default_preset='paper_atari')
