@@ -30,7 +30,7 @@ def keep_freed_memory():
   """Keeps what an update has freed for the next one, where there is glibc.
 
   An update of a Nature torso needs some 50 MB for a moment. glibc gives such
-  blocks back to the system, and getting them anew, page by page, takes a third
+  blocks back to the system, and getting them anew, page by page, is a good part
   of the update's time on a CPU. Blocks above 256 MB are given back still.
   """
   try:

@@ -233,8 +233,8 @@ class HostLoop:
       acting, action = self._mapped(
           host_run.HostRun.step, self._host_run, exploring)(
           acting, params, self._arrival)
-      # Before the actions are waited for: so the device goes from one to the
-      # other by itself.
+      # Queued before the actions are waited for, so that the device does not
+      # wait for the host.
       if self._refill_steps:
         self._refill_steps -= 1
       elif not exploring and not (
@@ -255,10 +255,6 @@ class HostLoop:
         action = np.asarray(action)
       try:
         self.environments.send(action)
-      except envpool.StalledError as error:
-        failure = str(error)
-        break
-      try:
         with _timed(waited, 'environments'):
           timestep = self.environments.recv()
       except envpool.StalledError as error:
