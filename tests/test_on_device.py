@@ -91,11 +91,12 @@ def test_seeds_spread_over_devices_do_not_communicate():
   loop = make_loop(devices=CPUS)
   state = begin(loop, range(8))
   assert len(state.num_steps.sharding.device_set) == 8
-  for function, static in (
-      (SeedRun.run, (4, True)), (SeedRun.evaluate, (3,))):
+  for function, static, arguments in (
+      (SeedRun.run_if, (4, True), [np.ones(8, bool)]),
+      (SeedRun.evaluate, (3,), [])):
     text = loop._mapped._compiled(
         function, (loop._seed_run, *static), 8, False
-    ).lower(state).compile().as_text()
+    ).lower(state, *arguments).compile().as_text()
     for collective in ('all-reduce', 'all-gather', 'all-to-all',
                        'collective-permute', 'reduce-scatter'):
       assert collective not in text
@@ -109,8 +110,8 @@ def test_a_step_does_not_copy_the_replay(fraction):
       CONFIG, recent_fraction=fraction, prioritized_fraction=fraction,
       replay_capacity=76_543))
   text = loop._mapped._compiled(
-      SeedRun.run, (loop._seed_run, 4, True), 1, True).lower(
-          begin(loop, [0])).compile().as_text()
+      SeedRun.run_if, (loop._seed_run, 4, True), 1, True).lower(
+          begin(loop, [0]), np.ones(1, bool)).compile().as_text()
   inner, entry = text.split('\nENTRY ')
   assert re.search(r'\[1,76543\]\S* (dynamic-update-slice|scatter)', inner)
   assert not re.search(r'\[1,76543\]\S* copy\(', inner)

@@ -148,6 +148,8 @@ class OnDeviceLoop:
           f'expected seeds in their {explore_steps} random steps to have come '
           f'equally far, got some after {done[0]} and some after {done[-1]}')
     explore = min(num_steps, max(0, explore_steps - int(done[0])))
+    if active is None and not self._mapped.vectorize:
+      active = np.ones(len(state.num_steps), bool)  # One program for both.
     logs = []
     for steps, learning in ((explore, False), (num_steps - explore, True)):
       if not steps:

@@ -20,10 +20,11 @@ from tests import csv_files
 from tests import states
 
 ROOT = Path(__file__).parents[2]
+# Random steps end with a chunk, so that all chunks of learning share a program.
 ARGUMENTS = (
     '--size', '5', '--num-seeds', '2', '--seed', '30', '--num-episodes', '400',
     '--evaluate-every', '10', '--hidden-sizes', '16', '--batch-size', '32',
-    '--min-replay-size', '64', '--eval-episodes', '20')
+    '--min-replay-size', '50', '--eval-episodes', '20')
 # At every evaluation: for runs that are cut short.
 CHECKPOINTS = ('--checkpoint-seconds', '0')
 
@@ -97,8 +98,8 @@ def test_writes_what_it_says(finished):
                  and float(r['eval_return']) >= 0.99 - 1e-5)
     assert row['episodes_to_learn'] == first['episode']
     assert row['env_steps'] == first['env_steps']
-    # Updates begin when 64 transitions are stored, four for each step.
-    assert int(row['updates']) == 4 * (int(row['env_steps']) - 64)
+    # Updates begin when 50 transitions are stored, four for each step.
+    assert int(row['updates']) == 4 * (int(row['env_steps']) - 50)
   for name in ('learning_curves.png', 'posterior.png'):
     assert (finished / name).read_bytes().startswith(b'\x89PNG')
 
