@@ -6,6 +6,7 @@ becomes visible only when it is whole; one that was damaged later is found out
 by its checksum and passed over.
 """
 
+import gc
 import logging
 import os
 from typing import Any
@@ -43,8 +44,13 @@ def _checksum(arrays: dict[str, Any]) -> int:
     leaf = arrays[name]
     if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
       leaf = jax.random.key_data(leaf)
-    array = np.ascontiguousarray(jax.device_get(leaf))
-    checksum = zlib.crc32(array.reshape(-1).view(np.uint8), checksum)
+    # Shard by shard, which on a CPU copies nothing. The whole of an array over
+    # several devices would be a copy, kept for as long as the array.
+    shards = {tuple(part.start or 0 for part in shard.index): shard
+              for shard in leaf.addressable_shards}
+    for place in sorted(shards):
+      array = np.ascontiguousarray(shards[place].data)
+      checksum = zlib.crc32(array.reshape(-1).view(np.uint8), checksum)
   return checksum
 
 
@@ -97,7 +103,8 @@ class Checkpointer:
     """The newest whole checkpoint, or None if there is none.
 
     A checkpoint that cannot be read or fails its checksum is passed over with
-    a warning that names it. It stays where it is until the next `save`.
+    a warning that names it. It stays where it is until the next `save`. While
+    it is read, the state needs its memory twice.
 
     Args:
       like: a state of the same structure, or its shapes and shardings.
@@ -115,6 +122,7 @@ class Checkpointer:
         arrays, memory = restored['state'], restored['memory']
         if _checksum(arrays) != memory['checksum']:
           raise ValueError('its checksum does not match')
+        gc.collect()  # What orbax read from stays, in a cycle, until then.
         return _with_arrays(like, arrays), memory['memory']
       except Exception as error:  # pylint: disable=broad-except
         # Whatever is wrong with it, an older one may be whole.

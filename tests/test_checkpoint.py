@@ -1,5 +1,6 @@
 """Checkpoints: whole or passed over."""
 
+import gc
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -8,6 +9,7 @@ import warnings
 import jax
 import jax.numpy as jnp
 import numpy as np
+import psutil
 import pytest
 
 from hyperjax import checkpoint
@@ -64,6 +66,29 @@ def test_the_newest_is_restored_exactly(saved):
   assert_equal(state, make_state(3))
   assert memory == {'step': 3}
   assert sorted(p for p in os.listdir(saved) if p.isdigit()) == ['2', '3']
+
+
+def test_it_keeps_no_copy_of_the_state(tmp_path):
+  """Replays may take most of the memory."""
+  mesh = jax.sharding.Mesh(np.array(jax.devices()[:2]), ('runs',))
+  state = {'replay': jax.device_put(
+      np.arange(2 * 10**8, dtype=np.uint8).reshape(2, 10**8),
+      jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec('runs')))}
+  like = jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
+      state)
+  jax.block_until_ready(state)
+  gc.collect()
+  process = psutil.Process()
+  used = process.memory_info().rss
+  checkpointer = checkpoint.Checkpointer(tmp_path)
+  checkpointer.save(1, state, {})
+  assert process.memory_info().rss - used < 10**8
+  del state
+  state, _ = checkpointer.restore(like)
+  assert process.memory_info().rss - used < 10**8
+  assert int(state['replay'][1, -1]) == (2 * 10**8 - 1) % 256
+  checkpointer.close()
 
 
 def test_nothing_is_restored_from_an_empty_folder(tmp_path):
