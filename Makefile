@@ -22,12 +22,13 @@ atari-demo: $(VENV)/.installed  ## HyperAgent learns Road Runner; pictures.
 	    --eval-episodes 5 --final-episodes 10 --max-frames 18000 \
 	    --output $(ATARI_DEMO)
 
-# On an accelerator: throughput, and then the 26 games together, which the same
-# command resumes where it was stopped. The locked requirements are for CPUs;
+# On an accelerator: throughput, once, and then the 26 games together, which the
+# same command resumes where it was stopped. The locked requirements are for CPUs;
 # name the Python of an environment that has jax for the accelerator, which is
 # left as it is: make atari-gpu PYTHON=/environment/bin/python
 atari-gpu:
-	$(PYTHON) -m benchmarks.atari --presets paper_atari \
+	test -e $(ATARI_GPU)-benchmark/atari.json || \
+	    $(PYTHON) -m benchmarks.atari --presets paper_atari \
 	    --num-agents 1 8 26 64 --output $(ATARI_GPU)-benchmark
 	$(PYTHON) -m experiments.atari.run --suite atari26 \
 	    --num-steps 100000 --evaluate-every 50000 --eval-episodes 5 \

@@ -1,6 +1,7 @@
 """The agents that experiments know by name, with their presets."""
 
 from collections.abc import Callable
+import functools
 from typing import Any, NamedTuple
 
 from experiments import records
@@ -27,6 +28,13 @@ TORSOS = {
 }
 
 
+def _nature(config: type[agents.TDConfig], *more_sizes: int, **settings: Any):
+  """A default for frames: with the Nature torso and its 512 units."""
+  return functools.partial(
+      config, torso=networks.NatureTorso, hidden_sizes=(512, *more_sizes),
+      **settings)
+
+
 class Entry(NamedTuple):
   """An agent's class and its presets: functions that make a config."""
 
@@ -49,20 +57,40 @@ AGENTS = {
         'paper_atari': agents.DQNConfig.like_hyperagent_atari,
         'atari_cpu': agents.DQNConfig.atari_cpu,
     }),
-    'boot_dqn': Entry(agents.BootDQN, {'default': agents.BootDQNConfig}),
-    'ensemble_plus': Entry(
-        agents.EnsemblePlus, {'default': agents.EnsemblePlusConfig}),
-    'hyperdqn': Entry(agents.HyperDQN, {'default': agents.HyperDQNConfig}),
+    'boot_dqn': Entry(agents.BootDQN, {
+        'default': agents.BootDQNConfig,
+        'nature': _nature(agents.BootDQNConfig),
+    }),
+    'ensemble_plus': Entry(agents.EnsemblePlus, {
+        'default': agents.EnsemblePlusConfig,
+        'nature': _nature(agents.EnsemblePlusConfig),
+    }),
+    'hyperdqn': Entry(agents.HyperDQN, {
+        'default': agents.HyperDQNConfig,
+        # Its authors' batch on Atari, for the 2,560 of DeepSea.
+        'nature': _nature(agents.HyperDQNConfig, batch_size=320),
+    }),
     'enn_dqn': Entry(agents.ENNDQN, {
         'default': agents.ENNDQNConfig,
         'enn_acme': agents.ENNDQNConfig.enn_acme,
+        'nature': _nature(agents.ENNDQNConfig),
     }),
-    'adam_lmcdqn': Entry(
-        agents.AdamLMCDQN, {'default': agents.AdamLMCDQNConfig}),
-    'noisy_dqn': Entry(agents.NoisyDQN, {'default': agents.NoisyDQNConfig}),
-    'sane': Entry(agents.SANE, {'default': agents.SANEConfig}),
-    'langevin_adam': Entry(
-        agents.LangevinAdam, {'default': agents.LangevinAdamConfig}),
+    'adam_lmcdqn': Entry(agents.AdamLMCDQN, {
+        'default': agents.AdamLMCDQNConfig,
+        'nature': _nature(agents.AdamLMCDQNConfig),
+    }),
+    'noisy_dqn': Entry(agents.NoisyDQN, {
+        'default': agents.NoisyDQNConfig,
+        'nature': _nature(agents.NoisyDQNConfig, 512),  # The last is noisy.
+    }),
+    'sane': Entry(agents.SANE, {
+        'default': agents.SANEConfig,
+        'nature': _nature(agents.SANEConfig, 512),
+    }),
+    'langevin_adam': Entry(agents.LangevinAdam, {
+        'default': agents.LangevinAdamConfig,
+        'nature': _nature(agents.LangevinAdamConfig),
+    }),
 }
 
 

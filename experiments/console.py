@@ -47,15 +47,12 @@ class _Progress:
   def __init__(
       self, title: str, unit: str, done: int, total: int, seconds: float):
     """Begins; `seconds` are between two lines."""
-    self._updates, self._start = 0, time.monotonic()
+    self._updates = 0
     is_terminal = sys.stderr.isatty()
     self._bar = tqdm.tqdm(
         total=total, initial=done, unit=unit, desc=title,
         file=sys.stderr if is_terminal else _Lines(),
         mininterval=0.5 if is_terminal else seconds)
-
-  def _per_second(self, count: int) -> float:
-    return count / (time.monotonic() - self._start)
 
   def _advance(self, count: int, text: str):
     self._bar.set_postfix_str(text, refresh=False)
@@ -74,32 +71,39 @@ class Progress(_Progress):
   def __init__(self, title: str, episode: int, num_episodes: int):
     """Begins at an episode; the speed is of what is done from now on."""
     super().__init__(title, 'episode', episode, num_episodes, 10.)
+    self._start = time.monotonic()
 
   def update(self, episodes: int, updates: int, learned: list[bool]):
     """Counts what a chunk did; `updates` is the sum over seeds."""
     self._updates += updates
+    speed = self._updates / (time.monotonic() - self._start)
     self._advance(
         episodes, f'{sum(learned)}/{len(learned)} learned, '
-        f'{self._per_second(self._updates):.0f} updates/s')
+        f'{speed:.0f} updates/s')
 
 
 class StepProgress(_Progress):
   """Of a run that counts environment steps."""
 
   def __init__(self, title: str, step: int, num_steps: int):
-    """Begins at a step of each agent; speeds are of all agents together."""
+    """Begins at a step of each agent.
+
+    Speeds are of all agents together, while they train: the bar's own counts
+    evaluations too.
+    """
     super().__init__(title, 'step', step, num_steps, 20.)
-    self._steps = 0
+    self._steps, self._seconds = 0, 0.
 
   def update(self, steps: int, log: host.HostLog, num_agents: int):
     """Counts what a chunk did."""
     self._updates += log.num_updates * num_agents
     self._steps += steps * num_agents
+    self._seconds += log.seconds
     returns = [episode.episode_return for episode in log.episodes]
     shown = f'return {sum(returns) / len(returns):.1f}, ' if returns else ''
     self._advance(
-        steps, f'{shown}{self._per_second(self._steps):.0f} steps/s, '
-        f'{self._per_second(self._updates):.0f} updates/s, waited '
+        steps, f'{shown}{self._steps / self._seconds:.0f} steps/s, '
+        f'{self._updates / self._seconds:.0f} updates/s, waited '
         f'{log.waited_for_environments / log.seconds:.0%} for environments '
         f'{log.waited_for_device / log.seconds:.0%} for the device')
 

@@ -66,6 +66,9 @@ def with_head_ridge(
     num_first: |D| at the first update,
     num_per_update: what it grows by with each,
     num_most: and what it grows to.
+
+  What |D| is thus counts updates, as a run makes them that is never without its
+  replay, in no more environments than there are steps for each update.
   """
 
   def update(gradients, state, params):

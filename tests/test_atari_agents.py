@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from experiments import agents as presets
 from hyperjax import agents
 from hyperjax import networks
 from hyperjax import optimizers
@@ -118,19 +119,11 @@ def test_head_ridge_is_the_gradient_of_the_mean_square_of_the_weights():
                  found, jax.grad(penalty)(params, num_data))
 
 
-@pytest.mark.parametrize('agent, config, sizes', [
-    (agents.DQN, agents.DQNConfig, (16,)),
-    (agents.BootDQN, agents.BootDQNConfig, (16,)),
-    (agents.EnsemblePlus, agents.EnsemblePlusConfig, (16,)),
-    (agents.HyperDQN, agents.HyperDQNConfig, (16,)),
-    (agents.AdamLMCDQN, agents.AdamLMCDQNConfig, (16,)),
-    (agents.LangevinAdam, agents.LangevinAdamConfig, (16,)),
-    (agents.NoisyDQN, agents.NoisyDQNConfig, (16, 16)),
-    (agents.SANE, agents.SANEConfig, (16, 16)),
-])
-def test_other_agents_learn_from_frames_too(agent, config, sizes):
-  agent = agent(SPEC, 3, config(
-      torso=networks.NatureTorso, hidden_sizes=sizes))
+@pytest.mark.parametrize('name', [
+    name for name in presets.AGENTS if name not in ('hyperagent', 'dqn')])
+def test_other_agents_learn_from_frames_too(name):
+  agent = presets.AGENTS[name].agent(
+      SPEC, 3, presets.preset(name, 'nature'))
   learner = jax.eval_shape(agent.init, jax.random.key(0))
   convolutions = [
       path for path, _ in jax.tree_util.tree_leaves_with_path(

@@ -7,6 +7,7 @@ Each game and seed has an agent of its own; all of them advance together. The
 same command again, in the same folder, resumes a run that was interrupted:
 the environments begin anew, which it says, and everything else goes on as it
 was. README.md says what the folder then holds.
+`--preset atari_cpu` is for a few CPU cores, the default for an accelerator.
 
 An evaluation plays whole games, greedily, each for its own freshly drawn index,
 and records the game's own scores. At the end the last weights, and the best of

@@ -35,7 +35,8 @@ class Settings(Generic[Config]):
     final_episodes: games in the last evaluations.
     checkpoint_seconds: time between checkpoints.
     save_replay: whether checkpoints hold the replay. If not, a resumed run
-      fills it anew before it learns on.
+      fills it anew before it learns on. To read one with it takes twice its
+      memory.
   """
 
   output: Path

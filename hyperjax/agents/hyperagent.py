@@ -204,7 +204,10 @@ class HyperAgentConfig(td.TDConfig):
     of the paper: learning rate 1e-4 and a replay of 100,000. What is otherwise
     here: the two regularisers have the exact expectation over the index; a lost
     life only ends the return (`hyperjax.environments.envpool`); and in
-    `hyperjax.loops.host` what acts is one update behind.
+    `hyperjax.loops.host` what acts is one update behind, and where games of
+    other actions share a program, first weights and the head's regularisation
+    are those of an agent with all of them: beside a game of 18, one of 3 begins
+    with a quarter less spread over the index.
 
     Args:
       **overrides: fields to set otherwise.

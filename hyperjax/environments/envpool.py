@@ -59,7 +59,10 @@ class AtariTimeStep(NamedTuple):
 
 
 class StalledError(RuntimeError):
-  """An environment did not answer in time, or died."""
+  """An environment did not answer in time, or raised an error.
+
+  Both libraries step in threads of this process: what aborts there ends it.
+  """
 
 
 @runtime_checkable

@@ -95,7 +95,11 @@ class HostState(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class FrameTrainer(trainer_lib.Trainer):
-  """A `Trainer` whose replay holds frames and gives n-step returns."""
+  """A `Trainer` whose replay holds frames and gives n-step returns.
+
+  `HostRun` does the acting, observing and learning; from here it has the replay
+  and how often updates are owed.
+  """
 
   @property
   def replay(self) -> frames.FrameReplay:

@@ -1,7 +1,8 @@
 """One agent with its replay: what every loop and adapter does with it.
 
 The order of things is here once, so that an agent that learns inside a
-compiled loop and one that learns in somebody's own loop are the same agent:
+compiled loop and one that learns in somebody's own loop are the same agent
+(`host_run` has one for frames, of which acting and learning may overlap):
 
   act, or explore until the replay holds `min_replay_size` transitions;
   observe what came of it; learn when updates are owed.
