@@ -28,11 +28,21 @@ TORSOS = {
 }
 
 
-def _nature(config: type[agents.TDConfig], *more_sizes: int, **settings: Any):
-  """A default for frames: with the Nature torso and its 512 units."""
-  return functools.partial(
-      config, torso=networks.NatureTorso, hidden_sizes=(512, *more_sizes),
-      **settings)
+def _presets(
+    config: type[agents.TDConfig], *more_sizes: int, **on_frames: Any,
+) -> dict[str, Callable[[], Any]]:
+  """An agent's own settings, and the same on frames: Nature's torso, 512 units.
+
+  Args:
+    config: the agent's.
+    *more_sizes: of layers behind the torso's.
+    **on_frames: what else is otherwise there.
+  """
+  return {
+      'default': config,
+      'nature': functools.partial(
+          config, torso=networks.NatureTorso, hidden_sizes=(512, *more_sizes),
+          **on_frames)}
 
 
 class Entry(NamedTuple):
@@ -53,44 +63,26 @@ AGENTS = {
         'atari_cpu': agents.HyperAgentConfig.atari_cpu,
     }),
     'dqn': Entry(agents.DQN, {
-        'default': agents.DQNConfig,
+        **_presets(agents.DQNConfig),
         'paper_atari': agents.DQNConfig.like_hyperagent_atari,
         'atari_cpu': agents.DQNConfig.atari_cpu,
     }),
-    'boot_dqn': Entry(agents.BootDQN, {
-        'default': agents.BootDQNConfig,
-        'nature': _nature(agents.BootDQNConfig),
-    }),
-    'ensemble_plus': Entry(agents.EnsemblePlus, {
-        'default': agents.EnsemblePlusConfig,
-        'nature': _nature(agents.EnsemblePlusConfig),
-    }),
-    'hyperdqn': Entry(agents.HyperDQN, {
-        'default': agents.HyperDQNConfig,
-        # Its authors' batch on Atari, for the 2,560 of DeepSea.
-        'nature': _nature(agents.HyperDQNConfig, batch_size=320),
-    }),
+    'boot_dqn': Entry(agents.BootDQN, _presets(agents.BootDQNConfig)),
+    'ensemble_plus': Entry(
+        agents.EnsemblePlus, _presets(agents.EnsemblePlusConfig)),
+    # On Atari its authors' batch there, for the 2,560 of DeepSea.
+    'hyperdqn': Entry(
+        agents.HyperDQN, _presets(agents.HyperDQNConfig, batch_size=320)),
     'enn_dqn': Entry(agents.ENNDQN, {
-        'default': agents.ENNDQNConfig,
+        **_presets(agents.ENNDQNConfig),
         'enn_acme': agents.ENNDQNConfig.enn_acme,
-        'nature': _nature(agents.ENNDQNConfig),
     }),
-    'adam_lmcdqn': Entry(agents.AdamLMCDQN, {
-        'default': agents.AdamLMCDQNConfig,
-        'nature': _nature(agents.AdamLMCDQNConfig),
-    }),
-    'noisy_dqn': Entry(agents.NoisyDQN, {
-        'default': agents.NoisyDQNConfig,
-        'nature': _nature(agents.NoisyDQNConfig, 512),  # The last is noisy.
-    }),
-    'sane': Entry(agents.SANE, {
-        'default': agents.SANEConfig,
-        'nature': _nature(agents.SANEConfig, 512),
-    }),
-    'langevin_adam': Entry(agents.LangevinAdam, {
-        'default': agents.LangevinAdamConfig,
-        'nature': _nature(agents.LangevinAdamConfig),
-    }),
+    'adam_lmcdqn': Entry(agents.AdamLMCDQN, _presets(agents.AdamLMCDQNConfig)),
+    # Of both the last layers are noisy: one before the values'.
+    'noisy_dqn': Entry(agents.NoisyDQN, _presets(agents.NoisyDQNConfig, 512)),
+    'sane': Entry(agents.SANE, _presets(agents.SANEConfig, 512)),
+    'langevin_adam': Entry(
+        agents.LangevinAdam, _presets(agents.LangevinAdamConfig)),
 }
 
 

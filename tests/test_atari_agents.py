@@ -120,7 +120,7 @@ def test_head_ridge_is_the_gradient_of_the_mean_square_of_the_weights():
 
 
 @pytest.mark.parametrize('name', [
-    name for name in presets.AGENTS if name not in ('hyperagent', 'dqn')])
+    name for name in presets.AGENTS if name != 'hyperagent'])
 def test_other_agents_learn_from_frames_too(name):
   agent = presets.AGENTS[name].agent(
       SPEC, 3, presets.preset(name, 'nature'))
