@@ -132,8 +132,8 @@ class Loop:
     self._env_steps = np.zeros(num_agents, int)
     self._seconds = settings.seconds
     self._run(250)
-    # Apart from the loop's own.
-    self._learner = self._state.learner
+    # Apart from the loop's own, since both use their memory again.
+    self._learner = jax.tree.map(jnp.copy, self._state.learner)
     self._log = self._loop._mapped(
         host_run.empty_log, donate=False)(self._learner.steps)
 
@@ -142,13 +142,10 @@ class Loop:
 
   def _learn(self):
     """What is owed: drawing batches, and updating on them."""
-    mapped, run = self._loop._mapped, self._loop._host_run
-    batches = mapped(host_run.HostRun.sample, run, donate=False)(
-        self._state.acting.replay, self._state.replay_key,
-        self._learner.steps)
-    self._learner, self._log = mapped(
-        host_run.HostRun.update, run, donate=False)(
-        self._learner, self._log, batches)
+    self._learner, self._log = self._loop._mapped(
+        host_run.HostRun.update, self._loop._host_run)(
+        self._learner, self._log, self._state.acting.replay,
+        self._state.replay_key)
     return self._log.loss
 
   def measure(self) -> tuple[float, float, float]:

@@ -11,6 +11,7 @@ from hyperjax import agents
 from hyperjax import specs
 from hyperjax.environments import envpool
 from hyperjax.loops import host
+from hyperjax.loops import host_run
 from tests import states
 
 STACK = 2
@@ -141,18 +142,33 @@ def test_counts_steps_and_scores_of_whole_episodes():
   assert [e.episode_return for e in log.episodes] == returns[:2]
 
 
-def test_weights_act_when_the_next_updates_are_owed():
-  make = lambda: host.HostLoop(
-      dqn(steps_per_update=4, updates_per_step=3), [Game([0])])
-  # Learned from: after steps 20, 24, 28, ...
-  at = {n: run(make(), [7], n)[0] for n in (20, 23, 24, 27, 28)}
-  same = lambda a, b: all(
-      (x == y).all() for x, y in zip(arrays(a), arrays(b), strict=True))
-  assert int(at[23].learner.steps[0]) == 3
-  assert same(at[23].acting_params, at[20].acting_params)
-  assert not same(at[24].acting_params, at[20].acting_params)
-  assert same(at[27].acting_params, at[23].learner.params)
-  assert same(at[28].acting_params, at[27].learner.params)
+def test_does_what_its_functions_do_in_turn():
+  agent = dqn(steps_per_update=4, updates_per_step=3, learning_rate=0.1)
+  game = Game([0])
+  loop = host.HostLoop(agent, [game])
+  state, (log,), _ = run(loop, [7], 60)
+  assert log.num_updates == 3 * (60 - 16) // 4
+
+  functions = host_run.HostRun(loop.trainer)
+  step = jax.jit(functions.step, static_argnums=0)
+  update = jax.jit(functions.update)
+  init = jax.jit(functions.init)(jax.numpy.uint32(7), jax.numpy.ones(3, bool))
+  learner, acting = init.learner, init.acting
+  log = host_run.empty_log(learner.steps)
+  twin = Game([0])
+  timestep, action = twin.reset(), np.zeros(1, np.int32)
+  for t in range(60):
+    acting, action = step(t < 16, acting, learner.params, host_run.Arrival(
+        frame=timestep.observation, action=action, reward=timestep.reward,
+        discount=timestep.discount, is_first=timestep.first()))
+    if t >= 16 and (t + 1) % 4 == 0:
+      learner, log = update(learner, log, acting.replay, init.replay_key)
+    twin.send(np.asarray(action))
+    timestep = twin.recv()
+  np.testing.assert_array_equal(np.stack(game.sent), np.stack(twin.sent))
+  for a, b in zip(arrays(state.learner.params, 0), arrays(learner.params),
+                  strict=True):
+    np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
 def test_updates_are_owed_from_the_end_of_exploration_on():

@@ -4,14 +4,12 @@ G agents (games times seeds), each in N environments of its own, advance in
 lockstep. In each round
 
   the device takes in all frames and chooses all actions, mapped over agents;
-  the environments step.
+  the environments step, while the device does the updates that are owed.
 
-Updates are owed every few rounds. They follow the choice of actions on the
-device, with batches drawn then, and go on while the environments step, beside
-the following rounds until the next ones are owed; only then do their weights
-act. So what acts is always one set of updates behind what is learned. What a
-run computes is a function of its seeds and does not depend on which of both
-sides is faster; bit for bit on one machine, as far as its matrix products are.
+Updates are owed every few rounds. Their batches are drawn from all frames so
+far, and their weights act from the next round on. What a run computes is a
+function of its seeds and does not depend on which of both sides is faster; bit
+for bit on one machine, as far as its matrix products are.
 
   loop = HostLoop(agent, environments)
   state = loop.init(seeds)
@@ -19,7 +17,6 @@ sides is faster; bit for bit on one machine, as far as its matrix products are.
 """
 
 from collections.abc import Iterator, Sequence
-import concurrent.futures
 import contextlib
 import time
 from typing import NamedTuple
@@ -134,7 +131,6 @@ class HostLoop:
     self._episode_return = np.zeros(shape)
     self._episode_length = np.zeros(shape, int)
     self._refill_steps = 0
-    self._updater = concurrent.futures.ThreadPoolExecutor(1)
 
   def init(self, seeds: Sequence[int]) -> host_run.HostState:
     """The state before the first step.
@@ -195,8 +191,7 @@ class HostLoop:
     """Advances every environment of every agent.
 
     Args:
-      state: before; that of its part `acting` is used again, so do not use it
-        afterwards.
+      state: before; its memory is used again, so do not use it afterwards.
       num_steps: of each environment, the steps that only begin an episode
         included.
       env_steps: taken by each agent so far, without these; int [G]. Counted on.
@@ -220,9 +215,8 @@ class HostLoop:
     waited = {'environments': 0., 'device': 0.}
     episodes = []
     num_envs = self.trainer.num_envs
-    learner, params, acting = state.learner, state.acting_params, state.acting
+    learner, acting = state.learner, state.acting
     log = self._mapped(host_run.empty_log, donate=False)(learner.steps)
-    updates = None  # A future of those that go on.
     done = int(acting.num_transitions[0]) // num_envs
     if self._arrival is None:
       self._arrival = self._to_arrival(
@@ -232,25 +226,15 @@ class HostLoop:
       exploring = step < self.trainer.explore_steps
       acting, action = self._mapped(
           host_run.HostRun.step, self._host_run, exploring)(
-          acting, params, self._arrival)
+          acting, learner.params, self._arrival)
       # Queued before the actions are waited for, so that the device does not
       # wait for the host.
       if self._refill_steps:
         self._refill_steps -= 1
       elif not exploring and not (
           step + 1 - self.trainer.explore_steps) % self.trainer.steps_per_learn:
-        if updates is not None:
-          with _timed(waited, 'device'):
-            learner, log = updates.result()
-        params = learner.params
-        batches = self._mapped(
-            host_run.HostRun.sample, self._host_run, donate=False)(
-            acting.replay, state.replay_key, learner.steps)
-        # In a thread: some platforms wait where work is dispatched.
-        updates = self._updater.submit(
-            self._mapped(
-                host_run.HostRun.update, self._host_run, donate=False),
-            learner, log, batches)
+        learner, log = self._mapped(host_run.HostRun.update, self._host_run)(
+            learner, log, acting.replay, state.replay_key)
       with _timed(waited, 'device'):
         action = np.asarray(action)
       try:
@@ -262,12 +246,9 @@ class HostLoop:
         break
       episodes += self._count(timestep, env_steps)
       self._arrival = self._to_arrival(timestep, action)
-    if updates is not None:
-      with _timed(waited, 'device'):
-        learner, log = updates.result()
-    state = state._replace(
-        learner=learner, acting_params=params, acting=acting)
-    loss, num_updates, nonfinite = jax.device_get(log)
+    state = state._replace(learner=learner, acting=acting)
+    with _timed(waited, 'device'):
+      loss, num_updates, nonfinite = jax.device_get(log)
     with np.errstate(invalid='ignore'):
       loss = loss / num_updates
     return state, HostLog(
@@ -340,4 +321,3 @@ class HostLoop:
   def close(self):
     """Releases the environments."""
     self.environments.close()
-    self._updater.shutdown()

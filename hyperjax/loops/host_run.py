@@ -79,15 +79,13 @@ class HostState(NamedTuple):
   """All that a run has on the device; every leaf has a leading axis [G].
 
   Attributes:
-    learner: with all updates done that were begun.
-    acting_params: the weights that act until the next updates begin.
+    learner: its weights are those that act.
     acting: see `Acting`.
     replay_key: constant; the batch of update t is a function of it and t.
     eval_key: constant; the randomness of an evaluation is a function of it.
   """
 
   learner: types.LearnerState
-  acting_params: types.Params
   acting: Acting
   replay_key: chex.PRNGKey
   eval_key: chex.PRNGKey
@@ -138,7 +136,6 @@ class HostRun:
     spec = self.trainer.agent.observation_spec
     return HostState(
         learner=learner,
-        acting_params=learner.params,
         acting=Acting(
             train.actor, train.replay, train.num_transitions,
             jnp.zeros((self.trainer.num_envs, *spec.shape), spec.dtype)),
@@ -172,28 +169,27 @@ class HostRun:
     return Acting(
         actor, replay, acting.num_transitions + num_envs, stack), action
 
-  def sample(
-      self, replay: frames.FrameReplayState, replay_key: chex.PRNGKey,
-      steps: Int[Array, ''],
-  ) -> types.Transition:
-    """The batches of the updates that are owed, [updates, B].
-
-    Args:
-      replay: the frames so far.
-      replay_key: `HostState.replay_key`.
-      steps: updates done before.
-    """
-    numbers = steps + jnp.arange(self.trainer.config.updates_per_step)
-    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(replay_key, numbers)
-    return jax.vmap(self.trainer.replay.sample, in_axes=(None, 0))(replay, keys)
-
   def update(
       self, learner: types.LearnerState, log: UpdateLog,
-      batches: types.Transition,
+      replay: frames.FrameReplayState, replay_key: chex.PRNGKey,
   ) -> tuple[types.LearnerState, UpdateLog]:
-    """The updates on batches [updates, B]."""
+    """The updates that are owed, each on a batch of its own.
+
+    Args:
+      learner: before.
+      log: before.
+      replay: the frames so far.
+      replay_key: `HostState.replay_key`.
+    """
     first = learner.steps
-    learner, metrics = jax.lax.scan(self.trainer.agent.update, learner, batches)
+    numbers = first + jnp.arange(self.trainer.config.updates_per_step)
+    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(replay_key, numbers)
+
+    def update(learner, key):
+      return self.trainer.agent.update(
+          learner, self.trainer.replay.sample(replay, key))
+
+    learner, metrics = jax.lax.scan(update, learner, keys)
     loss = metrics['loss']
     return learner, UpdateLog(
         log.loss + jnp.sum(loss),
