@@ -238,6 +238,7 @@ def main(argv: list[str] | None = None):
     records.make_folder(settings.output)
   except ValueError as error:
     sys.exit(f'error: {error}')
+  provenance = records.provenance()  # Before the results change files.
   peaks = [machine.measure_product()]
   rows = []
   for preset, num_agents in itertools.product(
@@ -287,7 +288,7 @@ def main(argv: list[str] | None = None):
       json.dumps({'settings': records.settings_as_json(
                       settings, without=('output',)),
                   'cpu': machine.cpu_name(), 'peak_flops': max(peaks),
-                  **records.provenance()}, indent=2).encode() + b'\n')
+                  **provenance}, indent=2).encode() + b'\n')
 
 
 if __name__ == '__main__':

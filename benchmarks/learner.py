@@ -214,6 +214,7 @@ def benchmark(settings: Settings):
   """
   records.make_folder(settings.output)  # Before anything is measured.
   began = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())
+  provenance = records.provenance()  # Before the results change files.
   points = [Point(loss, size, num_seeds)
             for size in settings.sizes
             for num_seeds in settings.num_seeds
@@ -255,7 +256,7 @@ def benchmark(settings: Settings):
       'product_size': machine.product_size(),
       'peak_flops': {'before': product[0], 'after': product[1]},
       'bandwidth': {'before': copy[0], 'after': copy[1]},
-      **records.provenance()}, indent=2).encode() + b'\n')
+      **provenance}, indent=2).encode() + b'\n')
   plot.draw(settings.output, [
       dict(zip(FIELDS, row, strict=True)) for row in rows])
   for name in ('learner.csv', 'learner.json', 'learner.png'):
