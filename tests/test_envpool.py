@@ -155,6 +155,16 @@ class Emulators:
     return self.answer()
 
 
+def test_closing_ends_the_thread_that_waits():
+  before = set(threading.enumerate())
+  game = envpool.Atari('Pong', [0])
+  game.reset()
+  thread, = set(threading.enumerate()) - before
+  game.close()
+  thread.join(timeout=60.)
+  assert not thread.is_alive()
+
+
 def test_a_stalled_environment_is_given_up():
   release = threading.Event()
   environments = envpool.Atari('Pong', [1], timeout_s=0.2)

@@ -23,8 +23,10 @@ import concurrent.futures
 import difflib
 import functools
 import os
+import queue
 import threading
 from typing import Any, NamedTuple, Protocol, runtime_checkable
+import weakref
 
 import dm_env
 from dm_env import specs
@@ -172,6 +174,10 @@ class Atari:
     num_threads = num_threads or min(self.num_envs, os.cpu_count() or 1)
     self._emulators, self.num_actions = _BACKENDS[backend](
         game, list(seeds), sticky_actions, max_frames, max_noops, num_threads)
+    self._calls: queue.SimpleQueue = queue.SimpleQueue()
+    # A daemon: a call that hangs must not keep the process from ending.
+    threading.Thread(target=_answer, args=(self._calls,), daemon=True).start()
+    self._end_calls = weakref.finalize(self, self._calls.put, None)
     self._lives = np.zeros(self.num_envs, np.int32)
     self._was_last = np.ones(self.num_envs, bool)
 
@@ -227,19 +233,12 @@ class Atari:
   def close(self):
     """Lets go of the emulators."""
     self._emulators = None
+    self._end_calls()
 
   def _wait(self, function):
     """What a function returns, if it does in time."""
     answer: concurrent.futures.Future = concurrent.futures.Future()
-
-    def run():
-      try:
-        answer.set_result(function())
-      except Exception as error:  # pylint: disable=broad-except
-        answer.set_exception(error)
-
-    # A daemon: one that hangs must not keep the process from ending.
-    threading.Thread(target=run, daemon=True).start()
+    self._calls.put((function, answer))
     try:
       return answer.result(self._timeout_s)
     except concurrent.futures.TimeoutError as error:
@@ -272,6 +271,17 @@ class Atari:
         discount=np.where(first | over, 0., 1.).astype(np.float32),
         observation=frames[:, 0],
         score=score)
+
+
+def _answer(calls: queue.SimpleQueue):
+  """Makes calls, one behind the other, until there is None in their place."""
+  while (call := calls.get()) is not None:
+    function, answer = call
+    try:
+      answer.set_result(function())
+    except Exception as error:  # pylint: disable=broad-except
+      answer.set_exception(error)
+    del call, function, answer  # Not kept while there is nothing to do.
 
 
 def _make_envpool(
