@@ -95,8 +95,8 @@ class HostState(NamedTuple):
 class FrameTrainer(trainer_lib.Trainer):
   """A `Trainer` whose replay holds frames and gives n-step returns.
 
-  `HostRun` does the acting, observing and learning; from here it has the replay
-  and how often updates are owed.
+  `HostRun` does the acting and observing; from here it has the replay, the
+  updates and how often they are owed.
   """
 
   @property
@@ -181,15 +181,14 @@ class HostRun:
       replay: the frames so far.
       replay_key: `HostState.replay_key`.
     """
+
+    def update(learner, _):
+      learner, _, metrics = self.trainer.update(learner, replay, replay_key)
+      return learner, metrics
+
     first = learner.steps
-    numbers = first + jnp.arange(self.trainer.config.updates_per_step)
-    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(replay_key, numbers)
-
-    def update(learner, key):
-      return self.trainer.agent.update(
-          learner, self.trainer.replay.sample(replay, key))
-
-    learner, metrics = jax.lax.scan(update, learner, keys)
+    learner, metrics = jax.lax.scan(
+        update, learner, length=self.trainer.config.updates_per_step)
     loss = metrics['loss']
     return learner, UpdateLog(
         log.loss + jnp.sum(loss),

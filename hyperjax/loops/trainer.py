@@ -2,14 +2,14 @@
 
 The order of things is here once, so that an agent that learns inside a
 compiled loop and one that learns in somebody's own loop are the same agent
-(`host_run` has one for frames, of which acting and learning may overlap):
+(`host_run` has one for frames that come from a host):
 
   act, or explore until the replay holds `min_replay_size` transitions;
   observe what came of it; learn when updates are owed.
 """
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -162,6 +162,24 @@ class Trainer:
     return state._replace(
         replay=replay, num_transitions=state.num_transitions + self.num_envs)
 
+  def update(
+      self, learner: types.LearnerState, replay: Any, replay_key: chex.PRNGKey
+  ) -> tuple[types.LearnerState, types.Transition, types.Metrics]:
+    """One update, on a batch that is a function of the key and its number.
+
+    Args:
+      learner: before.
+      replay: the state of `self.replay`; only read.
+      replay_key: `TrainState.replay_key`.
+
+    Returns:
+      The learner after, the batch, and `metrics` of `types.Agent.update`.
+    """
+    key = jax.random.fold_in(replay_key, learner.steps)
+    batch = self.replay.sample(replay, key)
+    learner, metrics = self.agent.update(learner, batch)
+    return learner, batch, metrics
+
   def learn(self, state: TrainState) -> tuple[TrainState, types.Metrics]:
     """The updates that are owed every `steps_per_learn` steps.
 
@@ -171,9 +189,7 @@ class Trainer:
     """
 
     def update(learner, replay):
-      key = jax.random.fold_in(state.replay_key, learner.steps)
-      batch = self.replay.sample(replay, key)
-      learner, metrics = self.agent.update(learner, batch)
+      learner, batch, metrics = self.update(learner, replay, state.replay_key)
       if self.config.prioritized_fraction:  # Else there may be no 'losses'.
         replay = self.replay.record(replay, batch, metrics['losses'])
       return learner, replay, {
