@@ -67,7 +67,7 @@ class Optimism(Protocol):
   def __call__(
       self, value: Callable[[Array], Array], encoding: Any,
       indices: Float[Array, 'K M'],
-  ) -> Float[Array, 'A']:
+  ) -> Float[Array, ' A']:
     """Optimistic values of one state.
 
     Args:
@@ -100,7 +100,7 @@ class SampledOptimism:
       raise ValueError(
           f'quantile must be between 0 and 1, got {self.quantile}')
 
-  def __call__(self, value, encoding, indices) -> Float[Array, 'A']:
+  def __call__(self, value, encoding, indices) -> Float[Array, ' A']:
     del encoding
     return jnp.quantile(jax.vmap(value)(indices), self.quantile, axis=0)
 
@@ -122,7 +122,7 @@ class UpperBound:
   scale: float
   num_indices: int = dataclasses.field(default=1, init=False)  # Not looked at.
 
-  def __call__(self, value, encoding, indices) -> Float[Array, 'A']:
+  def __call__(self, value, encoding, indices) -> Float[Array, ' A']:
     del indices
     shift = self.index.mean * jnp.sum(encoding[1:], axis=0)
     variance = (self.index.second_moment

@@ -84,7 +84,7 @@ class _TD:
   def _encode(self, params: types.Params, observations: Array) -> Any:
     return jax.vmap(lambda s: self.network.apply(params, s))(observations)
 
-  def _value(self, params, encoding, index) -> Float[Array, 'A']:
+  def _value(self, params, encoding, index) -> Float[Array, ' A']:
     return networks.value(self.network, params, encoding, index)
 
   def _next_values(

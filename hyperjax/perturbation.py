@@ -31,7 +31,7 @@ class Perturbation:
 
   def __call__(
       self, key: chex.PRNGKey, uid: Int[Array, '']
-  ) -> Float[Array, 'M']:
+  ) -> Float[Array, ' M']:
     """The perturbation of one transition.
 
     Args:
@@ -62,7 +62,7 @@ class BootstrapMask:
 
   def __call__(
       self, key: chex.PRNGKey, uid: Int[Array, '']
-  ) -> Float[Array, 'M']:
+  ) -> Float[Array, ' M']:
     """The mask of one transition, float32 [M]; arguments as `Perturbation`."""
     # Another stream than that of the perturbation.
     key, _ = jax.random.split(jax.random.fold_in(key, uid))

@@ -137,7 +137,7 @@ class Replay:
 
   def record(
       self, state: ReplayState, transitions: types.Transition,
-      losses: Float[Array, 'B'],
+      losses: Float[Array, ' B'],
   ) -> ReplayState:
     """Notes the losses [B] that transitions [B] of this replay just had.
 

@@ -126,13 +126,13 @@ class Agent(Protocol):
 
   def select_action(
       self, params: Params, actor: ActorState, observation: Array,
-      is_first: Bool[Array, 'N'],
-  ) -> tuple[ActorState, Int[Array, 'N']]:
+      is_first: Bool[Array, ' N'],
+  ) -> tuple[ActorState, Int[Array, ' N']]:
     ...
 
   def select_random_action(
       self, params: Params, actor: ActorState
-  ) -> tuple[ActorState, Int[Array, 'N']]:
+  ) -> tuple[ActorState, Int[Array, ' N']]:
     ...
 
   def q_values(

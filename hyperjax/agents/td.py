@@ -214,8 +214,8 @@ class TDAgent:
 
   def select_action(
       self, params: types.Params, actor: types.ActorState, observation: Array,
-      is_first: Bool[Array, 'N'],
-  ) -> tuple[types.ActorState, Int[Array, 'N']]:
+      is_first: Bool[Array, ' N'],
+  ) -> tuple[types.ActorState, Int[Array, ' N']]:
     """Acts in N environments, each greedy for its own index z.
 
     Args:
@@ -269,7 +269,7 @@ class TDAgent:
 
   def select_random_action(
       self, params: types.Params, actor: types.ActorState
-  ) -> tuple[types.ActorState, Int[Array, 'N']]:
+  ) -> tuple[types.ActorState, Int[Array, ' N']]:
     """Uniformly random legal actions, int32 [N], from the actor's own key."""
     key, key_action = jax.random.split(actor.key)
     num_envs = actor.index.shape[0]

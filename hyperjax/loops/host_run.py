@@ -122,7 +122,7 @@ class HostRun:
 
   trainer: FrameTrainer
 
-  def init(self, seed: Array, legal: Bool[Array, 'A']) -> HostState:
+  def init(self, seed: Array, legal: Bool[Array, ' A']) -> HostState:
     """The state before the first time step.
 
     Args:
@@ -145,7 +145,7 @@ class HostRun:
   def step(
       self, exploring: bool, acting: Acting, params: types.Params,
       arrival: Arrival,
-  ) -> tuple[Acting, Int[Array, 'N']]:
+  ) -> tuple[Acting, Int[Array, ' N']]:
     """Takes in a time step of each environment, and acts on it.
 
     Args:
@@ -233,8 +233,8 @@ class Evaluation:
 
   def act(
       self, state: EvalState, params: types.Params,
-      frame: Array, is_first: Bool[Array, 'E'],
-  ) -> tuple[EvalState, Int[Array, 'E']]:
+      frame: Array, is_first: Bool[Array, ' E'],
+  ) -> tuple[EvalState, Int[Array, ' E']]:
     """Greedy actions after new frames [E, H, W]."""
     stack = jax.vmap(frames.push)(state.stack, frame, is_first)
     key, key_action = jax.random.split(state.key)

@@ -112,7 +112,7 @@ class OnDeviceLoop:
 
   def run(
       self, state: RunState, num_steps: int,
-      active: Bool[np.ndarray, 'S'] | None = None,
+      active: Bool[np.ndarray, ' S'] | None = None,
   ) -> tuple[RunState, ChunkLog]:
     """Advances every environment of every seed, or of some.
 

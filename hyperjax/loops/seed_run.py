@@ -224,7 +224,7 @@ class SeedRun:
         first_nonfinite=jnp.int32(-1))
 
   def evaluate(
-      self, num_episodes: int, state: RunState) -> Float[Array, 'E']:
+      self, num_episodes: int, state: RunState) -> Float[Array, ' E']:
     """Returns of episodes played greedily, see `OnDeviceLoop.evaluate`."""
     key = jax.random.fold_in(state.eval_key, state.num_steps)
     key_index, key_reset, key_steps = jax.random.split(key, 3)

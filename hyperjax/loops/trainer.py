@@ -39,7 +39,8 @@ class TrainState(NamedTuple):
 
 
 def first_nonfinite(
-    before: Int[Array, ''], first: Int[Array, ''], loss: Float[Array, 'updates']
+    before: Int[Array, ''], first: Int[Array, ''],
+    loss: Float[Array, ' updates'],
 ) -> Int[Array, '']:
   """The number of the first update whose loss was not finite, or -1.
 
@@ -124,22 +125,22 @@ class Trainer:
         num_transitions=jnp.int32(0),
         replay_key=key_replay)
 
-  def explore(self, state: TrainState) -> tuple[TrainState, Int[Array, 'N']]:
+  def explore(self, state: TrainState) -> tuple[TrainState, Int[Array, ' N']]:
     """Uniformly random actions, for the first `explore_steps` steps."""
     actor, action = self.agent.select_random_action(
         state.learner.params, state.actor)
     return state._replace(actor=actor), action
 
   def act(
-      self, state: TrainState, observation: Array, is_first: Bool[Array, 'N']
-  ) -> tuple[TrainState, Int[Array, 'N']]:
+      self, state: TrainState, observation: Array, is_first: Bool[Array, ' N']
+  ) -> tuple[TrainState, Int[Array, ' N']]:
     """The agent's actions at observations [N, ...]."""
     actor, action = self.agent.select_action(
         state.learner.params, state.actor, observation, is_first)
     return state._replace(actor=actor), action
 
   def observe(
-      self, state: TrainState, observation: Array, action: Int[Array, 'N'],
+      self, state: TrainState, observation: Array, action: Int[Array, ' N'],
       timestep: types.TimeStep,
   ) -> TrainState:
     """Stores what came of actions.

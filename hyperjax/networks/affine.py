@@ -81,7 +81,7 @@ class AffineValue(nn.Module):
     return psi
 
   def value(
-      self, psi: Float[Array, 'heads A'], index: Float[Array, 'M']
-  ) -> Float[Array, 'A']:
+      self, psi: Float[Array, 'heads A'], index: Float[Array, ' M']
+  ) -> Float[Array, ' A']:
     """Q(s, .; z), [A], from the encoding of s and an index z."""
     return psi[0] + jnp.tensordot(index, psi[1:], axes=1)

@@ -97,7 +97,7 @@ class ConvTorso(nn.Module):
 
   @nn.compact
   def __call__(
-      self, observation: Shaped[Array, 'stack H W']) -> Float[Array, 'F']:
+      self, observation: Shaped[Array, 'stack H W']) -> Float[Array, ' F']:
     x = jnp.moveaxis(observation, 0, -1)
     scale = 1. / 255. if self.scale_input else 1.
     for features, kernel_size, stride in self.layers:
@@ -176,7 +176,7 @@ def _patches(
       axis=-1)
 
 
-def _min_max(x: Float[Array, 'F']) -> Float[Array, 'F']:
+def _min_max(x: Float[Array, ' F']) -> Float[Array, ' F']:
   """Shifts and scales to [0, 1]; what is constant becomes zero."""
   low, high = jnp.min(x), jnp.max(x)
   return (x - low) / (high - low + 1e-8)

@@ -109,8 +109,8 @@ class EpinetValue(nn.Module):
         self.base(features), hidden, self.prior(observation)[1:])
 
   def value(
-      self, encoding: EpinetEncoding, index: Float[Array, 'M']
-  ) -> Float[Array, 'A']:
+      self, encoding: EpinetEncoding, index: Float[Array, ' M']
+  ) -> Float[Array, ' A']:
     """Q(s, .; z), [A], from the encoding of s and an index z."""
     hidden = nn.relu(encoding.hidden + index @ self.from_index)
     epinet = (hidden @ self.output).reshape(self.index_dim, self.num_actions)

@@ -33,7 +33,7 @@ class LinearHead(nn.Module):
   kernel_init: Initializer = nn.initializers.xavier_normal()
 
   @nn.compact
-  def __call__(self, features: Float[Array, 'F']) -> Float[Array, '1 A']:
+  def __call__(self, features: Float[Array, ' F']) -> Float[Array, '1 A']:
     layer = nn.Dense(self.num_actions, kernel_init=self.kernel_init)
     return layer(features)[None]
 
@@ -59,7 +59,7 @@ class HypermodelHead(nn.Module):
   bias: bool = False
 
   @nn.compact
-  def __call__(self, features: Float[Array, 'F']) -> Float[Array, 'heads A']:
+  def __call__(self, features: Float[Array, ' F']) -> Float[Array, 'heads A']:
     num_features, = features.shape
     mean = self.param('mean', self.mean_init, (num_features, self.num_actions))
     factors = self.param('factors', self.factor_init,
@@ -86,7 +86,7 @@ class EnsembleHead(nn.Module):
   kernel_init: Initializer = nn.initializers.xavier_normal()
 
   @nn.compact
-  def __call__(self, features: Float[Array, 'F']) -> Float[Array, 'heads A']:
+  def __call__(self, features: Float[Array, ' F']) -> Float[Array, 'heads A']:
     heads = nn.vmap(
         LinearHead, in_axes=None, axis_size=self.num_members,
         variable_axes={'params': 0}, split_rngs={'params': True})

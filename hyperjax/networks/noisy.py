@@ -67,13 +67,13 @@ class NoisyValue(nn.Module):
             ('mean_kernel', mean, (n, m)), ('mean_bias', mean, (m,)),
             ('sigma_kernel', sigma, (n, m)), ('sigma_bias', sigma, (m,)))}
 
-  def __call__(self, observation: Array) -> Float[Array, 'F']:
+  def __call__(self, observation: Array) -> Float[Array, ' F']:
     """The encoding of one observation: the torso's features."""
     return self.torso(observation)
 
   def value(
-      self, features: Float[Array, 'F'], index: Float[Array, 'M']
-  ) -> Float[Array, 'A']:
+      self, features: Float[Array, ' F'], index: Float[Array, ' M']
+  ) -> Float[Array, ' A']:
     """Q(s, .; z), [A]; the index zero gives the mean weights."""
     noise = _factor(index)
     x = features
@@ -141,8 +141,8 @@ class StateAwareNoisyValue(nn.Module):
     return StateAwareEncoding(features, sigma)
 
   def value(
-      self, encoding: StateAwareEncoding, index: Float[Array, 'M']
-  ) -> Float[Array, 'A']:
+      self, encoding: StateAwareEncoding, index: Float[Array, ' M']
+  ) -> Float[Array, ' A']:
     """Q(s, .; z), [A]; the index zero gives the mean weights."""
     noise = _factor(index)
     x = encoding.features
@@ -155,6 +155,6 @@ class StateAwareNoisyValue(nn.Module):
     return x
 
 
-def _factor(noise: Float[Array, 'M']) -> Float[Array, 'M']:
+def _factor(noise: Float[Array, ' M']) -> Float[Array, ' M']:
   """The f of factorised noise."""
   return jnp.sign(noise) * jnp.sqrt(jnp.abs(noise))

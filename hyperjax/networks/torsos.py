@@ -32,7 +32,7 @@ class InputLayer(nn.Module):
   use_bias: bool = True
 
   @nn.compact
-  def __call__(self, observation: Array) -> Float[Array, 'F']:
+  def __call__(self, observation: Array) -> Float[Array, ' F']:
     num_values = self.spec.num_values
     if num_values is not None:
       if self.has_variable('params', 'kernel'):
@@ -72,7 +72,7 @@ class MLPTorso(nn.Module):
   activation: Callable[[Array], Array] = nn.relu
 
   @nn.compact
-  def __call__(self, observation: Array) -> Float[Array, 'F']:
+  def __call__(self, observation: Array) -> Float[Array, ' F']:
     first, *rest = self.hidden_sizes
     x = self.activation(
         InputLayer(first, self.spec, self.kernel_init)(observation))

@@ -17,8 +17,8 @@ from hyperjax import types
 
 def value(
     network: nn.Module, params: types.Params, encoding: Any,
-    index: Float[Array, 'M'],
-) -> Float[Array, 'A']:
+    index: Float[Array, ' M'],
+) -> Float[Array, ' A']:
   """Q(s, .; z), [A], from the network's encoding of s and an index z."""
   return mask_illegal(
       params, network.apply(params, encoding, index, method='value'))
@@ -37,6 +37,6 @@ def mask_illegal(
 
 
 def with_legal_actions(
-    params: types.Params, legal: Bool[Array, 'A']) -> types.Params:
+    params: types.Params, legal: Bool[Array, ' A']) -> types.Params:
   """Flax variables that say which actions are legal."""
   return {**params, 'legal': {'actions': legal}}
