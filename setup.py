@@ -15,6 +15,7 @@ EXTRAS = {
     # The second backend of the Atari wrapper; envpool knows the games' names.
     'ale': ['ale-py>=0.11', 'envpool>=1.1.1'],
     'bsuite': ['bsuite>=0.3.5'],
+    'gymnasium': ['gymnasium>=1.1'],
     # What the commands under experiments/ and benchmarks/ need.
     'experiments': ['matplotlib>=3.8', 'tqdm>=4.66', 'tyro>=0.9'],
     'test': ['beartype>=0.19', 'hypothesis>=6.100', 'pytest>=8.0',

@@ -1,0 +1,257 @@
+"""Environments that step on the host, many of one task side by side.
+
+`VectorEnvironment` is what `hyperjax.loops.host` drives. What its steps mean is
+the same whatever library is behind it:
+
+  * a step after the last one of an episode ignores its action and returns the
+    first time step of the next episode, with reward and discount 0;
+  * the last time step of an episode has the true terminal observation;
+  * the discount is 0 where the episode terminated, and 1 where it was cut
+    short (truncated), as it is where it goes on.
+"""
+
+from collections.abc import Callable
+import concurrent.futures
+import queue
+import threading
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+import weakref
+
+import dm_env
+from dm_env import specs
+import numpy as np
+
+
+class VectorTimeStep(NamedTuple):
+  """What N environments returned; NumPy arrays.
+
+  Attributes:
+    step_type: the values of `dm_env.StepType`, int32 [N].
+    reward: for learning, float32 [N]; 0 at a first step.
+    discount: 0 at a first step and where the return ends, else 1; float32 [N].
+    observation: as in the environment's observation spec, [N, ...].
+    score: the environment's own reward, for the records; float32 [N].
+  """
+
+  step_type: np.ndarray
+  reward: np.ndarray
+  discount: np.ndarray
+  observation: np.ndarray
+  score: np.ndarray
+
+  def first(self) -> np.ndarray:
+    return self.step_type == int(dm_env.StepType.FIRST)
+
+  def last(self) -> np.ndarray:
+    return self.step_type == int(dm_env.StepType.LAST)
+
+
+@runtime_checkable
+class VectorEnvironment(Protocol):
+  """N environments of one task that step together.
+
+  A step is in two halves, so that something else can be done between them:
+  every `send` is followed by one `recv`.
+
+  Attributes:
+    name: of the task.
+    num_envs: N.
+    num_actions: of the task; they are 0..num_actions-1.
+  """
+
+  name: str
+  num_envs: int
+  num_actions: int
+
+  def observation_spec(self) -> specs.Array:
+    """Of one environment's observation."""
+
+  def action_spec(self) -> specs.DiscreteArray:
+    """Of one environment's action."""
+
+  def reset(self) -> VectorTimeStep:
+    """Begins the first episodes."""
+
+  def send(self, actions: np.ndarray) -> None:
+    """Begins a step; actions are int [N]."""
+
+  def recv(self) -> VectorTimeStep:
+    """Waits for the step that `send` began."""
+
+  def close(self) -> None:
+    """Lets go of the environments."""
+
+
+class StalledError(RuntimeError):
+  """An environment did not answer in time, or raised an error.
+
+  They step in threads of this process, or in processes of their own: what
+  aborts in a thread ends this process.
+  """
+
+
+@runtime_checkable
+class Emulators(Protocol):
+  """What steps: a vector environment of gymnasium, in two halves.
+
+  The step after the last one of an episode resets, as `VectorEnvironment`'s.
+  """
+
+  def reset(self) -> tuple[Any, dict[str, Any]]:
+    """Observations and further information."""
+
+  def send(self, actions: np.ndarray) -> None:
+    """Begins a step."""
+
+  def recv(self) -> tuple[Any, ...]:
+    """Observations, rewards, terminated, truncated, further information."""
+
+
+class VectorBase:
+  """A `VectorEnvironment` but for its observation spec; a base class.
+
+  Emulators reset and answer in a thread of their own. So their step goes on
+  between `send` and `recv` whatever they are, and one that hangs is given up.
+  """
+
+  def __init__(
+      self,
+      name: str,
+      emulators: Emulators,
+      num_envs: int,
+      num_actions: int,
+      timeout_s: float,
+  ):
+    """Takes the emulators; `reset` must come first.
+
+    Args:
+      name: of the task.
+      emulators: that step.
+      num_envs: how many there are.
+      num_actions: of the task.
+      timeout_s: seconds after which a step is given up.
+    """
+    self.name = name
+    self.num_envs = num_envs
+    self.num_actions = num_actions
+    self._emulators: Emulators | None = emulators
+    self._timeout_s = timeout_s
+    self._was_last = np.ones(num_envs, bool)
+    self._step: concurrent.futures.Future | None = None
+    self._calls: queue.SimpleQueue = queue.SimpleQueue()
+    # A daemon: a call that hangs must not keep the process from ending.
+    threading.Thread(target=_answer, args=(self._calls,), daemon=True).start()
+    self._end_calls = weakref.finalize(self, self._calls.put, None)
+
+  def action_spec(self) -> specs.DiscreteArray:
+    return specs.DiscreteArray(self.num_actions, name='action')
+
+  def reset(self) -> VectorTimeStep:
+    """Begins the first episodes.
+
+    Raises:
+      StalledError: if an environment died, or did not answer in time.
+    """
+    self._step = None
+    observation, info = self._wait(self._begin(self._emulators.reset))
+    self._was_last = np.ones(self.num_envs, bool)
+    zeros = np.zeros(self.num_envs, np.float32)
+    return self._timestep(observation, zeros, zeros > 0, zeros > 0, info)
+
+  def send(self, actions: np.ndarray):
+    """Begins a step; `recv` ends it.
+
+    Args:
+      actions: int [N].
+
+    Raises:
+      ValueError: if an action is not one of the task's.
+      StalledError: if an environment died.
+    """
+    if self._step is not None:
+      raise RuntimeError('expected a call of recv after that of send')
+    actions = np.asarray(actions)
+    if actions.shape != (self.num_envs,):
+      raise ValueError(
+          f'expected actions of shape ({self.num_envs},), got {actions.shape}')
+    if actions.min() < 0 or actions.max() >= self.num_actions:
+      raise ValueError(
+          f'expected actions of 0..{self.num_actions - 1}, got {actions}')
+    try:
+      self._emulators.send(actions)
+    except Exception as error:
+      raise self._died(error) from error
+    self._step = self._begin(self._emulators.recv)
+
+  def recv(self) -> VectorTimeStep:
+    """Waits for the step that `send` began.
+
+    Raises:
+      StalledError: if an environment died, or did not answer in time.
+    """
+    if self._step is None:
+      raise RuntimeError('expected a call of send before that of recv')
+    step, self._step = self._step, None
+    return self._timestep(*self._wait(step))
+
+  def step(self, actions: np.ndarray) -> VectorTimeStep:
+    """`send` and `recv` at once."""
+    self.send(actions)
+    return self.recv()
+
+  def close(self):
+    """Lets go of the emulators."""
+    self._emulators = self._step = None
+    self._end_calls()
+
+  def _begin(self, function: Callable[[], Any]) -> concurrent.futures.Future:
+    """Has a function called in the thread."""
+    answer: concurrent.futures.Future = concurrent.futures.Future()
+    self._calls.put((function, answer))
+    return answer
+
+  def _wait(self, answer: concurrent.futures.Future) -> Any:
+    """What the function returned, if it does in time."""
+    done, _ = concurrent.futures.wait([answer], self._timeout_s)
+    if not done:
+      raise StalledError(
+          f'{self.name}: the environments did not answer for '
+          f'{self._timeout_s:.0f} seconds')
+    try:
+      return answer.result()
+    except Exception as error:
+      raise self._died(error) from error
+
+  def _died(self, error: Exception) -> StalledError:
+    return StalledError(
+        f'{self.name}: an environment died: {str(error) or repr(error)}')
+
+  def _timestep(
+      self, observation, reward, terminated, truncated, info
+  ) -> VectorTimeStep:
+    """What gymnasium's terms mean, with regard to the step before."""
+    del info  # For subclasses.
+    first = self._was_last
+    last = (terminated | truncated) & ~first
+    self._was_last = last
+    score = np.where(first, 0., reward).astype(np.float32)
+    step_type = np.where(
+        first, int(dm_env.StepType.FIRST),
+        np.where(last, int(dm_env.StepType.LAST), int(dm_env.StepType.MID)))
+    return VectorTimeStep(
+        step_type=step_type.astype(np.int32),
+        reward=score,
+        discount=np.where(first | terminated, 0., 1.).astype(np.float32),
+        observation=observation,
+        score=score)
+
+
+def _answer(calls: queue.SimpleQueue):
+  """Makes calls, one behind the other, until there is None in their place."""
+  while (call := calls.get()) is not None:
+    function, answer = call
+    try:
+      answer.set_result(function())
+    except Exception as error:  # pylint: disable=broad-except
+      answer.set_exception(error)
+    del call, function, answer  # Not kept while there is nothing to do.
