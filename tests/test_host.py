@@ -10,6 +10,7 @@ import pytest
 from hyperjax import agents
 from hyperjax import specs
 from hyperjax.environments import envpool
+from hyperjax.environments import vector
 from hyperjax.loops import host
 from hyperjax.loops import host_run
 from tests import states
@@ -62,7 +63,7 @@ class Game:
     frames = np.zeros((self.num_envs, 3, 4), np.uint8)
     frames[np.arange(self.num_envs), 0, self._shown] = 1
     frames[:, 2, 0] = self._number % 3  # Frames differ otherwise, too.
-    return envpool.AtariTimeStep(
+    return vector.VectorTimeStep(
         np.full(self.num_envs, int(kind), np.int32),
         np.clip(score, -1, 1).astype(np.float32), discount.astype(np.float32),
         frames, score.astype(np.float32))

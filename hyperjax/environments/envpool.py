@@ -1,10 +1,9 @@
-"""Atari, many games at once on the host, through envpool or ale-py.
+"""Atari through envpool or ale-py, and whatever else envpool has.
 
-The emulators step in C++ threads; this wrapper owns what their steps mean, and
-gives it in the terms of dm_env, for N environments of one game side by side:
+The emulators step in C++ threads. `Atari` owns what their steps mean, for N
+environments of one game side by side, and adds to what holds for every
+`vector.VectorEnvironment`:
 
-  * a step after the last one of an episode ignores its action and returns the
-    first time step of the next episode, with reward and discount 0;
   * the discount is 0 where the game was over, and where a life was lost (the
     return ends there, but the game and its frames go on). At the time limit the
     last step's discount is 1: the episode was cut short;
@@ -19,72 +18,30 @@ on, as in DQN Zoo, and the agent has to fire itself.
 """
 
 from collections.abc import Iterable, Sequence
-import concurrent.futures
 import difflib
 import functools
 import os
-import queue
-import threading
-from typing import Any, NamedTuple, Protocol, runtime_checkable
-import weakref
+from typing import Any
+import warnings
 
-import dm_env
 from dm_env import specs
 import numpy as np
+
+from hyperjax.environments import gymnasium
+from hyperjax.environments import vector
 
 FRAMES_PER_STEP = 4
 HEIGHT = WIDTH = 84
 
 
-class AtariTimeStep(NamedTuple):
-  """What N environments returned; NumPy arrays.
-
-  Attributes:
-    step_type: the values of `dm_env.StepType`, int32 [N].
-    reward: for learning, float32 [N].
-    discount: 0 where the game is over or a life was lost, else 1; float32 [N].
-    observation: the newest frame, uint8 [N, 84, 84].
-    score: the game's own reward, float32 [N].
-  """
-
-  step_type: np.ndarray
-  reward: np.ndarray
-  discount: np.ndarray
-  observation: np.ndarray
-  score: np.ndarray
-
-  def first(self) -> np.ndarray:
-    return self.step_type == int(dm_env.StepType.FIRST)
-
-  def last(self) -> np.ndarray:
-    return self.step_type == int(dm_env.StepType.LAST)
-
-
-class StalledError(RuntimeError):
-  """An environment did not answer in time, or raised an error.
-
-  Both libraries step in threads of this process: what aborts there ends it.
-  """
-
-
-@runtime_checkable
-class _Emulators(Protocol):
-  """What both libraries offer: a gymnasium vector environment in two halves."""
-
-  def reset(self) -> tuple[np.ndarray, dict[str, Any]]:
-    ...
-
-  def send(self, actions: np.ndarray) -> None:
-    ...
-
-  def recv(self) -> tuple[Any, ...]:
-    ...
+StalledError = vector.StalledError
+AtariTimeStep = vector.VectorTimeStep  # For hyperjax.loops.pools.
 
 
 @functools.cache
 def games() -> tuple[str, ...]:
   """All games by the names that envpool has for them: 'Pong', 'MsPacman'."""
-  import envpool  # Slow to import, and not needed for anything else.
+  envpool = _envpool()
   specs_by_name = envpool.registration.registry.specs
   return tuple(sorted(
       name.removesuffix('-v5') for name in envpool.list_all_envs()
@@ -109,7 +66,7 @@ def hint(game: str, known: Iterable[str]) -> str:
       near) else 'names are like MsPacman'
 
 
-class Atari:
+class Atari(vector.VectorBase):
   """N environments of one game that step together."""
 
   def __init__(
@@ -150,11 +107,7 @@ class Atari:
       ValueError: for settings that cannot be meant.
     """
     check_game(game)
-    if not len(seeds):
-      raise ValueError('expected at least one seed, got none')
-    for seed in seeds:
-      if not 0 <= seed < 2**31:
-        raise ValueError(f'a seed must have 31 bits, got {seed}')
+    _check_seeds(seeds)
     if not 0. <= sticky_actions <= 1.:
       raise ValueError(
           f'sticky_actions must be between 0 and 1, got {sticky_actions}')
@@ -166,129 +119,128 @@ class Atari:
     if backend not in _BACKENDS:
       raise ValueError(
           f'backend must be one of {", ".join(_BACKENDS)}, got {backend!r}')
-    self.game = game
-    self.num_envs = len(seeds)
+    emulators, num_actions = _BACKENDS[backend](
+        game, list(seeds), sticky_actions, max_frames, max_noops,
+        _num_threads(num_threads, seeds))
+    super().__init__(game, emulators, len(seeds), num_actions, timeout_s)
     self._life_ends_return = life_ends_return
     self._clip_rewards = clip_rewards
-    self._timeout_s = timeout_s
-    num_threads = num_threads or min(self.num_envs, os.cpu_count() or 1)
-    self._emulators, self.num_actions = _BACKENDS[backend](
-        game, list(seeds), sticky_actions, max_frames, max_noops, num_threads)
-    self._calls: queue.SimpleQueue = queue.SimpleQueue()
-    # A daemon: a call that hangs must not keep the process from ending.
-    threading.Thread(target=_answer, args=(self._calls,), daemon=True).start()
-    self._end_calls = weakref.finalize(self, self._calls.put, None)
     self._lives = np.zeros(self.num_envs, np.int32)
-    self._was_last = np.ones(self.num_envs, bool)
+
+  @property
+  def game(self) -> str:
+    return self.name
 
   def observation_spec(self) -> specs.BoundedArray:
     """Of one environment's frame."""
     return specs.BoundedArray((HEIGHT, WIDTH), np.uint8, 0, 255, 'frame')
 
-  def action_spec(self) -> specs.DiscreteArray:
-    return specs.DiscreteArray(self.num_actions, name='action')
-
-  def reset(self) -> AtariTimeStep:
-    """Begins the first episodes."""
-    frames, info = self._wait(self._emulators.reset)
-    self._was_last[:] = True
-    zeros = np.zeros(self.num_envs, np.float32)
-    return self._timestep(frames, zeros, zeros > 0, zeros > 0, info)
-
-  def send(self, actions: np.ndarray):
-    """Begins a step; `recv` ends it.
-
-    Args:
-      actions: int [N].
-
-    Raises:
-      ValueError: if an action is not one of the game's.
-      StalledError: if an environment died.
-    """
-    actions = np.asarray(actions)
-    if actions.shape != (self.num_envs,):
-      raise ValueError(
-          f'expected actions of shape ({self.num_envs},), got {actions.shape}')
-    if actions.min() < 0 or actions.max() >= self.num_actions:
-      raise ValueError(
-          f'expected actions of 0..{self.num_actions - 1}, got {actions}')
-    try:
-      self._emulators.send(actions)
-    except Exception as error:
-      raise self._died(error) from error
-
-  def recv(self) -> AtariTimeStep:
-    """Waits for the step that `send` began.
-
-    Raises:
-      StalledError: if it does not end within the time limit.
-    """
-    return self._timestep(*self._wait(self._emulators.recv))
-
-  def step(self, actions: np.ndarray) -> AtariTimeStep:
-    """`send` and `recv` at once."""
-    self.send(actions)
-    return self.recv()
-
-  def close(self):
-    """Lets go of the emulators."""
-    self._emulators = None
-    self._end_calls()
-
-  def _wait(self, function):
-    """What a function returns, if it does in time."""
-    answer: concurrent.futures.Future = concurrent.futures.Future()
-    self._calls.put((function, answer))
-    try:
-      return answer.result(self._timeout_s)
-    except concurrent.futures.TimeoutError as error:
-      raise StalledError(
-          f'{self.game}: the environments did not answer for '
-          f'{self._timeout_s:.0f} seconds') from error
-    except Exception as error:
-      raise self._died(error) from error
-
-  def _died(self, error: Exception) -> StalledError:
-    return StalledError(f'{self.game}: an environment died: {error}')
-
   def _timestep(self, frames, score, terminated, truncated, info):
-    first = self._was_last
-    last = (terminated | truncated) & ~first
+    timestep = super()._timestep(
+        frames[:, 0], score, terminated, truncated, info)
     lives = np.asarray(info['lives'], np.int32)
     # Some games show no life for a moment before they are over.
-    lost = (lives > 0) & (lives < self._lives) & ~first
-    over = terminated & ~first
+    lost = (lives > 0) & (lives < self._lives) & ~timestep.first()
+    self._lives = lives.copy()
     if self._life_ends_return:
-      over |= lost
-    self._lives, self._was_last = lives.copy(), last
-    score = np.where(first, 0., score).astype(np.float32)
-    step_type = np.where(
-        first, int(dm_env.StepType.FIRST),
-        np.where(last, int(dm_env.StepType.LAST), int(dm_env.StepType.MID)))
-    return AtariTimeStep(
-        step_type=step_type.astype(np.int32),
-        reward=np.clip(score, -1., 1.) if self._clip_rewards else score,
-        discount=np.where(first | over, 0., 1.).astype(np.float32),
-        observation=frames[:, 0],
-        score=score)
+      timestep = timestep._replace(
+          discount=np.where(lost, np.float32(0.), timestep.discount))
+    if self._clip_rewards:
+      timestep = timestep._replace(reward=np.clip(timestep.score, -1., 1.))
+    return timestep
 
 
-def _answer(calls: queue.SimpleQueue):
-  """Makes calls, one behind the other, until there is None in their place."""
-  while (call := calls.get()) is not None:
-    function, answer = call
-    try:
-      answer.set_result(function())
-    except Exception as error:  # pylint: disable=broad-except
-      answer.set_exception(error)
-    del call, function, answer  # Not kept while there is nothing to do.
+class Envpool(gymnasium.Gymnasium):
+  """N environments of one of envpool's tasks, as envpool has it.
+
+  For tasks with one player, discrete actions and one array to observe:
+  'CartPole-v1', 'Acrobot-v1', 'MountainCar-v0', 'Catch-v0'. Whatever ends in
+  the very step of its time limit counts as cut short, even if it terminated:
+  envpool does not tell.
+  """
+
+  def __init__(
+      self,
+      task_id: str,
+      seeds: Sequence[int],
+      *,
+      num_threads: int | None = None,
+      timeout_s: float = 60.,
+      **options: Any,
+  ):
+    """Makes the environments; `reset` must come first.
+
+    Args:
+      task_id: see `tasks`.
+      seeds: of each environment, N of them; 31 bits. An environment does the
+        same with the same seed and actions, whatever its company.
+      num_threads: that step these environments; by default one for each, or as
+        many as there are cores.
+      timeout_s: seconds after which a step is given up.
+      **options: of the task, for `envpool.make_gymnasium`. `max_episode_steps`
+        is the time limit, where a task knows of one; others (Catch-v0) go on
+        beyond it, and a late end counts as cut short.
+
+    Raises:
+      ValueError: for a task that does not exist or is of another kind, and for
+        settings that cannot be meant.
+    """
+    if task_id not in tasks():
+      near = difflib.get_close_matches(task_id, tasks())
+      raise ValueError(
+          f'unknown task {task_id!r}; ' + (
+              f'did you mean {" or ".join(near)}?' if near
+              else 'names are like CartPole-v1'))
+    _check_seeds(seeds)
+    if 'batch_size' in options:
+      raise ValueError('all environments step together: no batch_size, please')
+    with warnings.catch_warnings():
+      # gymnasium, on the types of the bounds that envpool has written.
+      warnings.filterwarnings('ignore', message='.*precision lowered')
+      emulators = _envpool().make_gymnasium(
+          task_id, num_envs=len(seeds), env_seed=[int(s) for s in seeds],
+          num_threads=_num_threads(num_threads, seeds), **options)
+      num_players = emulators.spec.config.max_num_players
+      if num_players != 1:
+        raise ValueError(
+            f'{task_id} has {num_players} players, expected one')
+      super().__init__(emulators, name=task_id, timeout_s=timeout_s)
+
+
+@functools.cache
+def tasks() -> tuple[str, ...]:
+  """All that envpool has, of whatever kind."""
+  return tuple(sorted(_envpool().list_all_envs()))
+
+
+def _envpool() -> Any:
+  """The package, which is slow to import."""
+  try:
+    import envpool
+  except ImportError as error:
+    raise ImportError(
+        'these environments need the package envpool: pip install envpool'
+    ) from error
+  return envpool
+
+
+def _check_seeds(seeds: Sequence[int]):
+  """Raises ValueError unless there are some, of 31 bits."""
+  if not len(seeds):
+    raise ValueError('expected at least one seed, got none')
+  for seed in seeds:
+    if not 0 <= seed < 2**31:
+      raise ValueError(f'a seed must have 31 bits, got {seed}')
+
+
+def _num_threads(num_threads: int | None, seeds: Sequence[int]) -> int:
+  return num_threads or min(len(seeds), os.cpu_count() or 1)
 
 
 def _make_envpool(
     game, seeds, sticky_actions, max_frames, max_noops, num_threads
-) -> tuple[_Emulators, int]:
-  import envpool
-  emulators = envpool.make_gymnasium(
+) -> tuple[vector.Emulators, int]:
+  emulators = _envpool().make_gymnasium(
       f'{game}-v5', num_envs=len(seeds), env_seed=seeds,
       num_threads=num_threads, stack_num=1,
       frame_skip=FRAMES_PER_STEP, noop_max=max_noops,
@@ -316,7 +268,7 @@ class _Ale:
 
 def _make_ale(
     game, seeds, sticky_actions, max_frames, max_noops, num_threads
-) -> tuple[_Emulators, int]:
+) -> tuple[vector.Emulators, int]:
   try:
     from ale_py import vector_env
   except ImportError as error:
