@@ -42,8 +42,8 @@ class RunFolder:
     self.saved_seconds = 0.
     self._earlier_seconds = 0.
     self._path = settings.output
-    self._checkpoints = settings.output / 'checkpoints'
-    self._checkpointer = checkpoint.Checkpointer(self._checkpoints)
+    self._checkpointer = checkpoint.Checkpointer(
+        settings.output / 'checkpoints')
     self._checkpoint_seconds = settings.checkpoint_seconds
     self._session_start = self._last_saved = time.monotonic()
 
@@ -59,14 +59,15 @@ class RunFolder:
       The state, and what else was to be remembered.
 
     Raises:
-      ValueError: if there are checkpoints but none can be read, before
-        anything that the run wrote is lost; or if a log is too short.
+      ValueError: if there are checkpoints but none can be read, or they are of
+        another structure, before anything that the run wrote is lost; or if a
+        log is too short.
     """
     restored = self._checkpointer.restore(like)
-    if restored is None and any(self._checkpoints.glob('[0-9]*')):
+    if restored is None and self._checkpointer.steps():
       raise ValueError(
-          f'no checkpoint in {self._path} can be read by this version; '
-          f'expected one, or an empty folder')
+          f'no checkpoint in {self._path} can be read; expected one that is '
+          f'whole, or an empty folder')
     if restored is None:
       for log in self.logs.values():
         log.truncate(None)

@@ -1,14 +1,22 @@
 """Saving and restoring the whole state of a run, with orbax.
 
-A checkpoint holds every array of a state (learner, actor, replay, environment,
-counters and keys), a dictionary of what the host remembers, and a checksum. It
-becomes visible only when it is whole; one that was damaged later is found out
-by its checksum and passed over.
+A checkpoint is a folder with a number as its name, in which are
+
+  arrays/: every array of a state (learner, actor, replay, environment, counters
+    and keys), as orbax writes them.
+  metadata.json: the type and checksums of each array, a dictionary of what else
+    the host remembers, and a checksum of all this.
+
+It is written as `<step>.tmp` and gets its name when it is whole. One that was
+damaged later is found out by its checksums and passed over.
 """
 
 import gc
+import json
 import logging
 import os
+from pathlib import Path
+import shutil
 from typing import Any
 import warnings
 import zlib
@@ -21,116 +29,293 @@ import orbax.checkpoint as ocp
 
 
 def _arrays(state: chex.ArrayTree) -> dict[str, Any]:
-  """The arrays of a state by name, without the empty ones.
-
-  orbax does not save empty arrays; the index of an agent without one is such.
-  """
+  """The arrays of a state, or their shapes, by name."""
   leaves, _ = jax.tree_util.tree_flatten_with_path(state)
-  return {jax.tree_util.keystr(path): leaf for path, leaf in leaves
-          if leaf.size}
+  arrays = {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+  if len(arrays) < len(leaves):
+    raise ValueError('two arrays of the state have one name; expected each to '
+                     'have its own')
+  for name, leaf in arrays.items():
+    if not (hasattr(leaf, 'shape') and hasattr(leaf, 'dtype')):
+      raise TypeError(f'the state has {type(leaf).__name__} at {name!r}; '
+                      f'expected an array')
+  return arrays
 
 
-def _with_arrays(like: chex.ArrayTree, arrays: dict[str, Any]):
-  """The state of which `arrays` are the arrays; the inverse of `_arrays`."""
-  return jax.tree_util.tree_map_with_path(
-      lambda path, leaf: arrays[jax.tree_util.keystr(path)] if leaf.size
-      else jnp.zeros(leaf.shape, leaf.dtype, device=leaf.sharding), like)
+def _type(leaf) -> str:
+  """The dtype and shape of an array, such as float32[3,4]."""
+  return f'{leaf.dtype}[{",".join(map(str, leaf.shape))}]'
 
 
-def _checksum(arrays: dict[str, Any]) -> int:
-  """A checksum of all arrays, their order included."""
-  checksum = 0
-  for name in sorted(arrays):
-    leaf = arrays[name]
-    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-      leaf = jax.random.key_data(leaf)
-    # Shard by shard, which on a CPU copies nothing. The whole of an array over
-    # several devices would be a copy, kept for as long as the array.
-    shards = {tuple(part.start or 0 for part in shard.index): shard
-              for shard in leaf.addressable_shards}
-    for place in sorted(shards):
-      array = np.ascontiguousarray(shards[place].data)
-      checksum = zlib.crc32(array.reshape(-1).view(np.uint8), checksum)
-  return checksum
+def _differences(stored: dict[str, str], expected: dict[str, str]) -> str:
+  """The first of the arrays that differ, a line for each."""
+  names = [name for name in {**stored, **expected}
+           if stored.get(name) != expected.get(name)]
+  lines = [f'{name or "the state"}: stored {stored.get(name, "no such array")},'
+           f' expected {expected.get(name, "no such array")}'
+           for name in names[:8]]
+  return '\n'.join(lines + ['...'] * (len(names) > 8))
+
+
+def _is_key(leaf) -> bool:
+  return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _to_saved(leaf) -> np.ndarray | jax.Array:
+  """An array as orbax is to save it."""
+  if isinstance(leaf, np.generic):
+    return np.asarray(leaf)
+  return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+
+
+def _from_saved(array: np.ndarray | None, leaf):
+  """What orbax has read, as `leaf` is; None stands for an empty array."""
+  if isinstance(leaf, np.ndarray | np.generic):
+    return np.empty(leaf.shape, leaf.dtype) if array is None else array
+  if array is None:
+    array = jnp.empty(leaf.shape, leaf.dtype)
+  elif _is_key(leaf):
+    impl = jax.random.key_impl(jnp.empty((), leaf.dtype))
+    array = jax.random.wrap_key_data(array, impl=impl)
+  array = jax.device_put(array, getattr(leaf, 'sharding', None))
+  if array.dtype != leaf.dtype:
+    raise ValueError(f'an array of {leaf.dtype} became one of {array.dtype}; '
+                     f'expected jax_enable_x64, or NumPy arrays')
+  return array
+
+
+def _crc32(array: np.ndarray) -> int:
+  return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+
+
+def _checksums(array: np.ndarray | jax.Array) -> list[list[Any]]:
+  """Blocks of an array, as [start, stop] of each axis, with their checksums.
+
+  The blocks are its shards, which on a CPU copies nothing. The whole of an
+  array over several devices would be a copy, kept for as long as the array.
+  """
+  if isinstance(array, np.ndarray):
+    return [[[[0, size] for size in array.shape], _crc32(array)]]
+  blocks = {
+      tuple(part.indices(size)[:2]
+            for part, size in zip(shard.index, array.shape, strict=True)): shard
+      for shard in array.addressable_shards}
+  return [[block, _crc32(np.asarray(shard.data))]
+          for block, shard in blocks.items()]
+
+
+def _text_checksum(contents: dict[str, Any]) -> int:
+  return zlib.crc32(json.dumps(contents).encode())
+
+
+def _read_json(folder: Path) -> dict[str, Any]:
+  """The JSON part of a checkpoint; an error if it is damaged."""
+  contents = json.loads((folder / 'metadata.json').read_text())
+  if contents.pop('checksum') != _text_checksum(contents):
+    raise ValueError('the checksum of metadata.json does not match')
+  return contents
 
 
 class Checkpointer:
-  """Numbered checkpoints in one folder; the newest whole one is restored."""
+  """Numbered checkpoints in one folder; the newest whole one is restored.
+
+  Reading changes nothing in the folder, so another process may save meanwhile.
+  Only one may save at a time.
+  """
 
   def __init__(self, directory: str | os.PathLike, max_to_keep: int = 2):
-    """Makes the folder if need be.
+    """Opens the folder, which the first `save` makes if need be.
 
     Args:
       directory: of this run's checkpoints alone.
       max_to_keep: older ones are deleted when a new one is whole. With 2, one
         is left if the newest is damaged.
     """
+    if max_to_keep < 1:
+      raise ValueError(f'max_to_keep is {max_to_keep}; expected at least 1')
     # Orbax reports every step of its work.
     logging.getLogger('absl').setLevel(logging.WARNING)
-    self._manager = ocp.CheckpointManager(
-        os.path.abspath(directory),
-        options=ocp.CheckpointManagerOptions(
-            max_to_keep=max_to_keep,
-            enable_async_checkpointing=False,
-            cleanup_tmp_directories=True))
+    self._directory = Path(os.path.abspath(directory))
+    self._max_to_keep = max_to_keep
+    self._orbax = ocp.PyTreeCheckpointer()
+    self._damaged = set()  # Passed over by `restore`.
+    self._own = set()  # Written, restored, or older than the one restored.
 
-  def save(self, step: int, state: chex.ArrayTree, memory: dict[str, Any]):
+  def steps(self) -> list[int]:
+    """The numbers of all checkpoints, damaged ones too, in rising order."""
+    if not self._directory.is_dir():
+      return []
+    names = {name.removesuffix('.replaced')
+             for name in os.listdir(self._directory)}
+    return sorted(int(name) for name in names
+                  if name.isdecimal() and name == str(int(name)))
+
+  def save(self, step: int, state: chex.ArrayTree, metadata: dict[str, Any]):
     """Writes a checkpoint and returns when it is whole.
 
+    Only then are others deleted, but for `max_to_keep`: those that this object
+    wrote or restored, and those older than the one restored. What `restore`
+    passed over as damaged does not count, and is renamed to `<step>.damaged`.
+
     Args:
-      step: its number, larger than that of the checkpoint restored.
-      state: arrays and PRNG keys.
-      memory: what else to remember; must survive JSON.
+      step: its number, larger than that of any other checkpoint that is not
+        damaged. The last that this object wrote or restored may be replaced.
+      state: JAX arrays, PRNG keys and NumPy arrays.
+      metadata: what else to remember. It comes back as JSON has it: tuples as
+        lists, keys as strings.
 
     Raises:
+      TypeError: for metadata that is not JSON, or a state of other things.
+      ValueError: for the same, a state without arrays, or such a step.
       RuntimeError: if it was not written.
     """
-    for existing in self._manager.all_steps():
-      if existing >= step:  # A damaged one, passed over.
-        self._manager.delete(existing)
-    arrays = _arrays(state)
-    saved = self._manager.save(step, args=ocp.args.Composite(
-        state=ocp.args.StandardSave(arrays),
-        memory=ocp.args.JsonSave(
-            {'checksum': _checksum(arrays), 'memory': memory})))
-    if not saved:
-      raise RuntimeError(
-          f'checkpoint {self._manager.directory / str(step)} was not written')
+    json.dumps(metadata)  # An error before anything is written.
+    leaves = _arrays(state)
+    arrays = [_to_saved(leaf) for leaf in leaves.values()]
+    # Orbax does not save empty arrays; the index of an agent without one is
+    # such. By number, as orbax does not take every name.
+    to_save = {str(i): array for i, array in enumerate(arrays) if array.size}
+    if not to_save:
+      raise ValueError('the state has no arrays, or only empty ones; expected '
+                       'something to save')
+    self._check_step(step)
+    for path in self._directory.glob('*.*'):  # A killed process left these.
+      if path.suffix == '.tmp' or (
+          path.suffix == '.replaced' and path.with_suffix('').exists()):
+        shutil.rmtree(path)
+    written = self._directory / f'{step}.tmp'
+    self._orbax.save(written / 'arrays', to_save)
+    contents = {
+        'arrays': {name: {'type': _type(leaf), 'checksums': _checksums(array)}
+                   for (name, leaf), array in zip(
+                       leaves.items(), arrays, strict=True)},
+        'metadata': metadata}
+    with open(written / 'metadata.json', 'w') as file:
+      json.dump({'checksum': _text_checksum(contents), **contents}, file)
+      file.flush()
+      os.fsync(file.fileno())  # As orbax does with the arrays.
+    listed = self._orbax.metadata(written / 'arrays').item_metadata.tree
+    if listed.keys() != to_save.keys() or not _read_json(written):
+      raise RuntimeError(f'checkpoint {written} was not written')
+    self._show(step, written)
+    for old in list(self._damaged):
+      self._set_aside(old)
+    own = self._own.intersection(self.steps())
+    for old in sorted(own)[:-self._max_to_keep]:
+      path = self._path(old)
+      shutil.rmtree(path.rename(path.with_suffix('.tmp')))
+
+  def _check_step(self, step: int):
+    if step < 0:
+      raise ValueError(f'step is {step}; expected at least 0')
+    for other in self.steps():
+      if other >= step and other not in self._damaged and not (
+          other == step and other in self._own):
+        raise ValueError(
+            f'step is {step}, but {self._path(other)} exists and was not found '
+            f'to be damaged; expected a larger step, or `restore` before')
+
+  def _show(self, step: int, written: Path):
+    """Gives a whole checkpoint its name."""
+    path = self._directory / str(step)
+    if step in self._damaged:
+      self._set_aside(step)
+    elif path.exists():
+      # Under this name it is still found while the other is not there.
+      path.rename(path.with_suffix('.replaced'))
+    written.rename(path)
+    shutil.rmtree(path.with_suffix('.replaced'), ignore_errors=True)
+    self._own.add(step)
+
+  def _set_aside(self, step: int):
+    """Renames a damaged checkpoint."""
+    self._damaged.remove(step)
+    path = self._path(step)
+    if path.exists():
+      shutil.rmtree(path.with_suffix('.damaged'), ignore_errors=True)
+      path.rename(path.with_suffix('.damaged'))
+
+  def _path(self, step: int) -> Path:
+    path = self._directory / str(step)
+    replaced = path.with_suffix('.replaced')
+    return replaced if replaced.exists() and not path.exists() else path
 
   def restore(
       self, like: chex.ArrayTree
   ) -> tuple[chex.ArrayTree, dict[str, Any]] | None:
     """The newest whole checkpoint, or None if there is none.
 
-    A checkpoint that cannot be read or fails its checksum is passed over with
-    a warning that names it. It stays where it is until the next `save`. While
-    it is read, the state needs its memory twice.
+    A checkpoint that cannot be read or fails a checksum is passed over with a
+    warning that names it, and stays on disk. While it is read, the state needs
+    its memory twice.
 
     Args:
-      like: a state of the same structure, or its shapes and shardings.
+      like: a state of the same structure, or its shapes. NumPy arrays come back
+        as such, others as JAX arrays: placed as `like` is or, where it does not
+        say, on the default device.
 
     Returns:
-      The state, placed as `like` is, and what was to be remembered.
+      The state, and the metadata saved with it.
+
+    Raises:
+      TypeError: if `like` has leaves that are not arrays.
+      ValueError: if the newest whole checkpoint has other arrays than `like`,
+        or an older version of this module wrote it.
     """
-    for step in sorted(self._manager.all_steps(), reverse=True):
+    leaves = _arrays(like)
+    expected = {name: _type(leaf) for name, leaf in leaves.items()}
+    self._damaged = set()
+    # Listed anew each time: another process may save, and delete, meanwhile.
+    while steps := [x for x in self.steps() if x not in self._damaged]:
+      path = self._path(steps[-1])
+      if (path / 'memory').exists():
+        raise ValueError(
+            f'an older version wrote checkpoint {path}, in a format that this '
+            f'one cannot read; expected that version, or another folder')
       try:
-        # An item that is damaged enough is no longer recognised as one, so
-        # the items are asked for by name.
-        restored = self._manager.restore(step, args=ocp.args.Composite(
-            state=ocp.args.StandardRestore(_arrays(like)),
-            memory=ocp.args.JsonRestore()))
-        arrays, memory = restored['state'], restored['memory']
-        if _checksum(arrays) != memory['checksum']:
-          raise ValueError('its checksum does not match')
-        gc.collect()  # What orbax read from stays, in a cycle, until then.
-        return _with_arrays(like, arrays), memory['memory']
+        contents = _read_json(path)
+        stored = {name: x['type'] for name, x in contents['arrays'].items()}
+        if stored == expected:
+          arrays = self._read_arrays(path, contents['arrays'], leaves)
+      except MemoryError:  # Not the fault of the checkpoint.
+        raise
       except Exception as error:  # pylint: disable=broad-except
         # Whatever is wrong with it, an older one may be whole.
-        warnings.warn(
-            f'checkpoint {self._manager.directory / str(step)} is damaged and '
-            f'passed over: {error}', stacklevel=2)
+        self._damaged.add(steps[-1])
+        if path.exists():
+          warnings.warn(f'checkpoint {path} is damaged and passed over: '
+                        f'{error}', stacklevel=2)
+        continue
+      if stored != expected:
+        raise ValueError(f'checkpoint {path} has another structure than '
+                         f'expected:\n{_differences(stored, expected)}')
+      gc.collect()  # What orbax read from stays, in a cycle, until then.
+      self._own = set(steps)
+      structure = jax.tree.structure(like)
+      # What was read is let go of, one array after the other.
+      return structure.unflatten(
+          [_from_saved(arrays.pop(name), leaf)
+           for name, leaf in leaves.items()]), contents['metadata']
     return None
+
+  def _read_arrays(
+      self, path: Path, entries: dict[str, Any], leaves: dict[str, Any],
+  ) -> dict[str, np.ndarray | None]:
+    """The arrays by name, None for empty ones; an error if one is damaged."""
+    numbers = {name: str(i) for i, name in enumerate(entries)
+               if leaves[name].size}
+    read = self._orbax.restore(path / 'arrays', args=ocp.args.PyTreeRestore(
+        item=dict.fromkeys(numbers.values(), 0),
+        restore_args=dict.fromkeys(
+            numbers.values(), ocp.RestoreArgs(restore_type=np.ndarray))))
+    for name, number in numbers.items():
+      for block, checksum in entries[name]['checksums']:
+        part = read[number][..., *(slice(*bounds) for bounds in block)]
+        if _crc32(part) != checksum:
+          raise ValueError(f'the checksum of {name} does not match')
+    return {name: read[numbers[name]] if name in numbers else None
+            for name in leaves}
 
   def close(self):
     """Releases what orbax holds."""
-    self._manager.close()
+    self._orbax.close()

@@ -3,12 +3,16 @@
 import gc
 import os
 from pathlib import Path
+import shutil
 from typing import NamedTuple
 import warnings
 
+import hypothesis
+from hypothesis import strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import psutil
 import pytest
 
@@ -45,12 +49,24 @@ def saved(tmp_path):
   return tmp_path
 
 
-def restore(folder):
+def restore(folder, like=None):
   checkpointer = checkpoint.Checkpointer(folder)
   try:
-    return checkpointer.restore(make_state(0))
+    return checkpointer.restore(make_state(0) if like is None else like)
   finally:
     checkpointer.close()
+
+
+def save(folder, step, state, metadata=None, **options):
+  checkpointer = checkpoint.Checkpointer(folder, **options)
+  checkpointer.save(step, state, {} if metadata is None else metadata)
+  checkpointer.close()
+
+
+def contents(folder):
+  """Each file below a folder with what is in it, and the folders."""
+  return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None
+          for p in Path(folder).rglob('*')}
 
 
 def data_files(folder, step):
@@ -62,9 +78,9 @@ def data_files(folder, step):
 def test_the_newest_is_restored_exactly(saved):
   with warnings.catch_warnings():
     warnings.simplefilter('error')
-    state, memory = restore(saved)
+    state, metadata = restore(saved)
   assert_equal(state, make_state(3))
-  assert memory == {'step': 3}
+  assert metadata == {'step': 3}
   assert sorted(p for p in os.listdir(saved) if p.isdigit()) == ['2', '3']
 
 
@@ -121,9 +137,9 @@ def damage_remove_metadata(files):
 def test_a_damaged_one_is_passed_over_with_a_warning(saved, damage):
   damage(data_files(saved, 3))
   with pytest.warns(UserWarning, match=r'/3 is damaged and passed over'):
-    state, memory = restore(saved)
+    state, metadata = restore(saved)
   assert_equal(state, make_state(2))
-  assert memory == {'step': 2}
+  assert metadata == {'step': 2}
 
 
 def assert_goes_on_behind_a_damaged_one(folder, step, seed):
@@ -133,9 +149,9 @@ def assert_goes_on_behind_a_damaged_one(folder, step, seed):
     checkpointer.restore(make_state(0))
   checkpointer.save(step, make_state(seed), {'step': seed})
   checkpointer.close()
-  state, memory = restore(folder)
+  state, metadata = restore(folder)
   assert_equal(state, make_state(seed))
-  assert memory == {'step': seed}
+  assert metadata == {'step': seed}
 
 
 def test_a_damaged_one_is_replaced_when_its_step_comes_again(saved):
@@ -159,10 +175,323 @@ def test_all_damaged_restores_nothing(saved):
     assert restore(saved) is None
 
 
-def test_an_unfinished_one_is_not_seen(saved):
+@pytest.mark.parametrize('name', ['4.orbax-checkpoint-tmp-1', '4.tmp'])
+def test_an_unfinished_one_is_not_seen(saved, name):
   """What a killed save leaves behind: a folder of another name."""
-  unfinished = saved / '4.orbax-checkpoint-tmp-1'
-  unfinished.mkdir()
-  (unfinished / 'state').mkdir()
+  (saved / name / 'state').mkdir(parents=True)
   state, _ = restore(saved)
   assert_equal(state, make_state(3))
+
+
+# Another structure is not damage.
+
+
+@pytest.mark.parametrize('like, message', [
+    (lambda s: s._replace(weights=jnp.zeros((3, 500))),
+     r'/3 .*\n\.weights: stored float32\[3,400\], expected float32\[3,500\]$'),
+    (lambda s: s._replace(counts=jnp.zeros(3)),
+     r'\n\.counts: stored int32\[3\], expected float32\[3\]$'),
+    (lambda s: s._replace(key=jax.random.split(jax.random.key(0, impl='rbg'))),
+     r'\n\.key: stored key<fry>\[3\], expected key<rbg>\[2\]$'),
+    (lambda s: s._replace(empty=jnp.zeros((4, 0))),
+     r'\n\.empty: stored float32\[3,0\], expected float32\[4,0\]$'),
+    (lambda s: s._replace(counts={'sum': s.counts}),
+     r"\n\.counts: stored int32\[3\], expected no such array\n"
+     r"\.counts\['sum'\]: stored no such array, expected int32\[3\]$"),
+], ids=['width', 'dtype', 'key', 'empty', 'names'])
+def test_another_structure_is_an_error_with_both_shapes(saved, like, message):
+  before = contents(saved)
+  with warnings.catch_warnings():
+    warnings.simplefilter('error')
+    with pytest.raises(ValueError, match=message):
+      restore(saved, like(make_state(0)))
+  assert contents(saved) == before
+
+
+def test_what_did_not_fit_is_not_deleted(saved):
+  before = contents(saved)
+  checkpointer = checkpoint.Checkpointer(saved, max_to_keep=1)
+  with pytest.raises(ValueError, match='another structure'):
+    checkpointer.restore({'another': jnp.zeros(2)})
+  with pytest.raises(ValueError, match='step is 2, .* expected a larger step'):
+    checkpointer.save(2, {'another': jnp.zeros(2)}, {})
+  for step in (4, 5, 6):
+    checkpointer.save(step, {'another': jnp.ones(2)}, {})
+  checkpointer.close()
+  assert checkpointer.steps() == [2, 3, 6]
+  assert before.items() <= contents(saved).items()
+
+
+# What is restored may be described in several ways.
+
+
+def test_numpy_arrays_are_restored_as_such(tmp_path):
+  """Those of 64 bits too, which JAX would cut."""
+  state = {'wide': np.arange(5) + 2**40, 'flag': np.array(True),
+           'scalar': np.float64(0.1), 'empty': np.zeros((0, 2)),
+           'rows': np.arange(12, dtype=np.int16).reshape(3, 4).T}
+  save(tmp_path, 1, state)
+  restored, _ = restore(tmp_path, jax.tree.map(np.zeros_like, state))
+  for name, array in state.items():
+    assert isinstance(restored[name], np.ndarray), name
+    np.testing.assert_array_equal(restored[name], array, strict=True)
+  restored['wide'] += 1  # As its owner may.
+  shape = jax.ShapeDtypeStruct((5,), np.int64)
+  with pytest.raises(ValueError, match='int64 .* expected jax_enable_x64'):
+    restore(tmp_path, {**state, 'wide': shape})
+
+
+def test_a_numpy_like_restores_what_was_saved_from_devices(saved):
+  state = make_state(0)
+  restored, _ = restore(saved, state._replace(
+      weights=np.asarray(state.weights), counts=np.asarray(state.counts)))
+  assert isinstance(restored.weights, np.ndarray)
+  assert_equal(restored, make_state(3))
+
+
+def test_bare_shapes_are_restored_on_the_default_device(saved):
+  restored, _ = restore(saved, jax.eval_shape(make_state, 0))
+  assert_equal(restored, make_state(3))
+  for array in jax.tree.leaves(restored):
+    assert array.devices() == {jax.devices()[0]}
+
+
+P = jax.sharding.PartitionSpec
+
+
+@pytest.mark.parametrize('axes', [P(None, 'a'), P('b', 'a'), P()])
+def test_shards_are_restored_as_they_were_or_otherwise(tmp_path, axes):
+  mesh = jax.sharding.Mesh(np.array(jax.devices()).reshape(4, 2), ('a', 'b'))
+  sharding = jax.sharding.NamedSharding(mesh, axes)
+  values = {'x': jnp.arange(64.).reshape(8, 8), 'empty': jnp.zeros((8, 0)),
+            'key': jax.random.split(jax.random.key(1), (8, 4))}
+  state = jax.device_put(values, sharding)
+  save(tmp_path, 1, state)
+  for like in (state, values, jax.eval_shape(lambda: values)):
+    restored, _ = restore(tmp_path, like)
+    np.testing.assert_array_equal(restored['x'], values['x'])
+    np.testing.assert_array_equal(jax.random.key_data(restored['key']),
+                                  jax.random.key_data(values['key']))
+    for name, array in restored.items():
+      expected = like[name].sharding or values[name].sharding
+      assert array.sharding.is_equivalent_to(expected, array.ndim)
+
+
+def test_a_state_may_be_a_single_array_and_names_may_be_anything(tmp_path):
+  states = [jnp.arange(3), {'a/b': jnp.ones(1), '': np.ones(2), 'ü.': jnp.ones(
+      (), jnp.bfloat16)}, [jnp.zeros(2, bool), (np.zeros(1),)]]
+  for i, state in enumerate(states):
+    save(tmp_path / str(i), 0, state)
+    restored, _ = restore(tmp_path / str(i), state)
+    jax.tree.map(np.testing.assert_array_equal, restored, state)
+
+
+# Damage.
+
+
+def test_what_the_host_remembers_lies_under_the_checksum(saved):
+  changed = [path for path in data_files(saved, 3)
+             if b'"step": 3' in path.read_bytes()]
+  for path in changed:
+    path.write_bytes(path.read_bytes().replace(b'"step": 3', b'"step": 4'))
+  assert changed
+  with pytest.warns(UserWarning, match=r'/3 is damaged and passed over'):
+    state, metadata = restore(saved)
+  assert_equal(state, make_state(2))
+  assert metadata == {'step': 2}
+
+
+@hypothesis.settings(max_examples=25, deadline=None, derandomize=True)
+@hypothesis.given(st.data())
+def test_whatever_is_damaged_what_is_restored_is_whole(tmp_path_factory, data):
+  folder = tmp_path_factory.getbasetemp() / 'damaged'
+  if not (whole := tmp_path_factory.getbasetemp() / 'whole').exists():
+    for step in (2, 3):
+      save(whole, step, make_state(step), {'step': step})
+  shutil.rmtree(folder, ignore_errors=True)
+  shutil.copytree(whole, folder)
+  path = data.draw(st.sampled_from(sorted(data_files(folder, 3))))
+  content = bytearray(path.read_bytes())
+  if content and data.draw(st.booleans()):
+    at = data.draw(st.integers(0, len(content) - 1))
+    content[at] ^= data.draw(st.integers(1, 255))
+  else:
+    content = content[:data.draw(st.integers(0, len(content)))]
+  path.write_bytes(content)
+  before = contents(folder)
+  with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter('always')
+    state, metadata = restore(folder)
+  passed_over = any('/3 is damaged' in str(w.message) for w in caught)
+  step = 2 if passed_over else 3  # Not all that orbax writes is needed.
+  assert_equal(state, make_state(step))
+  assert metadata == {'step': step}
+  assert contents(folder) == before
+
+
+def test_a_lack_of_memory_is_not_damage(saved, monkeypatch):
+  def fail(*_):
+    raise MemoryError
+  monkeypatch.setattr(checkpoint.zlib, 'crc32', fail)
+  with pytest.raises(MemoryError):
+    restore(saved)
+
+
+def test_a_format_of_old_is_named_as_such(tmp_path):
+  manager = ocp.CheckpointManager(tmp_path)
+  manager.save(3, args=ocp.args.Composite(
+      state=ocp.args.StandardSave({'x': jnp.zeros(2)}),
+      memory=ocp.args.JsonSave({'checksum': 0, 'memory': {}})))
+  manager.close()
+  with pytest.raises(ValueError, match=r'an older version wrote .*/3'):
+    restore(tmp_path, {'x': jnp.zeros(2)})
+
+
+# Nothing is deleted before its successor is whole.
+
+
+def test_a_damaged_one_is_set_aside_and_does_not_count(saved):
+  damage_flip_a_byte(data_files(saved, 3))
+  damaged = contents(saved / '3')
+  checkpointer = checkpoint.Checkpointer(saved)
+  with pytest.warns(UserWarning, match='passed over'):
+    checkpointer.restore(make_state(0))
+  assert contents(saved / '3') == damaged
+  checkpointer.save(4, make_state(4), {})
+  assert sorted(os.listdir(saved)) == ['2', '3.damaged', '4']
+  assert contents(saved / '3.damaged') == damaged
+  checkpointer.save(5, make_state(5), {})
+  assert sorted(os.listdir(saved)) == ['3.damaged', '4', '5']
+  checkpointer.close()
+
+
+def test_a_save_that_fails_deletes_nothing(saved, monkeypatch):
+  damage_flip_a_byte(data_files(saved, 3))
+  before = contents(saved)
+  checkpointer = checkpoint.Checkpointer(saved, max_to_keep=1)
+  with pytest.warns(UserWarning, match='passed over'):
+    checkpointer.restore(make_state(0))
+
+  def fail(*_):
+    raise OSError('no space left')
+
+  with monkeypatch.context() as patch:
+    patch.setattr(checkpoint.zlib, 'crc32', fail)
+    with pytest.raises(OSError, match='no space left'):
+      checkpointer.save(3, make_state(33), {})
+  assert before.items() <= contents(saved).items()
+  checkpointer.save(3, make_state(33), {})  # Nothing is in its way.
+  checkpointer.close()
+  assert sorted(os.listdir(saved)) == ['3', '3.damaged']
+
+
+def test_what_was_not_written_whole_is_not_shown(saved, monkeypatch):
+  """An array that orbax left out, say."""
+  before = contents(saved)
+  checkpointer = checkpoint.Checkpointer(saved, max_to_keep=1)
+  checkpointer.restore(make_state(0))
+  orbax_save = ocp.PyTreeCheckpointer.save
+  monkeypatch.setattr(
+      ocp.PyTreeCheckpointer, 'save', lambda self, path, arrays: orbax_save(
+          self, path, dict(list(arrays.items())[1:])))
+  with pytest.raises(RuntimeError, match='4.tmp was not written'):
+    checkpointer.save(4, make_state(4), {})
+  checkpointer.close()
+  assert before.items() <= contents(saved).items()
+  assert checkpointer.steps() == [2, 3]
+
+
+@pytest.mark.parametrize('step', [3, 4])
+@pytest.mark.parametrize('num_calls', [0, 1, 2])
+def test_a_kill_between_renames_leaves_a_whole_one(
+    saved, monkeypatch, step, num_calls):
+  checkpointer = checkpoint.Checkpointer(saved, max_to_keep=1)
+  checkpointer.restore(make_state(0))
+  rename, left = Path.rename, [num_calls]
+
+  def killed(*args):
+    if not left[0]:
+      raise KeyboardInterrupt
+    left[0] -= 1
+    return rename(*args)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(Path, 'rename', killed)
+    with pytest.raises(KeyboardInterrupt):
+      checkpointer.save(step, make_state(5), {'step': 5})
+      raise KeyboardInterrupt  # It had fewer renames to do.
+  checkpointer.close()
+  checkpointer = checkpoint.Checkpointer(saved, max_to_keep=1)
+  state, metadata = checkpointer.restore(make_state(0))
+  assert metadata['step'] in (3, 5)
+  assert_equal(state, make_state(metadata['step']))
+  checkpointer.save(step, make_state(6), {})
+  checkpointer.close()
+  assert os.listdir(saved) == [str(step)]
+
+
+# Who reads, only reads.
+
+
+def test_reading_changes_nothing_of_another_that_saves(saved, monkeypatch):
+  crc32, seen = checkpoint.zlib.crc32, []
+
+  def read_meanwhile(*args):
+    if not seen:
+      seen.append(contents(saved))
+      state, _ = restore(saved)
+      assert_equal(state, make_state(3))
+      assert contents(saved) == seen[0]
+      assert any('tmp' in name for name in seen[0])
+    return crc32(*args)
+
+  (saved / '4.orbax-checkpoint-tmp-1').mkdir()
+  checkpointer = checkpoint.Checkpointer(saved)
+  with monkeypatch.context() as patch:
+    patch.setattr(checkpoint.zlib, 'crc32', read_meanwhile)
+    checkpointer.save(4, make_state(4), {})
+  checkpointer.close()
+  state, _ = restore(saved)
+  assert_equal(state, make_state(4))
+
+
+def test_reading_makes_no_folder(tmp_path):
+  assert restore(tmp_path / 'none') is None
+  assert not os.listdir(tmp_path)
+
+
+def test_saving_removes_what_a_killed_save_left(tmp_path):
+  (tmp_path / '4.tmp' / 'arrays').mkdir(parents=True)
+  save(tmp_path, 5, make_state(5))
+  assert os.listdir(tmp_path) == ['5']
+
+
+# What cannot be saved.
+
+
+@pytest.mark.parametrize('state, metadata, error, message', [
+    ({}, {}, ValueError, 'no arrays'),
+    ({'x': jnp.zeros((3, 0))}, {}, ValueError, 'only empty ones'),
+    ({'x': jnp.zeros(3), 'y': 'text'}, {}, TypeError, r"str at \"\['y'\]\""),
+    ({'x': jnp.zeros(3)}, {'a': {1, 2}}, TypeError, 'not JSON serializable'),
+    ({'x': jnp.zeros(3)}, {'a': jnp.zeros(3)}, TypeError, 'not JSON serial'),
+])
+def test_what_cannot_be_saved_is_an_error_before_anything_is_written(
+    tmp_path, state, metadata, error, message):
+  with pytest.raises(error, match=message):
+    save(tmp_path, 1, state, metadata)
+  assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize('metadata', [
+    {'best': [[-np.inf, 0]], 'none': None, 'text': 'ü', 'deep': {'a': [1.5]}}])
+def test_metadata_is_restored_as_json_has_it(tmp_path, metadata):
+  save(tmp_path, 1, make_state(1), metadata)
+  assert restore(tmp_path)[1] == metadata
+
+
+def test_a_bad_number_is_an_error(tmp_path):
+  with pytest.raises(ValueError, match='max_to_keep is 0'):
+    checkpoint.Checkpointer(tmp_path, max_to_keep=0)
+  with pytest.raises(ValueError, match='step is -1'):
+    save(tmp_path, -1, make_state(1))
