@@ -1,0 +1,72 @@
+"""The folder of a run: what happens to it when its checkpoints are no good."""
+
+import dataclasses
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import run_folder
+
+
+@dataclasses.dataclass
+class _Settings:
+  output: Path
+  checkpoint_seconds: float = 0.
+
+
+@pytest.fixture
+def open_folder(tmp_path):
+  folders = []
+
+  def make():
+    for folder in folders:
+      folder.close()
+    folders.append(run_folder.RunFolder(
+        _Settings(tmp_path / 'run'), {'log.csv': ('x',)}))
+    return folders[-1]
+
+  yield make
+  folders[-1].close()
+
+
+@pytest.fixture
+def saved(open_folder):
+  """The length of a log of which the checkpoint does not have the last row."""
+  folder = open_folder()
+  assert folder.restore({'x': jnp.zeros(2)}) is None
+  folder.save(1, {'x': jnp.ones(2)}, {'best': -np.inf})
+  folder.logs['log.csv'].append([(1,)])
+  return folder.sync()['log.csv']
+
+
+def test_what_is_saved_is_restored(saved, open_folder):
+  folder = open_folder()
+  state, memory = folder.restore({'x': jnp.zeros(2)})
+  np.testing.assert_array_equal(state['x'], jnp.ones(2))
+  assert memory == {'best': -np.inf}
+  assert folder.sync()['log.csv'] < saved
+
+
+def test_a_run_killed_at_its_first_checkpoint_begins_anew(
+    open_folder, tmp_path):
+  open_folder()
+  (tmp_path / 'run' / 'checkpoints' / '5.tmp').mkdir(parents=True)
+  assert open_folder().restore({'x': jnp.zeros(2)}) is None
+
+
+def test_a_log_is_not_cut_for_a_state_that_does_not_fit(saved, open_folder):
+  folder = open_folder()
+  with pytest.raises(ValueError, match='another structure'):
+    folder.restore({'x': jnp.zeros(3)})
+  assert folder.sync()['log.csv'] == saved
+
+
+def test_a_log_is_not_cut_if_all_is_damaged(saved, open_folder, tmp_path):
+  (tmp_path / 'run' / 'checkpoints' / '1' / 'metadata.json').unlink()
+  folder = open_folder()
+  with (pytest.warns(UserWarning, match='passed over'),
+        pytest.raises(ValueError, match='no checkpoint in .* can be read')):
+    folder.restore({'x': jnp.zeros(2)})
+  assert folder.sync()['log.csv'] == saved
