@@ -39,15 +39,18 @@ class IndexDistribution(Protocol):
   @property
   def mean(self) -> float:
     """The common value of every entry of E[z]."""
+    ...
 
   @property
   def second_moment(self) -> float:
     """The c in E[z z^T] = c I."""
+    ...
 
   def sample(
       self, key: chex.PRNGKey, shape: tuple[int, ...] = ()
   ) -> Float[Array, '... M']:
-    """Independent samples, float32 [*shape, M]."""
+    """Returns independent samples, float32 [*shape, M]."""
+    ...
 
 
 def _check_dim(dim: int):
@@ -105,7 +108,7 @@ class Gaussian(_Isotropic):
   def sample(
       self, key: chex.PRNGKey, shape: tuple[int, ...] = ()
   ) -> Float[Array, '... M']:
-    return jax.random.normal(key, (*shape, self.dim))
+    return jax.random.normal(key, (*shape, self.dim), jnp.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +122,7 @@ class Sphere(_Isotropic):
   def sample(
       self, key: chex.PRNGKey, shape: tuple[int, ...] = ()
   ) -> Float[Array, '... M']:
-    z = jax.random.normal(key, (*shape, self.dim))
+    z = jax.random.normal(key, (*shape, self.dim), jnp.float32)
     return z / jnp.linalg.norm(z, axis=-1, keepdims=True)
 
 
@@ -143,7 +146,8 @@ class Coordinate(_Isotropic):
     key_i, key_sign = jax.random.split(key)
     i = jax.random.randint(key_i, shape, 0, self.dim)
     sign = jax.random.rademacher(key_sign, (*shape, 1), jnp.float32)
-    return math.sqrt(self.dim) * sign * jax.nn.one_hot(i, self.dim)
+    return math.sqrt(self.dim) * sign * jax.nn.one_hot(
+        i, self.dim, dtype=jnp.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +171,7 @@ class Sparse(_Isotropic):
       self, key: chex.PRNGKey, shape: tuple[int, ...] = ()
   ) -> Float[Array, '... M']:
     key_order, key_sign = jax.random.split(key)
-    order = jax.random.uniform(key_order, (*shape, self.dim))
+    order = jax.random.uniform(key_order, (*shape, self.dim), jnp.float32)
     rank = jnp.argsort(jnp.argsort(order, axis=-1), axis=-1)
     sign = jax.random.rademacher(key_sign, (*shape, self.dim), jnp.float32)
     scale = math.sqrt(self.dim / self.nonzeros)
@@ -195,7 +199,7 @@ class OneHot:
       self, key: chex.PRNGKey, shape: tuple[int, ...] = ()
   ) -> Float[Array, '... M']:
     i = jax.random.randint(key, shape, 0, self.dim)
-    return jax.nn.one_hot(i, self.dim)
+    return jax.nn.one_hot(i, self.dim, dtype=jnp.float32)
 
 
 def mean_gaussian_length(dim: int) -> float:

@@ -9,21 +9,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+Bound = float | tuple[float, ...] | None
+
 
 class ObservationSpec(NamedTuple):
-  """Shape and type of one observation.
+  """Shape, type and range of one observation.
 
   Attributes:
     shape: without any leading axes.
     dtype: name of the NumPy dtype.
-    num_values: for a single category, how many there are; else None. Category
-      i stands for the one-hot vector e_i, and any number outside
-      0..num_values-1 for the zero vector.
+    num_values: number of categories, for an observation that is a single
+      category; else None. Category i stands for the one-hot vector e_i, and
+      any number outside 0..num_values-1 for the zero vector.
+    minimum: smallest value, one number or one for each entry of the flattened
+      observation; None where it is not known.
+    maximum: largest value, likewise.
   """
 
   shape: tuple[int, ...]
   dtype: str
-  num_values: int | None
+  num_values: int | None = None
+  minimum: Bound = None
+  maximum: Bound = None
 
   @property
   def num_inputs(self) -> int:
@@ -31,39 +38,92 @@ class ObservationSpec(NamedTuple):
     return self.num_values or math.prod(self.shape)
 
   def zeros(self) -> jax.Array:
-    """An observation to initialise networks and replay with."""
+    """Returns an observation to initialise networks and replay with."""
     return jnp.zeros(self.shape, self.dtype)
 
   def check(self, observation: Any, num_leading: int = 1):
     """Raises ValueError if a batch of observations does not fit this spec.
 
+    Looks at shape and kind of number only, so it works on traced arrays.
+
     Args:
       observation: an array with `num_leading` leading axes.
-      num_leading: how many axes precede the observation's own.
+      num_leading: number of axes before the observation's own.
     """
     shape = jnp.shape(observation)
     if len(shape) < num_leading or shape[num_leading:] != self.shape:
       raise ValueError(
-          f'expected observations of shape {self.shape} behind {num_leading} '
+          f'expected observations of shape {self.shape} after {num_leading} '
           f'leading axes, got an array of shape {shape}')
-    is_integer = np.issubdtype(jnp.result_type(observation), np.integer)
-    if self.num_values is not None and not is_integer:
+    dtype = jnp.result_type(observation)
+    if _kind(dtype) != _kind(self.dtype):
+      category = '' if self.num_values is None else (
+          f', a category of 0..{self.num_values - 1}')
       raise ValueError(
-          f'expected a category of 0..{self.num_values - 1} as an integer, got '
-          f'{jnp.result_type(observation)}')
+          f'expected observations of type {self.dtype}{category}, got {dtype}')
+
+  def convert(self, observation: Any) -> np.ndarray:
+    """Returns one observation of an environment as an array of this spec.
+
+    Args:
+      observation: numbers in an array or a (nested) list.
+
+    Raises:
+      ValueError: if the shape differs, if the numbers are of another kind, if
+        one of them does not fit into the spec's type, or if one of them is not
+        finite. Floating-point numbers may be rounded to fewer digits.
+    """
+    array = np.asarray(observation)
+    self.check(array, num_leading=0)
+    if array.dtype == self.dtype:
+      converted = array
+    else:
+      with np.errstate(over='ignore'):
+        converted = array.astype(self.dtype)
+    if array.dtype.kind == 'f':
+      if not np.all(np.isfinite(array)):
+        raise ValueError(
+            f'expected a finite observation, got {_first_bad(array)!r}')
+      lost = ~np.isfinite(converted)
+    else:
+      lost = converted != array
+    if np.any(lost):
+      raise ValueError(
+          f'expected observations of type {self.dtype}, got {array.dtype} with '
+          f'the value {array[lost].ravel()[0]}, which does not fit into it')
+    return converted
+
+
+def _kind(dtype: Any) -> str:
+  kind = np.dtype(dtype).kind if not jax.dtypes.issubdtype(
+      dtype, jnp.bfloat16) else 'f'
+  return 'i' if kind == 'u' else kind
+
+
+def _first_bad(array: np.ndarray) -> Any:
+  return array[~np.isfinite(array)].ravel()[0]
 
 
 def observation_spec(spec: Any) -> ObservationSpec:
-  """The hashable form of a dm_env observation spec.
+  """Returns the hashable form of a dm_env observation spec.
 
   Args:
     spec: a `dm_env.specs.Array` or a subclass, or an `ObservationSpec`.
 
   Raises:
-    ValueError: if the observation is not one single array of numbers.
+    ValueError: if the observation is not one single array of numbers, or an
+      empty one.
   """
-  if isinstance(spec, ObservationSpec):
-    return spec
+  if not isinstance(spec, ObservationSpec):
+    spec = _from_dm_env(spec)
+  if not math.prod(spec.shape):
+    raise ValueError(
+        f'expected observations of at least one number, got the shape '
+        f'{spec.shape}')
+  return spec
+
+
+def _from_dm_env(spec: Any) -> ObservationSpec:
   if not isinstance(spec, specs.Array):
     raise ValueError(
         f'expected an observation spec of one array (dm_env.specs.Array), '
@@ -74,32 +134,50 @@ def observation_spec(spec: Any) -> ObservationSpec:
     return ObservationSpec(spec.shape, dtype.name, int(spec.num_values))
   if not (np.issubdtype(dtype, np.number) or dtype == np.bool_):
     raise ValueError(f'expected an observation spec of numbers, got {spec!r}')
-  return ObservationSpec(spec.shape, dtype.name, None)
+  if isinstance(spec, specs.BoundedArray):
+    return ObservationSpec(
+        spec.shape, dtype.name, None, _bound(spec.minimum, spec.shape),
+        _bound(spec.maximum, spec.shape))
+  return ObservationSpec(spec.shape, dtype.name)
+
+
+def _bound(bound: np.ndarray, shape: tuple[int, ...]) -> Bound:
+  """A bound as a number where it is one, else as a tuple."""
+  values = np.broadcast_to(bound, shape).astype(float).ravel()
+  if not values.size:
+    return None
+  return float(values[0]) if (values == values[0]).all() else tuple(
+      values.tolist())
 
 
 def num_actions(spec: Any) -> int:
-  """The number of actions of a dm_env action spec.
+  """Returns the number of actions of a dm_env action spec.
 
   Args:
-    spec: a scalar `dm_env.specs.DiscreteArray`, or the number itself.
+    spec: a scalar `dm_env.specs.DiscreteArray`, a scalar
+      `dm_env.specs.BoundedArray` of integers from 0 on, or the number itself.
 
   Raises:
     ValueError: if the actions are not discrete, or there are none.
   """
   if isinstance(spec, specs.DiscreteArray) and not spec.shape:
     return int(spec.num_values)
+  if (isinstance(spec, specs.BoundedArray) and not spec.shape
+      and np.issubdtype(spec.dtype, np.integer) and spec.minimum == 0):
+    return int(spec.maximum) + 1
   if isinstance(spec, (int, np.integer)) and not isinstance(spec, bool):
     if spec < 1:
       raise ValueError(f'expected at least one action, got {spec}')
     return int(spec)
   raise ValueError(
-      'expected a discrete action spec (a scalar dm_env.specs.DiscreteArray) '
-      f'or a number of actions, got {spec!r}')
+      'expected a discrete action spec (a scalar dm_env.specs.DiscreteArray, '
+      'or integers from 0 to a maximum) or a number of actions, got '
+      f'{spec!r}')
 
 
 def of_environment(environment: dm_env.Environment) -> tuple[
     ObservationSpec, int]:
-  """Observation spec and number of actions of an environment.
+  """Returns observation spec and number of actions of an environment.
 
   Raises:
     ValueError: as `observation_spec` and `num_actions` do.
