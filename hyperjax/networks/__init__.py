@@ -1,11 +1,12 @@
-"""Flax Linen modules: torsos, heads and the value functions made of them.
+"""Flax Linen modules: torsos, heads, priors and value functions made of them.
 
 Modules work on one observation and one index; callers lift them with `vmap`.
+A value function is any module with two methods: calling it encodes one
+observation, `value` maps the encoding and an index [M] to values [A].
 """
 
+from hyperjax.networks import initializers
 from hyperjax.networks.affine import AffineValue
-from hyperjax.networks.affine import FixedPrior
-from hyperjax.networks.affine import UniformPrior
 from hyperjax.networks.convolutions import Conv
 from hyperjax.networks.convolutions import ConvTorso
 from hyperjax.networks.convolutions import DataEfficientTorso
@@ -17,17 +18,19 @@ from hyperjax.networks.heads import EnsembleHead
 from hyperjax.networks.heads import HypermodelHead
 from hyperjax.networks.heads import LinearHead
 from hyperjax.networks.heads import SeparateNetworks
-from hyperjax.networks.heads import factor_sphere_init
-from hyperjax.networks.heads import factor_xavier_init
-from hyperjax.networks.heads import normal_init
-from hyperjax.networks.heads import sphere_init
-from hyperjax.networks.heads import truncated_init
-from hyperjax.networks.heads import xavier_init
 from hyperjax.networks.noisy import NoisyValue
 from hyperjax.networks.noisy import StateAwareNoisyValue
 from hyperjax.networks.parameters import num_parameters
+from hyperjax.networks.priors import FixedPrior
+from hyperjax.networks.priors import PriorFeatures
+from hyperjax.networks.priors import UniformPrior
+from hyperjax.networks.tables import Table
+from hyperjax.networks.tables import table
+from hyperjax.networks.tables import unbox
+from hyperjax.networks.torsos import Dense
 from hyperjax.networks.torsos import InputLayer
 from hyperjax.networks.torsos import MLPTorso
+from hyperjax.networks.values import legal_actions
 from hyperjax.networks.values import mask_illegal
 from hyperjax.networks.values import value
 from hyperjax.networks.values import with_legal_actions

@@ -15,6 +15,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
 from hyperjax import specs
+from hyperjax.networks import initializers
+from hyperjax.networks import torsos
 
 Initializer = jax.nn.initializers.Initializer
 
@@ -27,15 +29,18 @@ class Conv(nn.Module):
     kernel_size: (height, width), or one number for both.
     strides: (down, across), or one number for both.
     kernel_init: of the kernel [height, width, C, F].
-    use_bias: whether to add a bias [F], which begins at zero.
+    use_bias: whether to add a bias [F].
+    bias_init: of the bias; called with the kernel's shape, of which it
+      initialises the last axis.
     input_scale: what the image is multiplied by.
   """
 
   features: int
   kernel_size: int | tuple[int, int]
   strides: int | tuple[int, int] = 1
-  kernel_init: Initializer = nn.initializers.xavier_normal()
+  kernel_init: Initializer = initializers.xavier
   use_bias: bool = True
+  bias_init: Initializer = initializers.zero_bias
   input_scale: float = 1.
 
   @nn.compact
@@ -51,26 +56,27 @@ class Conv(nn.Module):
       raise ValueError(
           f'expected an image no smaller than the kernel, which is of shape '
           f'{size}, got an image of shape {image.shape}')
-    kernel = self.param(
-        'kernel', self.kernel_init, (*size, image.shape[-1], self.features))
+    shape = (*size, image.shape[-1], self.features)
+    kernel = self.param('kernel', self.kernel_init, shape)
     # Frames are of uint8: they are moved in that type, a quarter of the bytes,
     # and the kernel is scaled, which is smaller than all the patches.
     x = _patches(image, size, strides).astype(jnp.float32)
     x = x @ (self.input_scale * kernel.reshape(-1, self.features))
     if self.use_bias:
-      x += self.param('bias', nn.initializers.zeros, (self.features,))
+      x += self.param('bias', self.bias_init, shape)
     return x
 
 
 class ConvTorso(nn.Module):
-  """Convolutions, then dense layers, an activation behind each of them all.
+  """Convolutions, then dense layers, an activation after each.
 
   Attributes:
     hidden_sizes: widths of the dense layers; the last one is F.
     spec: of the observation, a stack of frames [stack, H, W].
-    kernel_init: of every kernel. Biases begin at zero.
+    kernel_init: of every kernel.
+    bias_init: of every bias, see `torsos.InputLayer`.
     scale_input: whether observations are divided by 255.
-    normalise: whether the output of the convolutions is shifted and scaled to
+    normalize: whether the output of the convolutions is shifted and scaled to
       reach from 0 to 1, in each example by itself.
     activation: applied to each number.
     layers: (features, kernel size, stride) of each convolution.
@@ -82,9 +88,10 @@ class ConvTorso(nn.Module):
 
   hidden_sizes: Sequence[int]
   spec: specs.ObservationSpec
-  kernel_init: Initializer = nn.initializers.xavier_normal()
+  kernel_init: Initializer = initializers.xavier
+  bias_init: Initializer = initializers.zero_bias
   scale_input: bool = True
-  normalise: bool = False
+  normalize: bool = False
   activation: Callable[[Array], Array] = nn.relu
   layers: Sequence[tuple[int, int, int]] = dataclasses.field(kw_only=True)
 
@@ -103,13 +110,14 @@ class ConvTorso(nn.Module):
     for features, kernel_size, stride in self.layers:
       x = self.activation(Conv(
           features, kernel_size, stride, self.kernel_init,
-          input_scale=scale)(x))
+          bias_init=self.bias_init, input_scale=scale)(x))
       scale = 1.
     x = jnp.ravel(x)
-    if self.normalise:
+    if self.normalize:
       x = _min_max(x)
-    for size in self.hidden_sizes:
-      x = self.activation(nn.Dense(size, kernel_init=self.kernel_init)(x))
+    for i, size in enumerate(self.hidden_sizes):
+      x = self.activation(torsos.Dense(
+          size, self.kernel_init, self.bias_init, name=f'Dense_{i}')(x))
     return x
 
 
@@ -126,20 +134,20 @@ class DataEfficientTorso(ConvTorso):
 
 
 class HyperAgentTorso(NatureTorso):
-  """What the authors of HyperAgent run: frames from 0 to 255, normalised.
+  """What the authors of HyperAgent run: frames from 0 to 255, normalized.
 
   The features of the convolutions are, not the frames; so the frames' scale
   matters beside the convolutions' biases only.
   """
 
   scale_input: bool = False
-  normalise: bool = True
+  normalize: bool = True
 
 
 class SmallHyperAgentTorso(DataEfficientTorso):
   """The same idea with the data-efficient convolutions: for CPUs."""
 
-  normalise: bool = True
+  normalize: bool = True
 
 
 def _pair(x: int | tuple[int, int]) -> tuple[int, int]:

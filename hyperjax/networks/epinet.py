@@ -10,8 +10,9 @@ from jaxtyping import Array, Float
 
 from hyperjax import specs
 from hyperjax.networks import heads
+from hyperjax.networks import initializers
 from hyperjax.networks import torsos
-from hyperjax.networks.affine import FixedPrior
+from hyperjax.networks.priors import FixedPrior
 
 
 class EpinetEncoding(NamedTuple):
@@ -69,7 +70,7 @@ class EpinetValue(nn.Module):
     return self.make_torso is torsos.MLPTorso
 
   def setup(self):
-    init = nn.initializers.xavier_normal()
+    init = initializers.xavier
     num_features, num_hidden = self.hidden_sizes[-1], self.epinet_size
     self.torso = self.make_torso(self.hidden_sizes, self.spec)
     self.base = nn.Dense(

@@ -7,16 +7,14 @@ A value function that is affine in the index z,
 is M+1 ordinary heads on one torso, and psi does not depend on z. So psi is
 computed once for an observation and contracted with z last, whatever the
 number of indices; weights are never generated for each index.
-
-The initialisers are cached, so that networks of equal settings are equal.
 """
-
-import functools
 
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+from hyperjax.networks import initializers
 
 Initializer = jax.nn.initializers.Initializer
 
@@ -30,7 +28,7 @@ class LinearHead(nn.Module):
   """
 
   num_actions: int
-  kernel_init: Initializer = nn.initializers.xavier_normal()
+  kernel_init: Initializer = initializers.xavier
 
   @nn.compact
   def __call__(self, features: Float[Array, ' F']) -> Float[Array, '1 A']:
@@ -83,7 +81,7 @@ class EnsembleHead(nn.Module):
 
   num_members: int
   num_actions: int
-  kernel_init: Initializer = nn.initializers.xavier_normal()
+  kernel_init: Initializer = initializers.xavier
 
   @nn.compact
   def __call__(self, features: Float[Array, ' F']) -> Float[Array, 'heads A']:
@@ -115,78 +113,6 @@ class SeparateNetworks(nn.Module):
 
 
 def members_as_heads(values: Float[Array, 'K A']) -> Float[Array, 'heads A']:
-  """The heads psi of an ensemble: the mean head is zero, Q(z) = z . values."""
+  """Returns the heads psi of an ensemble: a mean head of 0, Q(z) = z . values."""
   return jnp.concatenate([jnp.zeros_like(values[:1]), values])
 
-
-@functools.cache
-def normal_init(std: float) -> Initializer:
-  """Independent N(0, std^2)."""
-  return nn.initializers.normal(std)
-
-
-@functools.cache
-def xavier_init() -> Initializer:
-  """Xavier-normal, the same object at every call."""
-  return nn.initializers.xavier_normal()
-
-
-@functools.cache
-def truncated_init(num_batch_axes: int = 0) -> Initializer:
-  """Normal, truncated at 2 standard deviations of 1 / sqrt(inputs).
-
-  The truncation leaves a standard deviation of 0.88 / sqrt(inputs).
-
-  Args:
-    num_batch_axes: leading axes of an array [..., inputs, outputs] that are
-      neither.
-  """
-  return nn.initializers.variance_scaling(
-      0.87962566103423978**2, 'fan_in', 'truncated_normal',
-      batch_axis=tuple(range(num_batch_axes)))
-
-
-@functools.cache
-def sphere_init(scale: float) -> Initializer:
-  """The whole array is one uniform vector of length `scale`.
-
-  The authors' initialisation of b (`sphere`): entries of root mean square
-  scale / sqrt(size), small beside the factors.
-  """
-
-  def init(key, shape, dtype=jnp.float32):
-    x = jax.random.normal(key, shape, dtype)
-    return scale * x / jnp.linalg.norm(x)
-
-  return init
-
-
-@functools.cache
-def factor_xavier_init() -> Initializer:
-  """Xavier-normal with fans (M, A F), as the authors take them.
-
-  The map z -> w(z) is a dense layer from R^M to R^{A F}: the standard
-  deviation is sqrt(2 / (M + A F)).
-  """
-
-  def init(key, shape, dtype=jnp.float32):
-    index_dim, num_features, num_actions = shape
-    std = jnp.sqrt(2. / (index_dim + num_features * num_actions))
-    return std * jax.random.normal(key, shape, dtype)
-
-  return init
-
-
-@functools.cache
-def factor_sphere_init(scale: float) -> Initializer:
-  """For each feature and action a uniform vector in R^M of length `scale`.
-
-  Li et al. (2024), appendix A: each row of the prior's A is uniform on the
-  unit sphere, so that each generated weight varies equally over the index.
-  """
-
-  def init(key, shape, dtype=jnp.float32):
-    x = jax.random.normal(key, shape, dtype)
-    return scale * x / jnp.linalg.norm(x, axis=0, keepdims=True)
-
-  return init

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from hyperjax import specs
+from hyperjax.networks import initializers
+from hyperjax.networks import tables
 
 Initializer = jax.nn.initializers.Initializer
 
@@ -23,59 +25,84 @@ class InputLayer(nn.Module):
     features: F, width of the output.
     spec: of the observation.
     kernel_init: of the kernel [inputs, F].
-    use_bias: whether to add a bias, which begins at zero.
+    use_bias: whether to add a bias [F].
+    bias_init: of the bias; called with the shape (inputs, F), of which it
+      initialises the last axis.
   """
 
   features: int
   spec: specs.ObservationSpec
   kernel_init: Initializer
   use_bias: bool = True
+  bias_init: Initializer = initializers.zero_bias
 
   @nn.compact
   def __call__(self, observation: Array) -> Float[Array, ' F']:
     num_values = self.spec.num_values
+    shape = (self.spec.num_inputs, self.features)
     if num_values is not None:
       if self.has_variable('params', 'kernel'):
         # Fewer rows than `num_values` where an update is of some rows only
-        # (`hyperjax.lazy_rows`).
-        kernel = self.get_variable('params', 'kernel')
+        # (`hyperjax.lazy_adam`).
+        kernel = nn.meta.unbox(self.get_variable('params', 'kernel'))
       else:
-        kernel = self.param('kernel', self.kernel_init,
-                            (num_values, self.features))
+        kernel = self.param('kernel', tables.table(self.kernel_init), shape)
       # The zero row for a number out of range: the zero vector's image. A
       # negative one would otherwise count from the end.
       row = jnp.where(observation < 0, kernel.shape[0], observation)
       x = jnp.take(kernel, row, axis=0, mode='fill', fill_value=0.)
     else:
       inputs = jnp.ravel(observation).astype(jnp.float32)
-      kernel = self.param('kernel', self.kernel_init,
-                          (inputs.size, self.features))
-      x = inputs @ kernel
+      x = inputs @ self.param('kernel', self.kernel_init, shape)
     if self.use_bias:
-      x += self.param('bias', nn.initializers.zeros, (self.features,))
+      x += self.param('bias', self.bias_init, shape)
     return x
 
 
+class Dense(nn.Module):
+  """`flax.linen.Dense` whose bias may depend on the number of its inputs.
+
+  Attributes:
+    features: F, width of the output.
+    kernel_init: of the kernel [inputs, F].
+    bias_init: of the bias, see `InputLayer`.
+  """
+
+  features: int
+  kernel_init: Initializer
+  bias_init: Initializer = initializers.zero_bias
+
+  @nn.compact
+  def __call__(self, x: Float[Array, ' inputs']) -> Float[Array, ' F']:
+    shape = (x.size, self.features)
+    return (x @ self.param('kernel', self.kernel_init, shape)
+            + self.param('bias', self.bias_init, shape))
+
+
 class MLPTorso(nn.Module):
-  """Dense layers with an activation behind each, the last one included.
+  """Dense layers with an activation after each, the last one included.
 
   Attributes:
     hidden_sizes: widths of the layers; the last one is F.
     spec: of the observation, an array of any shape or a category.
-    kernel_init: of every kernel. Biases begin at zero.
+    kernel_init: of every kernel.
+    bias_init: of every bias, see `InputLayer`.
     activation: applied to each number.
   """
 
   hidden_sizes: Sequence[int]
   spec: specs.ObservationSpec
-  kernel_init: Initializer = nn.initializers.xavier_normal()
+  kernel_init: Initializer = initializers.xavier
+  bias_init: Initializer = initializers.zero_bias
   activation: Callable[[Array], Array] = nn.relu
 
   @nn.compact
   def __call__(self, observation: Array) -> Float[Array, ' F']:
     first, *rest = self.hidden_sizes
-    x = self.activation(
-        InputLayer(first, self.spec, self.kernel_init)(observation))
-    for size in rest:
-      x = self.activation(nn.Dense(size, kernel_init=self.kernel_init)(x))
+    x = self.activation(InputLayer(
+        first, self.spec, self.kernel_init, bias_init=self.bias_init
+    )(observation))
+    for i, size in enumerate(rest):
+      x = self.activation(Dense(
+          size, self.kernel_init, self.bias_init, name=f'Dense_{i}')(x))
     return x

@@ -1,0 +1,120 @@
+"""Fixed random priors."""
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+import numpy as np
+
+from hyperjax import specs
+
+
+class FixedPrior(nn.Module):
+  """A network whose weights are drawn once and never trained.
+
+  The weights live in the Flax collection 'prior', so that the optimiser, which
+  sees the collection 'params' alone, cannot meet them; their gradient is zero.
+  (Randomised prior functions: Osband et al., 2018.)
+
+  Attributes:
+    network: any module from an observation to an array.
+  """
+
+  network: nn.Module
+
+  @nn.compact
+  def __call__(self, observation: Array) -> Array:
+    network = self.network.clone(parent=None, name=None)
+    weights = self.variable(
+        'prior', 'weights',
+        lambda: network.init(self.make_rng('params'), observation)['params'])
+    return network.apply(
+        {'params': jax.lax.stop_gradient(weights.value)}, observation)
+
+
+class UniformPrior(nn.Module):
+  """A prior of mean zero and the same spread at every observation and action.
+
+  Of the heads psi of a network it keeps the direction over the index alone,
+  such that the standard deviation of its values is 1. So what an agent does
+  not know draws it equally wherever it lies, and not most where the random
+  network happens to be large.
+
+  Attributes:
+    network: from an observation to psi, [M+1, A].
+    second_moment: c of the index, whose mean is 0 and E[z z^T] = c I.
+  """
+
+  network: nn.Module
+  second_moment: float = 1.
+
+  @nn.compact
+  def __call__(self, observation: Array) -> Float[Array, 'heads A']:
+    psi = self.network(observation).at[0].set(0.)
+    length = jnp.sqrt(self.second_moment) * jnp.linalg.norm(psi, axis=0)
+    return psi / jnp.where(length > 0., length, 1.)
+
+
+class PriorFeatures(nn.Module):
+  """Random features that tell observations apart, of length about 1.
+
+  A network of few layers with small weights is nearly linear, so its values at
+  similar observations are nearly the same. These features are cosines of many
+  frequencies instead (Rahimi and Recht, 2007, "Random features for large-scale
+  kernel machines"). A random linear function of them is a draw from a Gaussian
+  process with a Matern kernel of smoothness 3/2,
+
+    (1 + r) exp(-r),  r = sqrt(3) |x - y| / length_scale,
+
+  with x and y shifted and scaled so that the range that the spec names is 0 to
+  1 in each dimension; where it names none, they are taken as they are.
+
+  Attributes:
+    spec: of the observation.
+    torso: from the observation to a vector whose direction the features are
+      of; None for the observation itself.
+    num_features: F.
+    length_scale: distance at which the correlation has fallen to 0.48.
+  """
+
+  spec: specs.ObservationSpec
+  torso: nn.Module | None = None
+  num_features: int = 128
+  length_scale: float = 0.3
+
+  @nn.compact
+  def __call__(self, observation: Array) -> Float[Array, ' F']:
+    if self.torso is None:
+      x = _to_unit_range(observation, self.spec)
+    else:
+      x = self.torso(observation)
+      x = x / (jnp.linalg.norm(x) + 1e-6)
+    frequencies = self.param('frequencies', _matern_frequencies,
+                             (x.size, self.num_features))
+    phases = self.param(
+        'phases', lambda key, shape: jax.random.uniform(
+            key, shape, jnp.float32, 0., 2. * np.pi), (self.num_features,))
+    angles = x @ frequencies / self.length_scale + phases
+    return jnp.sqrt(2. / self.num_features) * jnp.cos(angles)
+
+
+def _matern_frequencies(key, shape, dtype=jnp.float32):
+  """Draws from the spectral density, a Student t with 3 degrees of freedom."""
+  key_normal, key_chi = jax.random.split(key)
+  normal = jax.random.normal(key_normal, shape, dtype)
+  chi_squared = jnp.sum(jnp.square(
+      jax.random.normal(key_chi, (3, *shape[1:]), dtype)), axis=0)
+  return normal * jnp.sqrt(3. / chi_squared)
+
+
+def _to_unit_range(
+    observation: Array, spec: specs.ObservationSpec) -> Float[Array, ' inputs']:
+  x = jnp.ravel(observation).astype(jnp.float32)
+  if spec.minimum is None or spec.maximum is None:
+    return x
+  low, high = np.asarray(spec.minimum), np.asarray(spec.maximum)
+  # A bound of the type's limits, or an infinite one, says nothing.
+  known = np.isfinite(low) & np.isfinite(high) & (
+      high > low) & (high - low < 1e30)
+  low, width = np.where(known, low, 0.), np.where(known, high - low, 1.)
+  return (x - low.astype(np.float32)) / width.astype(np.float32)
