@@ -1,4 +1,4 @@
-"""From values to actions."""
+"""Acting: from the values of actions, at one or several indices, to actions."""
 
 from collections.abc import Callable
 import dataclasses
@@ -7,126 +7,240 @@ from typing import Any, Protocol, runtime_checkable
 import chex
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from hyperjax import index as index_lib
 
-# The value of an action that the environment does not have.
-ILLEGAL = -1e6
+# Calls of an actor so far, int32 [], to a number.
+Schedule = Callable[[Array], Array]
 
 
-def greedy(key: chex.PRNGKey, values: Float[Array, '*N A']) -> Int[Array, '*N']:
-  """The action of largest value, ties broken uniformly at random.
+def greedy(
+    key: chex.PRNGKey, values: Float[Array, '*N A'],
+    legal: Bool[Array, ' A'] | None = None,
+) -> Int[Array, '*N']:
+  """Returns the legal action of largest value, ties broken uniformly.
 
   Args:
     key: used for the ties.
-    values: Q, float32 [..., A]. One that is not a number counts as 0, so that
-      actions are legal until whoever runs the agent stops it.
+    values: Q, float32 [..., A]. A value that is not a number counts as 0, so
+      that actions are legal until whoever runs the agent stops it.
+    legal: which actions the environment has; None for all.
 
   Returns:
     Actions, int32 [...].
   """
   values = jnp.where(jnp.isnan(values), 0., values)
+  if legal is not None:
+    values = jnp.where(legal, values, -jnp.inf)
   is_best = values == jnp.max(values, axis=-1, keepdims=True)
-  lottery = jax.random.uniform(key, values.shape)
+  lottery = jax.random.uniform(key, values.shape, jnp.float32)
   return jnp.argmax(jnp.where(is_best, lottery, -1.), axis=-1).astype(jnp.int32)
 
 
 def epsilon_greedy(
-    key: chex.PRNGKey, values: Float[Array, '*N A'], epsilon: float
+    key: chex.PRNGKey, values: Float[Array, '*N A'],
+    epsilon: float | Float[Array, ''], legal: Bool[Array, ' A'] | None = None,
 ) -> Int[Array, '*N']:
-  """A uniformly random action with probability epsilon, else the greedy one.
+  """Returns a uniform legal action with probability epsilon, else the greedy.
 
   Args:
     key: for the choice, the random action and the ties.
     values: Q, float32 [..., A].
-    epsilon: probability in [0, 1]. At 0 nothing is drawn for it.
+    epsilon: probability in [0, 1].
+    legal: which actions the environment has; None for all.
 
   Returns:
     Actions, int32 [...].
   """
-  if epsilon == 0.:
-    return greedy(key, values)
   key_greedy, key_explore, key_random = jax.random.split(key, 3)
   explore = jax.random.bernoulli(key_explore, epsilon, values.shape[:-1])
-  # Greedy where all legal actions are worth the same: any of them.
-  random = greedy(key_random, jnp.where(values <= ILLEGAL / 2., ILLEGAL, 0.))
-  return jnp.where(explore, random, greedy(key_greedy, values))
+  # Greedy where all actions are worth the same: any legal one.
+  random = greedy(key_random, jnp.zeros_like(values), legal)
+  return jnp.where(explore, random, greedy(key_greedy, values, legal))
 
 
 @runtime_checkable
 class Optimism(Protocol):
-  """How to turn the distribution of Q(s, .; z) over z into optimistic values.
+  """Turns the distribution of Q(s, .; z) over z into values.
 
   Attributes:
-    num_indices: K, indices that it wants.
+    num_indices: K, number of indices to draw; None for one, without the axis.
   """
 
-  num_indices: int
+  num_indices: int | None
 
-  def __call__(
-      self, value: Callable[[Array], Array], encoding: Any,
-      indices: Float[Array, 'K M'],
+  def values(
+      self, distribution: index_lib.IndexDistribution,
+      value: Callable[[Array], Array], encoding: Any,
+      index: Float[Array, '...'],
   ) -> Float[Array, ' A']:
-    """Optimistic values of one state.
+    """Returns the values of one state.
 
     Args:
+      distribution: of the index z.
       value: from an index [M] to the values [A] of the state.
-      encoding: the network's, of the state.
-      indices: K draws.
+      encoding: the network's encoding of the state.
+      index: draws of z, [K, M], or [M] where `num_indices` is None.
     """
+    ...
+
+
+@runtime_checkable
+class Acting(Optimism, Protocol):
+  """How an agent acts: when it draws an index, its values, its actions.
+
+  Attributes:
+    resample_probability: probability of a new index before a step that is not
+      the first of an episode; before the first one the index is always new.
+  """
+
+  resample_probability: float
+
+  def choose(
+      self, key: chex.PRNGKey, values: Float[Array, 'N A'],
+      legal: Bool[Array, ' A'] | None, steps: Int[Array, ''],
+  ) -> Int[Array, ' N']:
+    """Returns actions.
+
+    Args:
+      key: of this step.
+      values: of N states.
+      legal: which actions the environment has; None for all.
+      steps: number of steps before this one.
+    """
+    ...
 
 
 @dataclasses.dataclass(frozen=True)
-class SampledOptimism:
-  """The values at a quantile over several indices, each action by itself.
+class Thompson:
+  """Greedy for one index that is drawn for each episode: posterior sampling.
+
+  For a value function without index (M = 0) this is the greedy policy.
+
+  Attributes:
+    resample_probability: probability of a new index before each step within
+      an episode; 1 for a new index at every step.
+  """
+
+  resample_probability: float = 0.
+
+  def __post_init__(self):
+    _check_probability('resample_probability', self.resample_probability)
+
+  @property
+  def num_indices(self) -> int | None:
+    """See `Optimism`."""
+    return None
+
+  def values(self, distribution, value, encoding, index) -> Float[Array, ' A']:
+    """Returns the values at the index."""
+    del distribution, encoding
+    return value(index)
+
+  def choose(self, key, values, legal, steps) -> Int[Array, ' N']:
+    """Returns greedy actions."""
+    del steps
+    return greedy(key, values, legal)
+
+
+@dataclasses.dataclass(frozen=True)
+class EpsilonGreedy(Thompson):
+  """A uniformly random action with probability epsilon, else the greedy one.
+
+  Attributes:
+    epsilon: probability, or a schedule from the number of steps to it, such as
+      `optax.linear_schedule` makes.
+  """
+
+  epsilon: float | Schedule = 0.05
+
+  def __post_init__(self):
+    super().__post_init__()
+    if not callable(self.epsilon):
+      _check_probability('epsilon', self.epsilon)
+      return
+    # A schedule may leave [0, 1] late: look far.
+    for step in (0, 1, 10, 10**3, 10**5, 10**7, 2**31 - 1):
+      _check_probability(
+          f'epsilon at step {step}',
+          float(self.epsilon(jnp.asarray(step, jnp.int32))))
+
+  def choose(self, key, values, legal, steps) -> Int[Array, ' N']:
+    """Returns epsilon-greedy actions."""
+    if callable(self.epsilon):
+      epsilon = jnp.clip(self.epsilon(steps), 0., 1.).astype(jnp.float32)
+      return epsilon_greedy(key, values, epsilon, legal)
+    if self.epsilon == 0.:  # Known when traced: nothing is drawn for it.
+      return greedy(key, values, legal)
+    return epsilon_greedy(key, values, self.epsilon, legal)
+
+
+@dataclasses.dataclass(frozen=True)
+class SampledOptimism(Thompson):
+  """The values at a quantile over several indices, of each action by itself.
 
   Optimistic index sampling of Li et al. (2023, section 3.3); their code takes
   the quantile 0.8 over 5 indices where the paper writes a maximum.
 
   Attributes:
-    num_indices: K, at least 1.
+    num_draws: K, number of indices, at least 1.
     quantile: in [0, 1]; 1 is the maximum.
   """
 
-  num_indices: int = 5
+  num_draws: int = 5
   quantile: float = 0.8
 
   def __post_init__(self):
-    if self.num_indices < 1:
-      raise ValueError(
-          f'num_indices must be at least 1, got {self.num_indices}')
-    if not 0. <= self.quantile <= 1.:
-      raise ValueError(
-          f'quantile must be between 0 and 1, got {self.quantile}')
+    super().__post_init__()
+    if self.num_draws < 1:
+      raise ValueError(f'num_draws must be at least 1, got {self.num_draws}')
+    _check_probability('quantile', self.quantile)
 
-  def __call__(self, value, encoding, indices) -> Float[Array, ' A']:
-    del encoding
-    return jnp.quantile(jax.vmap(value)(indices), self.quantile, axis=0)
+  @property
+  def num_indices(self) -> int | None:
+    """See `Optimism`."""
+    return self.num_draws
+
+  def values(self, distribution, value, encoding, index) -> Float[Array, ' A']:
+    """Returns the values at the quantile over the indices."""
+    del distribution, encoding
+    return jnp.quantile(jax.vmap(value)(index), self.quantile, axis=0)
 
 
 @dataclasses.dataclass(frozen=True)
-class UpperBound:
-  """Mean plus a multiple of the standard deviation over the index, exactly.
+class UCB(Thompson):
+  """An upper confidence bound: mean plus a multiple of the standard deviation.
 
-  For a value function affine in z, whose encoding is psi, [M+1, A]. What
-  `SampledOptimism` estimates from draws: for a Gaussian index the expected
-  maximum of five is 1.16 standard deviations above the mean.
+  Both are over the index and in closed form, for a value function affine in z,
+  whose encoding is psi, [M+1, A]. What `SampledOptimism` estimates from draws:
+  for a Gaussian index the expected maximum of five is 1.16 standard deviations
+  above the mean. The index that is drawn is not looked at.
 
   Attributes:
-    index: the distribution of z.
-    scale: of the standard deviation.
+    scale: number of standard deviations, at least 0.
   """
 
-  index: index_lib.IndexDistribution
-  scale: float
-  num_indices: int = dataclasses.field(default=1, init=False)  # Not looked at.
+  scale: float = 1.
 
-  def __call__(self, value, encoding, indices) -> Float[Array, ' A']:
-    del indices
-    shift = self.index.mean * jnp.sum(encoding[1:], axis=0)
-    variance = (self.index.second_moment
+  def __post_init__(self):
+    super().__post_init__()
+    if not 0. <= self.scale < float('inf'):
+      raise ValueError(
+          f'the scale of an upper confidence bound must be at least 0, got '
+          f'{self.scale}')
+
+  def values(self, distribution, value, encoding, index) -> Float[Array, ' A']:
+    """Returns the upper confidence bounds."""
+    del index
+    shift = distribution.mean * jnp.sum(encoding[1:], axis=0)
+    variance = (distribution.second_moment
                 * jnp.sum(jnp.square(encoding[1:]), axis=0)
                 - jnp.square(shift))
-    mean = value(jnp.full(self.index.dim, self.index.mean))
+    mean = value(jnp.full(distribution.dim, distribution.mean, jnp.float32))
     return mean + self.scale * jnp.sqrt(jnp.maximum(variance, 0.))
+
+
+def _check_probability(name: str, value: float):
+  if not 0. <= value <= 1.:
+    raise ValueError(f'{name} must be between 0 and 1, got {value}')

@@ -19,7 +19,7 @@ import optax
 def adam(
     learning_rate: float, epsilon: float
 ) -> optax.GradientTransformationExtraArgs:
-  """Adam.
+  """Returns Adam.
 
   Cached, as all optimisers here, so that agents of equal settings are equal
   and hash alike.
@@ -32,65 +32,25 @@ def clipped(
     optimizer: optax.GradientTransformationExtraArgs,
     max_gradient_norm: float | None,
 ) -> optax.GradientTransformationExtraArgs:
-  """An optimiser behind a limit on the global gradient norm, or without."""
+  """Returns an optimiser after a limit on the global gradient norm.
+
+  Args:
+    optimizer: that takes the gradients.
+    max_gradient_norm: gradients of a larger norm are scaled down to it; None
+      for no limit.
+  """
   if max_gradient_norm is None:
     return optimizer
   return optax.chain(
       optax.clip_by_global_norm(max_gradient_norm), optimizer)
 
 
-class RidgeState(NamedTuple):
-  """Updates so far, int32 []."""
-
-  count: Int[Array, '']
-
-
 @functools.cache
-def with_head_ridge(
-    optimizer: optax.GradientTransformationExtraArgs, coefficient: float,
-    second_moment: float, num_first: int, num_per_update: float, num_most: int,
+def chain(
+    *transforms: optax.GradientTransformation,
 ) -> optax.GradientTransformationExtraArgs:
-  """An optimiser behind a ridge on the output weights of a hypermodel.
-
-  HyperAgent's released code adds, on Atari,
-
-    coefficient / |D| * mean over all weights of E_z w(z)^2,  w(z) = b + A z,
-
-  to the loss, |D| the transitions in the replay; here its gradient with the
-  expectation exact, E[z] = 0 and E[z z^T] = second_moment * I.
-
-  Args:
-    optimizer: that then takes the gradients.
-    coefficient: of the ridge.
-    second_moment: of the index.
-    num_first: |D| at the first update,
-    num_per_update: what it grows by with each,
-    num_most: and what it grows to.
-
-  What |D| is thus counts updates, as a run makes them that is never without its
-  replay, in no more environments than there are steps for each update.
-  """
-
-  def update(gradients, state, params):
-    num_data = jnp.minimum(
-        num_first + num_per_update * state.count, num_most)
-
-    def one(path, gradient, weights):
-      name = getattr(path[-1], 'key', None)
-      if name not in ('mean', 'factors'):
-        return gradient
-      # Of the factors, [M, F, A], one weight is a row over M.
-      size = weights.size / (weights.shape[0] if name == 'factors' else 1)
-      moment = second_moment if name == 'factors' else 1.
-      return gradient + (
-          2. * coefficient * moment / (num_data * size)) * weights
-
-    return (jax.tree_util.tree_map_with_path(one, gradients, params),
-            RidgeState(state.count + 1))
-
-  ridge = optax.GradientTransformation(
-      lambda params: RidgeState(jnp.int32(0)), update)
-  return optax.with_extra_args_support(optax.chain(ridge, optimizer))
+  """Returns transforms one after another, cached as `adam` is."""
+  return optax.with_extra_args_support(optax.chain(*transforms))
 
 
 class MomentsState(NamedTuple):
@@ -135,7 +95,7 @@ def adam_lmc(
     learning_rate: float, noise_scale: float, adam_factor: float,
     epsilon: float = 1e-8, b1: float = 0.9, b2: float = 0.999,
 ) -> optax.GradientTransformationExtraArgs:
-  """Adam SGLD: gradient descent, an adaptive drift, and Langevin noise.
+  """Returns Adam SGLD: gradients, an adaptive drift, and Langevin noise.
 
     w <- w - lr (g + a m / (sqrt(v) + eps)) + noise_scale sqrt(2 lr) N(0, I),
 
@@ -163,7 +123,7 @@ def langevin_adam(
     learning_rate: float, noise_scale: float, epsilon: float = 1e-8,
     b1: float = 0.9, b2: float = 0.999,
 ) -> optax.GradientTransformationExtraArgs:
-  """Adam plus noise that is preconditioned as its step is.
+  """Returns Adam plus noise that is preconditioned as its step is.
 
     w <- Adam's step + noise_scale sqrt(2 lr' / (sqrt(v) + eps)) N(0, I),
     lr' = lr sqrt(1 - b2^t) / (1 - b1^t).

@@ -1,0 +1,152 @@
+"""Noise that belongs to a transition: offsets of its target, and weights.
+
+HyperAgent adds sigma * xi^T z to the target of a transition, where xi is drawn
+once when the transition is stored (Li et al., 2024, eq. 5; there the symbols
+are exchanged). Bootstrapped ensembles weigh the squared error of a transition
+by a mask that is drawn once. Here nothing is stored: what is random about a
+transition is a function of its uid, drawn again whenever it is needed. The
+replay holds no noise, M may change, and a resumed run sees the same noise.
+"""
+
+from collections.abc import Callable
+import dataclasses
+from typing import Protocol, runtime_checkable
+
+import chex
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from hyperjax import index as index_lib
+
+
+@runtime_checkable
+class DataNoise(Protocol):
+  """Maps uid and index of transitions to offset and weight."""
+
+  def __call__(
+      self, key: chex.PRNGKey, uids: Int[Array, ' B'],
+      indices: Float[Array, 'B K M'], update_key: chex.PRNGKey,
+  ) -> tuple[Float[Array, 'B K'], Float[Array, 'B K'] | None]:
+    """Returns offset and weight of each transition at each index.
+
+    Args:
+      key: the same at every call in the life of a learner.
+      uids: of the transitions.
+      indices: z, K for each transition.
+      update_key: fresh at every update, for noise that is not kept.
+
+    Returns:
+      What is added to the target, in units of reward, and the factor of the
+      squared error; None for 1.
+    """
+    ...
+
+
+@runtime_checkable
+class LinearNoise(DataNoise, Protocol):
+  """Noise whose offset is u^T z and whose weight is 1, for `losses.ExactTD`."""
+
+  def vectors(
+      self, key: chex.PRNGKey, uids: Int[Array, ' B'], dim: int
+  ) -> Float[Array, 'B M']:
+    """Returns u of each transition; `key` as above, `dim` is M."""
+    ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Perturbation:
+  """The offset u^T z with u = scale * xi(uid).
+
+  Attributes:
+    scale: sigma, in units of reward; 0 for no perturbation.
+    distribution: class of the distribution of xi. The analysis asks for unit
+      norm, as `index.Sphere` has.
+  """
+
+  scale: float = 0.
+  distribution: Callable[[int], index_lib.IndexDistribution] = index_lib.Sphere
+
+  def __post_init__(self):
+    if not 0. <= self.scale < float('inf'):
+      raise ValueError(
+          f'the scale of a perturbation must be at least 0, got {self.scale}')
+
+  def vectors(self, key, uids, dim) -> Float[Array, 'B M']:
+    """See `LinearNoise`."""
+    if self.scale == 0.:  # Known when traced: no random numbers are drawn.
+      return jnp.zeros((uids.shape[0], dim), jnp.float32)
+    distribution = self.distribution(dim)
+    return jax.vmap(lambda uid: self.scale * distribution.sample(
+        jax.random.fold_in(key, uid)))(uids)
+
+  def __call__(self, key, uids, indices, update_key):
+    """See `DataNoise`."""
+    del update_key
+    return _dot(self.vectors(key, uids, indices.shape[-1]), indices), None
+
+
+@dataclasses.dataclass(frozen=True)
+class RawPerturbation(Perturbation):
+  """The offset u^T x for a Gaussian x of which z is the direction.
+
+  A habit of HyperAgent's released code, for an index on the unit sphere: the
+  network sees z, the perturbation its Gaussian original. The length of x is
+  drawn anew at every update.
+  """
+
+  def vectors(self, key, uids, dim) -> Float[Array, 'B M']:
+    """See `LinearNoise`; with the mean length, for the same mean gradient."""
+    return index_lib.mean_gaussian_length(dim) * super().vectors(
+        key, uids, dim)
+
+  def __call__(self, key, uids, indices, update_key):
+    """See `DataNoise`."""
+    # Length and direction of a Gaussian vector are independent.
+    lengths = jnp.linalg.norm(jax.random.normal(
+        jax.random.fold_in(update_key, 1), indices.shape, jnp.float32), axis=-1)
+    vectors = super().vectors(key, uids, indices.shape[-1])
+    return lengths * _dot(vectors, indices), None
+
+
+@dataclasses.dataclass(frozen=True)
+class BootstrapMask:
+  """Weights that choose the members of an ensemble that learn from a transition.
+
+  Osband et al. (2016, "Deep exploration via bootstrapped DQN"), here without
+  storing the masks. For one-hot indices: the weight at z is mask^T z.
+
+  Attributes:
+    probability: of a member to learn from a transition, independently.
+    offset: noise of the target beside the mask.
+  """
+
+  probability: float = 0.5
+  offset: Perturbation = Perturbation()
+
+  def __post_init__(self):
+    if not 0. <= self.probability <= 1.:
+      raise ValueError(
+          f'the probability of a bootstrap mask must be between 0 and 1, got '
+          f'{self.probability}')
+
+  def __call__(self, key, uids, indices, update_key):
+    """See `DataNoise`."""
+    offsets, _ = self.offset(key, uids, indices, update_key)
+    if self.probability == 1.:
+      return offsets, None
+
+    def mask(uid):
+      # Another stream than that of the perturbation.
+      key_mask, _ = jax.random.split(jax.random.fold_in(key, uid))
+      return jax.random.bernoulli(
+          key_mask, self.probability, indices.shape[-1:]).astype(jnp.float32)
+
+    masks = jax.vmap(mask)(uids)
+    return offsets, jnp.einsum('bm,bkm->bk', masks, indices)
+
+
+def _dot(
+    vectors: Float[Array, 'B M'], indices: Float[Array, 'B K M']
+) -> Float[Array, 'B K']:
+  return jax.vmap(lambda u, zs: jax.vmap(lambda z: u @ z)(zs))(vectors, indices)

@@ -1,0 +1,74 @@
+"""How the target network follows the online network."""
+
+import dataclasses
+from typing import Protocol, runtime_checkable
+
+import chex
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int
+import optax
+
+
+@runtime_checkable
+class Target(Protocol):
+  """The weights of the target network for the next update."""
+
+  def __call__(
+      self, params: chex.ArrayTree, target_params: chex.ArrayTree,
+      steps: Int[Array, ''],
+  ) -> chex.ArrayTree:
+    """Returns the target network's weights.
+
+    Args:
+      params: trained weights after `steps` updates.
+      target_params: the target network's so far.
+      steps: number of updates done.
+    """
+    ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Periodic:
+  """A copy of the online network every few updates.
+
+  Attributes:
+    period: updates between two copies, at least 1.
+  """
+
+  period: int = 4
+
+  def __post_init__(self):
+    if self.period < 1:
+      raise ValueError(
+          f'the period of the target network must be at least 1, got '
+          f'{self.period}')
+
+  def __call__(self, params, target_params, steps) -> chex.ArrayTree:
+    """See `Target`."""
+    return optax.periodic_update(params, target_params, steps, self.period)
+
+
+@dataclasses.dataclass(frozen=True)
+class MovingAverage:
+  """An exponential moving average of the online network.
+
+  Attributes:
+    step_size: weight of the newest weights, in (0, 1]; 1 copies at every
+      update.
+  """
+
+  step_size: float = 0.005
+
+  def __post_init__(self):
+    if not 0. < self.step_size <= 1.:
+      raise ValueError(
+          f'the step size of the target network must be in (0, 1], got '
+          f'{self.step_size}')
+
+  def __call__(self, params, target_params, steps) -> chex.ArrayTree:
+    """See `Target`; before the first update the target is the network."""
+    step_size = jnp.where(steps == 0, 1., self.step_size)
+    return jax.tree.map(
+        lambda new, old: (old + step_size * (new - old)).astype(old.dtype),
+        params, target_params)
