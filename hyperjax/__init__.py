@@ -6,6 +6,7 @@ Start at `hyperjax.agents` for the algorithms, `hyperjax.loops` to run them and
 
 from hyperjax.types import ActorState
 from hyperjax.types import Agent
+from hyperjax.types import Batch
 from hyperjax.types import LearnerState
 from hyperjax.types import TimeStep
 from hyperjax.types import Transition

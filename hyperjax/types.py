@@ -3,10 +3,11 @@
 Shapes in this library are written with one legend:
 
   B  batch of transitions            N  environments that step together
-  S  seeds (independent runs)        K  indices sampled for each example
+  S  seeds (independent runs)        K  indices for each example
   M  dimension of the index z        A  actions
   F  features of the torso           T  time steps
-  E  episodes                        heads  the M+1 value heads psi
+  E  episodes                        H  horizon; height of a frame
+  heads  the M+1 value heads psi     G  agents that advance together
 
 All states are NamedTuples, hence JAX pytrees; all configs are frozen
 dataclasses, hence hashable and usable as static arguments of `jax.jit`.
@@ -19,6 +20,8 @@ import chex
 import dm_env
 from jaxtyping import Array, Bool, Float, Int
 import optax
+
+from hyperjax import specs
 
 Params = chex.ArrayTree
 Metrics = Mapping[str, Array]
@@ -36,8 +39,8 @@ class Transition(NamedTuple):
     next_observation: s', the true successor, never the first observation of
       the next episode.
     uid: global number of this transition in the life of its agent, int32 [].
-      It survives the replay's overwriting, so that whatever randomness belongs
-      to a transition is a function of it (see `hyperjax.perturbation`).
+      The uid survives the replay's overwriting, so that whatever is random
+      about a transition is a function of it (see `hyperjax.data_noise`).
   """
 
   observation: Array
@@ -48,8 +51,23 @@ class Transition(NamedTuple):
   uid: Int[Array, '...']
 
 
+class Batch(NamedTuple):
+  """What a replay gives and an agent learns from.
+
+  Attributes:
+    transitions: with a leading axis [B].
+    weights: factor of each transition's loss, float32 [B]; None for 1.
+    keys: where the replay keeps each transition, int32 [B]; None for
+      transitions that come from no replay. Only the replay reads them.
+  """
+
+  transitions: Transition
+  weights: Float[Array, '...'] | None = None
+  keys: Int[Array, '...'] | None = None
+
+
 class TimeStep(NamedTuple):
-  """What an on-device environment returns; `dm_env.TimeStep` as a pytree.
+  """What an environment in JAX returns; `dm_env.TimeStep` as a pytree.
 
   Attributes:
     step_type: 0 first, 1 mid, 2 last (the values of `dm_env.StepType`), int32.
@@ -65,9 +83,11 @@ class TimeStep(NamedTuple):
   observation: Array
 
   def first(self) -> Bool[Array, '...']:
+    """Returns whether an episode begins here."""
     return self.step_type == int(dm_env.StepType.FIRST)
 
   def last(self) -> Bool[Array, '...']:
+    """Returns whether an episode ends here."""
     return self.step_type == int(dm_env.StepType.LAST)
 
 
@@ -76,13 +96,13 @@ class LearnerState(NamedTuple):
 
   Attributes:
     params: Flax variables: 'params', which the optimiser trains, 'prior' where
-      the network has a fixed prior, and 'legal' where not every action is (see
-      `hyperjax.networks.mask_illegal`).
-    target_params: an older copy of params['params'].
+      the network has a fixed prior, and 'legal' where the environment lacks
+      some of the agent's actions (see `hyperjax.networks.legal_actions`).
+    target_params: the target network's params['params'].
     opt_state: state of the optax optimiser over params['params'].
     steps: number of updates done, int32 [].
     key: constant for the life of the learner. What is random in update t is a
-      function of (key, t); the perturbation of a transition of (key, uid).
+      function of (key, t); what is random about a transition, of (key, uid).
   """
 
   params: Params
@@ -99,49 +119,76 @@ class ActorState(NamedTuple):
     index: the index z in use in each environment, float32 [N, M], or the K
       indices of an agent that is optimistic over several, [N, K, M].
     key: split at every call.
+    steps: calls so far, random actions included, int32 []. Schedules of acting
+      are functions of it.
   """
 
   index: Float[Array, '...']
   key: chex.PRNGKey
+  steps: Int[Array, '...']
 
 
 @runtime_checkable
 class Agent(Protocol):
-  """What the loops and adapters need of an agent. All methods are pure.
+  """What loops and adapters need of an agent.
 
-  Implementations are frozen and hashable; `config` is a
-  `hyperjax.agents.TDConfig` or anything with the same fields.
+  All methods are pure functions that return (state, output). Implementations
+  are frozen and hashable: two equal agents share what JAX compiles.
+
+  Attributes:
+    observation_spec: what `select_action` and `update` expect.
+    num_actions: A.
+    config: settings; a trainer reads those of replay, warm-up and schedule
+      (see `hyperjax.loops.trainer.ReplayTrainer`).
   """
 
-  observation_spec: Any
+  observation_spec: specs.ObservationSpec
   num_actions: int
   config: Any
-  index: Any
 
   def init(self, key: chex.PRNGKey) -> LearnerState:
+    """Returns the learner before its first update."""
     ...
 
-  def init_actor(self, key: chex.PRNGKey, num_envs: int) -> ActorState:
+  def init_actor(self, key: chex.PRNGKey, num_envs: int = 1) -> ActorState:
+    """Returns the actor before its first step in N environments."""
+    ...
+
+  def acting_params(self, learner: LearnerState) -> Params:
+    """Returns the weights to act by and to evaluate."""
     ...
 
   def select_action(
       self, params: Params, actor: ActorState, observation: Array,
       is_first: Bool[Array, ' N'],
   ) -> tuple[ActorState, Int[Array, ' N']]:
+    """Acts as the agent does while it learns; observation is [N, ...]."""
     ...
 
   def select_random_action(
       self, params: Params, actor: ActorState
   ) -> tuple[ActorState, Int[Array, ' N']]:
+    """Chooses uniformly among the legal actions, for the warm-up."""
     ...
 
-  def q_values(
-      self, params: Params, observation: Array, index: Float[Array, 'N M']
-  ) -> Float[Array, 'N A']:
+  def init_evaluation(
+      self, key: chex.PRNGKey, num_episodes: int) -> ActorState:
+    """Returns the actor of an evaluation in E episodes."""
+    ...
+
+  def evaluate_action(
+      self, params: Params, actor: ActorState, observation: Array,
+      is_first: Bool[Array, ' E'],
+  ) -> tuple[ActorState, Int[Array, ' E']]:
+    """Acts as the agent is judged; observation is [E, ...]."""
     ...
 
   def update(
-      self, learner: LearnerState, batch: Transition
+      self, learner: LearnerState, batch: Batch | Transition
   ) -> tuple[LearnerState, Metrics]:
-    """One update; metrics have 'loss', [], and for priorities 'losses', [B]."""
+    """Makes one update; transitions have a leading axis [B].
+
+    Metrics have 'loss', float32 [], and for replays with priorities 'losses',
+    the loss of each transition, float32 [B].
+    """
     ...

@@ -1,0 +1,119 @@
+"""What both storages share: the state, n-step returns, and the ring's size."""
+
+import math
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import chex
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from hyperjax import specs
+from hyperjax import types
+from hyperjax.replay import samplers
+
+
+class ReplayState(NamedTuple):
+  """What a replay holds.
+
+  Attributes:
+    ring: flashbax's trajectory buffer; the stored data are its `experience`,
+      every leaf [streams, length, ...].
+    sampler: what the sampler keeps.
+  """
+
+  ring: Any
+  sampler: samplers.SamplerState
+
+
+@runtime_checkable
+class Replay(Protocol):
+  """What a trainer needs of a replay.
+
+  Attributes:
+    spec: of the observations of its transitions.
+    capacity: number of steps kept.
+    sampler: that draws.
+  """
+
+  spec: specs.ObservationSpec
+  capacity: int
+  sampler: samplers.Sampler
+
+  def init(self) -> ReplayState:
+    """Returns an empty replay, allocated in full."""
+    ...
+
+  def sample(self, state: ReplayState, key: chex.PRNGKey) -> types.Batch:
+    """Draws transitions [B]; the replay must hold at least one."""
+    ...
+
+  def update_priorities(
+      self, state: ReplayState, batch: types.Batch,
+      losses: Float[Array, ' B'],
+  ) -> ReplayState:
+    """Takes note of the losses [B] that a batch of this replay just had."""
+    ...
+
+
+def check_sizes(capacity: int, batch_size: int, n_step: int, num_envs: int):
+  """Raises ValueError for sizes of a replay that are invalid."""
+  for name, value in (('capacity', capacity), ('batch_size', batch_size),
+                      ('n_step', n_step), ('num_envs', num_envs)):
+    if value < 1:
+      raise ValueError(f'{name} of a replay must be at least 1, got {value}')
+  if batch_size > capacity:
+    raise ValueError(
+        f'batch_size must be at most the capacity of the replay, '
+        f'{capacity}, got {batch_size}')
+
+
+def num_bytes(replay: Replay) -> int:
+  """Returns the memory of one replay, in bytes; allocates nothing."""
+  return sum(math.prod(x.shape) * x.dtype.itemsize
+             for x in jax.tree.leaves(jax.eval_shape(replay.init)))
+
+
+def ring_size(ring: Any, length: int) -> Int[Array, '']:
+  """Returns how many positions of a ring are filled, int32 []."""
+  return jnp.where(ring.is_full, length, ring.current_index).astype(jnp.int32)
+
+
+def newest_position(ring: Any, length: int) -> Int[Array, '']:
+  """Returns the position of the newest entry of a ring, int32 []."""
+  return ((ring.current_index - 1) % length).astype(jnp.int32)
+
+
+class NStep(NamedTuple):
+  """An n-step return.
+
+  Attributes:
+    reward: discounted sum of the rewards, float32 [].
+    discount: product of the discounts, float32 [].
+    num_steps: steps that count, int32 [].
+  """
+
+  reward: Float[Array, '']
+  discount: Float[Array, '']
+  num_steps: Int[Array, '']
+
+
+def n_step_return(
+    rewards: Float[Array, ' n'], discounts: Float[Array, ' n'],
+    exists: Bool[Array, ' n'],
+) -> NStep:
+  """Returns the return of up to n steps.
+
+  Args:
+    rewards: of the steps.
+    discounts: gamma times the environment's discount, of the steps. The return
+      ends after a step whose discount is 0.
+    exists: whether a step has been taken in the same episode.
+  """
+  discounts = jnp.cumprod(jnp.where(exists, discounts, 1.))
+  weights = jnp.concatenate([jnp.ones(1, jnp.float32), discounts[:-1]])
+  counts = exists & (weights > 0.)
+  return NStep(
+      reward=weights @ jnp.where(counts, rewards, 0.),
+      discount=discounts[-1],
+      num_steps=jnp.sum(counts, dtype=jnp.int32))

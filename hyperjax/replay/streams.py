@@ -1,0 +1,238 @@
+"""Streams of time steps: a replay that keeps each observation once.
+
+A transition between two stacks of four frames, n steps apart, is 8 frames of
+which the replay of a stream holds all already: so it holds the stream, one
+frame a step (7 kB on Atari), and puts stacks and n-step returns together when
+it is sampled. Observations that are no stacks are kept whole, once instead of
+twice. On flashbax's trajectory buffer, whose ring has a time axis.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import chex
+import flashbax as fbx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from hyperjax import specs
+from hyperjax import types
+from hyperjax.replay import samplers
+from hyperjax.replay import storage
+
+
+def push(stack: Array, frame: Array, is_first: Bool[Array, '']) -> Array:
+  """Returns the stack after a new frame; the first of an episode fills it.
+
+  Args:
+    stack: oldest first, [stack, H, W].
+    frame: [H, W].
+    is_first: whether it is the first of its episode.
+  """
+  pushed = jnp.concatenate([stack[1:], frame[None]])
+  return jnp.where(is_first, jnp.broadcast_to(frame, stack.shape), pushed)
+
+
+class Entry(NamedTuple):
+  """One time step of a stream, with the action that led to it.
+
+  Attributes:
+    observation: a frame [H, W] where observations are stacks of frames, else
+      the whole observation.
+    action: taken before this time step, int32 []; means nothing at the first
+      one of an episode, as reward and discount do.
+    reward: float32 [].
+    discount: the environment's, float32 [].
+    is_first: whether an episode begins here, bool [].
+    uid: of the transition that begins here, int32 [].
+  """
+
+  observation: Array
+  action: Int[Array, '...']
+  reward: Float[Array, '...']
+  discount: Float[Array, '...']
+  is_first: Bool[Array, '...']
+  uid: Int[Array, '...']
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamReplay:
+  """A replay of N streams; pure functions over a `storage.ReplayState`.
+
+  Batches are drawn from all transitions that the streams hold, but for those
+  whose stack has lost its oldest frame to newer ones.
+
+  Attributes:
+    spec: of an observation.
+    capacity: time steps kept, of all streams together; the oldest are
+      overwritten.
+    batch_size: B, transitions in a sample.
+    discount: gamma, of one step.
+    n_step: steps of a return. A return ends earlier where the episode or the
+      life does, and at the newest time step.
+    num_envs: N, streams that grow together.
+    sampler: which transitions are drawn.
+    stacked: whether an observation is a stack [stack, H, W] of the frames
+      that are stored.
+  """
+
+  spec: specs.ObservationSpec
+  capacity: int
+  batch_size: int
+  discount: float
+  n_step: int = 1
+  num_envs: int = 1
+  sampler: samplers.Sampler = samplers.Uniform()
+  stacked: bool = False
+
+  def __post_init__(self):
+    storage.check_sizes(
+        self.capacity, self.batch_size, self.n_step, self.num_envs)
+    if self.stacked and len(self.spec.shape) != 3:
+      raise ValueError(
+          f'expected stacks of frames, [stack, H, W], got observations of '
+          f'shape {self.spec.shape}')
+    # One more: the newest step may begin an episode.
+    least = (self.stack + self.n_step + 1) * self.num_envs
+    if self.capacity < least:
+      raise ValueError(
+          f'the capacity of a replay of {self.num_envs} streams must be at '
+          f'least {least}, for a stack of {self.stack} and {self.n_step} steps '
+          f'each, got {self.capacity}')
+
+  @property
+  def stack(self) -> int:
+    """Frames in an observation."""
+    return self.spec.shape[0] if self.stacked else 1
+
+  @property
+  def length(self) -> int:
+    """T, time steps kept of each stream."""
+    return self.capacity // self.num_envs
+
+  @property
+  def _buffer(self):
+    # Its ring and `add` are used; `sample` draws for itself.
+    return fbx.make_trajectory_buffer(
+        add_batch_size=self.num_envs, sample_batch_size=1,
+        sample_sequence_length=1, period=1, min_length_time_axis=1,
+        max_length_time_axis=self.length)
+
+  def init(self) -> storage.ReplayState:
+    """Returns an empty replay, allocated in full."""
+    shape = self.spec.shape[1:] if self.stacked else self.spec.shape
+    ring = self._buffer.init(Entry(
+        observation=jnp.zeros(shape, self.spec.dtype),
+        action=jnp.int32(0),
+        reward=jnp.float32(0.),
+        discount=jnp.float32(0.),
+        is_first=jnp.bool_(False),
+        uid=jnp.int32(0)))
+    return storage.ReplayState(
+        ring, self.sampler.init(self.num_envs * self.length))
+
+  def add(
+      self, state: storage.ReplayState, entries: Entry) -> storage.ReplayState:
+    """Stores one time step of each stream; every field is [N, ...].
+
+    The first one of a stream begins an episode.
+    """
+    ring = self._buffer.add(
+        state.ring, jax.tree.map(lambda x: x[:, None], entries))
+    streams = self.length * jnp.arange(self.num_envs)
+    newest = state.ring.current_index
+    # The new time steps end a transition; none begins with them as yet.
+    sampler = self.sampler.add(
+        state.sampler, streams + newest, jnp.zeros(self.num_envs, bool))
+    sampler = self.sampler.add(
+        sampler, streams + (newest - 1) % self.length, ~entries.is_first)
+    return storage.ReplayState(ring, sampler)
+
+  def _drawable(self, state: storage.ReplayState) -> samplers.Drawable:
+    # The newest time step has no successor; in a ring that has come round, the
+    # oldest ones have no stack.
+    size = storage.ring_size(state.ring, self.length)
+    return samplers.Drawable(
+        num_streams=self.num_envs, length=self.length,
+        newest=storage.newest_position(state.ring, self.length), first_age=1,
+        num_ages=size - 1 - jnp.where(state.ring.is_full, self.stack - 1, 0))
+
+  def sample(
+      self, state: storage.ReplayState, key: chex.PRNGKey) -> types.Batch:
+    """Draws transitions [B]; the replay must hold at least one.
+
+    A slot is drawn again until a transition begins there.
+    """
+    ring = self._drawable(state)
+    is_first = state.ring.experience.is_first.reshape(-1)
+
+    def draw(key):
+      return self.sampler.sample(state.sampler, key, self.batch_size, ring)
+
+    def begins(slots):
+      age = (ring.newest - slots) % self.length
+      follower = ring.slots(slots // self.length, age - 1)
+      return (age >= 1) & (age <= ring.num_ages) & ~is_first[follower]
+
+    def redraw(carry):
+      key, slots = carry
+      key, key_draw = jax.random.split(key)
+      return key, jnp.where(begins(slots), slots, draw(key_draw))
+
+    key, key_draw = jax.random.split(key)
+    _, slots = jax.lax.while_loop(
+        lambda carry: ~jnp.all(begins(carry[1])), redraw,
+        (key, draw(key_draw)))
+    transitions = jax.vmap(self._transition, in_axes=(None, 0, 0))(
+        state, slots // self.length, (ring.newest - slots) % self.length)
+    return types.Batch(
+        transitions, self.sampler.weights(state.sampler, slots, ring), slots)
+
+  def _position(self, state, age):
+    return (state.ring.current_index - 1 - age) % self.length
+
+  def _transition(self, state, env, age) -> types.Transition:
+    """The transition that begins `age` steps before the newest time step."""
+    entries = state.ring.experience
+    ages = age - 1 - jnp.arange(self.n_step)
+    following = self._position(state, ages)
+    # Steps of this episode that have been taken.
+    exists = (ages >= 0) & (jnp.cumsum(entries.is_first[env, following]) == 0)
+    result = storage.n_step_return(
+        entries.reward[env, following],
+        self.discount * entries.discount[env, following], exists)
+    return types.Transition(
+        observation=self._observation(state, env, age),
+        action=entries.action[env, following[0]],
+        reward=result.reward,
+        discount=result.discount,
+        next_observation=self._observation(state, env, age - result.num_steps),
+        uid=entries.uid[env, self._position(state, age)])
+
+  def _observation(self, state, env, age) -> Array:
+    """The observation of a time step, a stack with the oldest frame first."""
+    entries = state.ring.experience
+    if not self.stacked:
+      return entries.observation[env, self._position(state, age)]
+    back = jnp.arange(self.stack)
+    is_first = entries.is_first[env, self._position(state, age + back)]
+    # Frames before the first of the episode are that one.
+    begin = jnp.where(jnp.any(is_first), jnp.argmax(is_first), self.stack)
+    position = self._position(state, age + jnp.minimum(back, begin)[::-1])
+    return entries.observation[env, position]
+
+  def update_priorities(
+      self, state: storage.ReplayState, batch: types.Batch,
+      losses: Float[Array, ' B'],
+  ) -> storage.ReplayState:
+    """Takes note of the losses [B] that a batch of this replay just had.
+
+    Call it before anything is added: the batch's keys are places in the ring.
+    """
+    return state._replace(
+        sampler=self.sampler.update(state.sampler, batch.keys, losses))
+
+  def num_bytes(self) -> int:
+    """Returns the memory of one replay, in bytes; allocates nothing."""
+    return storage.num_bytes(self)

@@ -1,0 +1,169 @@
+"""A ring of transitions.
+
+A thin layer over flashbax. Observations are stored as the environment gives
+them, so an encoded one (a DeepSea cell is one integer) keeps the replay small.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import chex
+import flashbax as fbx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from hyperjax import specs
+from hyperjax import types
+from hyperjax.replay import samplers
+from hyperjax.replay import storage
+
+
+class Stored(NamedTuple):
+  """An entry of the ring.
+
+  Attributes:
+    transition: of one step.
+    is_last: whether its episode ends with it, terminated or cut short.
+  """
+
+  transition: types.Transition
+  is_last: Bool[Array, '...']
+
+
+@dataclasses.dataclass(frozen=True)
+class TransitionReplay:
+  """A replay of transitions; pure functions over a `storage.ReplayState`.
+
+  Attributes:
+    spec: of the observations.
+    capacity: transitions kept; the oldest are overwritten.
+    batch_size: B, transitions in a sample.
+    n_step: steps of a return. A return ends earlier where the episode does,
+      and at the newest transition.
+    num_envs: N, environments whose transitions are added together.
+    sampler: which transitions are drawn.
+  """
+
+  spec: specs.ObservationSpec
+  capacity: int
+  batch_size: int
+  n_step: int = 1
+  num_envs: int = 1
+  sampler: samplers.Sampler = samplers.Uniform()
+
+  def __post_init__(self):
+    storage.check_sizes(
+        self.capacity, self.batch_size, self.n_step, self.num_envs)
+    if self.n_step * self.num_envs > self.capacity:
+      raise ValueError(
+          f'the capacity of a replay of {self.num_envs} environments and '
+          f'{self.n_step} steps must be at least '
+          f'{self.n_step * self.num_envs}, got {self.capacity}')
+
+  @property
+  def _buffer(self):
+    # Its ring and `add` are used; `sample` draws for itself.
+    return fbx.make_trajectory_buffer(
+        add_batch_size=1, sample_batch_size=1, sample_sequence_length=1,
+        period=1, min_length_time_axis=1, max_length_time_axis=self.capacity)
+
+  def init(self) -> storage.ReplayState:
+    """Returns an empty replay, allocated in full."""
+    ring = self._buffer.init(Stored(
+        types.Transition(
+            observation=self.spec.zeros(),
+            action=jnp.int32(0),
+            reward=jnp.float32(0.),
+            discount=jnp.float32(0.),
+            next_observation=self.spec.zeros(),
+            uid=jnp.int32(0)),
+        is_last=jnp.bool_(False)))
+    return storage.ReplayState(ring, self.sampler.init(self.capacity))
+
+  def add(
+      self, state: storage.ReplayState, transitions: types.Transition,
+      is_last: Bool[Array, ' N'] | None = None,
+  ) -> storage.ReplayState:
+    """Stores the transitions of one step of N environments.
+
+    Args:
+      state: before.
+      transitions: of one step each, [N]. For n_step 1 there may be any number
+        of them, up to the capacity.
+      is_last: whether a transition ends its episode. Needed for n_step > 1.
+
+    Raises:
+      ValueError: if the number of transitions is not the one expected, or
+        `is_last` is missing.
+    """
+    num, = transitions.uid.shape
+    if self.n_step > 1 and (is_last is None or num != self.num_envs):
+      raise ValueError(
+          f'returns of {self.n_step} steps need the transitions of all '
+          f'{self.num_envs} environments and is_last, got {num} transitions '
+          f'and is_last {is_last}')
+    if num > self.capacity:
+      raise ValueError(
+          f'expected at most {self.capacity} transitions, the capacity of the '
+          f'replay, got {num}')
+    if is_last is None:
+      is_last = jnp.zeros(num, bool)
+    ring = self._buffer.add(state.ring, jax.tree.map(
+        lambda x: x[None], Stored(transitions, jnp.asarray(is_last))))
+    slots = (state.ring.current_index + jnp.arange(num)) % self.capacity
+    return storage.ReplayState(ring, self.sampler.add(
+        state.sampler, slots, jnp.ones(num, bool)))
+
+  def sample(
+      self, state: storage.ReplayState, key: chex.PRNGKey) -> types.Batch:
+    """Draws transitions [B]; the replay must hold at least one."""
+    ring = samplers.Drawable(
+        num_streams=1, length=self.capacity,
+        newest=storage.newest_position(state.ring, self.capacity),
+        first_age=0, num_ages=storage.ring_size(state.ring, self.capacity))
+    slots = self.sampler.sample(state.sampler, key, self.batch_size, ring)
+    if self.n_step == 1:
+      transitions = jax.tree.map(
+          lambda x: x[0, slots], state.ring.experience.transition)
+    else:
+      transitions = jax.vmap(self._n_step, in_axes=(None, None, 0))(
+          state, ring.newest, slots)
+    return types.Batch(
+        transitions, self.sampler.weights(state.sampler, slots, ring), slots)
+
+  def _n_step(
+      self, state: storage.ReplayState, newest: Int[Array, ''],
+      slot: Int[Array, ''],
+  ) -> types.Transition:
+    """The transition of up to n steps that begins in a slot."""
+    stored = state.ring.experience
+    age = (newest - slot) % self.capacity
+    # The next step of the same environment was stored N places later.
+    ages = age - self.num_envs * jnp.arange(self.n_step)
+    position = (newest - ages) % self.capacity
+    ended = jnp.cumsum(stored.is_last[0, position]) - stored.is_last[0, position]
+    result = storage.n_step_return(
+        stored.transition.reward[0, position],
+        stored.transition.discount[0, position],
+        (ages >= 0) & (ended == 0))
+    first = jax.tree.map(lambda x: x[0, slot], stored.transition)
+    last = position[result.num_steps - 1]
+    return first._replace(
+        reward=result.reward, discount=result.discount,
+        next_observation=stored.transition.next_observation[0, last])
+
+  def update_priorities(
+      self, state: storage.ReplayState, batch: types.Batch,
+      losses: Float[Array, ' B'],
+  ) -> storage.ReplayState:
+    """Takes note of the losses [B] that a batch of this replay just had.
+
+    Call it before anything is added: the batch's keys are places in the ring.
+    """
+    return state._replace(
+        sampler=self.sampler.update(state.sampler, batch.keys, losses))
+
+  def num_bytes(self) -> int:
+    """Returns the memory of one replay, in bytes; allocates nothing."""
+    return storage.num_bytes(self)
