@@ -16,20 +16,18 @@ In the terms of this library: the index is one-hot, every member learns from
 every batch, and the target has the member's own index.
 
 Ensemble+ (Osband et al., 2018; the name is of "Epistemic neural networks",
-2023) is the same with Gaussian noise in the place of the mask, or with neither.
+2023) is the same with Gaussian noise instead of the mask, or with neither.
 """
 
 from collections.abc import Sequence
 import dataclasses
-from typing import Any
 
 from flax import linen as nn
 
+from hyperjax import data_noise
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
-from hyperjax import perturbation
-from hyperjax import specs
 from hyperjax.agents import td
 
 
@@ -39,7 +37,7 @@ class BootDQNConfig(td.TDConfig):
 
   The defaults are those of bsuite's agent (google-deepmind/bsuite at effafc01,
   `bsuite/baselines/jax/boot_dqn`) but for the initial weights, which are
-  Xavier-normal here, and for the first `min_replay_size` actions, which are
+  Xavier-normal here, and for the first `warmup_steps` actions, which are
   random here as for every agent.
 
   Attributes:
@@ -47,15 +45,14 @@ class BootDQNConfig(td.TDConfig):
     shared_torso: whether the members share a torso, and their priors another
       one, or nothing.
     prior_scale: c0; 0 leaves the priors out.
-    mask_probability: that a member learns from a transition.
-    noise_scale: sigma, in units of reward.
+    noise: which members learn from a transition, and xi, in units of reward.
   """
 
   num_members: int = 20
   shared_torso: bool = False
   prior_scale: float = 5.
-  mask_probability: float = 1.
-  noise_scale: float = 0.
+  noise: data_noise.DataNoise = data_noise.BootstrapMask(
+      1., data_noise.Perturbation(0., index_lib.Gaussian))
   double: bool = False
   hidden_sizes: Sequence[int] = (50, 50)
   adam_epsilon: float = 1e-8
@@ -66,13 +63,11 @@ class BootDQNConfig(td.TDConfig):
     super().__post_init__()
     self.check_at_least('num_members', 1, self.num_members)
     self.check_at_least('prior_scale', 0., self.prior_scale)
-    self.check_at_least('noise_scale', 0., self.noise_scale)
-    self.check_within('mask_probability', 0., 1., self.mask_probability)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EnsemblePlusConfig(BootDQNConfig):
-  """Settings of Ensemble+: BootDQN's, with noise in the place of masks.
+  """Settings of Ensemble+: BootDQN's, with noise instead of masks.
 
   The prior's scale is that of google-deepmind/neural_testbed, whose ensemble is
   for supervised learning: 100 members, an L2 penalty, and neither masks nor
@@ -81,61 +76,44 @@ class EnsemblePlusConfig(BootDQNConfig):
   """
 
   prior_scale: float = 3.
-  noise_scale: float = 0.1
+  noise: data_noise.DataNoise = data_noise.Perturbation(
+      0.1, index_lib.Gaussian)
 
 
+@dataclasses.dataclass(frozen=True)
 class BootDQN(td.TDAgent):
   """Bootstrapped DQN with randomised priors, see the module."""
 
-  def __init__(
-      self,
-      observation_spec: Any,
-      num_actions: Any,
-      config: BootDQNConfig = BootDQNConfig(),
-  ):
-    """Composes the agent; arguments and errors as in `HyperAgent`."""
-    spec = specs.observation_spec(observation_spec)
-    num_actions = specs.num_actions(num_actions)
+  config: BootDQNConfig = BootDQNConfig()
+
+  def make_components(self) -> td.Components:
+    """See `TDAgent`."""
+    config = self.config
     index = index_lib.OneHot(config.num_members)
 
     def members():
-      torso = config.torso(config.hidden_sizes, spec)
+      torso = config.torso(config.hidden_sizes, self.observation_spec)
       if config.shared_torso:
-        return nn.Sequential(
-            (torso, networks.EnsembleHead(config.num_members, num_actions)))
+        return nn.Sequential((torso, networks.EnsembleHead(
+            config.num_members, self.num_actions)))
       return networks.SeparateNetworks(
-          nn.Sequential((torso, networks.LinearHead(num_actions))),
+          nn.Sequential((torso, networks.LinearHead(self.num_actions))),
           config.num_members)
 
     network = networks.AffineValue(
         members(), members() if config.prior_scale > 0. else None,
         prior_scale=config.prior_scale)
-    mask = None
-    if config.mask_probability < 1.:
-      mask = perturbation.BootstrapMask(
-          config.num_members, config.mask_probability)
-    super().__init__(
-        observation_spec=spec,
-        num_actions=num_actions,
-        config=config,
+    return td.Components(
         network=network,
         index=index,
         loss=losses.SampledTD(
-            network, index,
-            perturbation.Perturbation(
-                index_lib.Gaussian(config.num_members), config.noise_scale),
-            config.double, losses.EveryMember(), tied=True, mask=mask),
-        optimizer=td.adam(config))
+            network, index, config.double, losses.Members(), config.noise),
+        optimizer=td.adam(config),
+        target=config.target)
 
 
+@dataclasses.dataclass(frozen=True)
 class EnsemblePlus(BootDQN):
   """BootDQN with Gaussian noise, see the module."""
 
-  def __init__(
-      self,
-      observation_spec: Any,
-      num_actions: Any,
-      config: EnsemblePlusConfig = EnsemblePlusConfig(),
-  ):
-    """Composes the agent; arguments and errors as in `HyperAgent`."""
-    super().__init__(observation_spec, num_actions, config)
+  config: EnsemblePlusConfig = EnsemblePlusConfig()

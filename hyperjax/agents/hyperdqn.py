@@ -12,15 +12,13 @@ The target is perturbed by sigma xi^T z as in HyperAgent.
 """
 
 import dataclasses
-from typing import Any
 
 from flax import linen as nn
 
+from hyperjax import data_noise
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
-from hyperjax import perturbation
-from hyperjax import specs
 from hyperjax.agents import td
 
 
@@ -32,7 +30,7 @@ class HyperDQNConfig(td.TDConfig):
   c197f880, `scripts/hyper_dqn/run_deepsea.sh`): an index of dimension 2 on the
   unit sphere; 20 indices and 20 batches of 128 transitions for each update,
   every index with every transition; Double DQN's targets (the script's
-  `double_q=0` is not read). But the first `min_replay_size` actions are random
+  `double_q=0` is not read). But the first `warmup_steps` actions are random
   here, as for every agent.
 
   Attributes:
@@ -40,13 +38,13 @@ class HyperDQNConfig(td.TDConfig):
     num_index_samples: indices z for each update.
     prior_scale: of the fixed prior, which has the initial weights of another
       such network; 0 leaves it out.
-    perturbation_scale: sigma, in units of reward.
+    noise: sigma * xi, in units of reward.
   """
 
   index_dim: int = 2
   num_index_samples: int = 20
   prior_scale: float = 10.
-  perturbation_scale: float = 0.
+  noise: data_noise.DataNoise = data_noise.Perturbation()
   adam_epsilon: float = 1e-8
   max_gradient_norm: float | None = None
   batch_size: int = 2560
@@ -56,46 +54,37 @@ class HyperDQNConfig(td.TDConfig):
     super().__post_init__()
     self.check_at_least('index_dim', 1, self.index_dim)
     self.check_at_least('num_index_samples', 1, self.num_index_samples)
-    for name in ('prior_scale', 'perturbation_scale'):
-      self.check_at_least(name, 0., getattr(self, name))
+    self.check_at_least('prior_scale', 0., self.prior_scale)
 
 
+@dataclasses.dataclass(frozen=True)
 class HyperDQN(td.TDAgent):
   """HyperDQN, see the module."""
 
-  def __init__(
-      self,
-      observation_spec: Any,
-      num_actions: Any,
-      config: HyperDQNConfig = HyperDQNConfig(),
-  ):
-    """Composes the agent; arguments and errors as in `HyperAgent`."""
-    spec = specs.observation_spec(observation_spec)
-    num_actions = specs.num_actions(num_actions)
+  config: HyperDQNConfig = HyperDQNConfig()
+
+  def make_components(self) -> td.Components:
+    """See `TDAgent`."""
+    config = self.config
     index = index_lib.Sphere(config.index_dim)
 
     def hypermodel():
+      truncated = networks.initializers.truncated
       return nn.Sequential((
-          config.torso(config.hidden_sizes, spec,
-                       kernel_init=networks.truncated_init()),
+          config.torso(config.hidden_sizes, self.observation_spec,
+                       kernel_init=truncated()),
           networks.HypermodelHead(
-              num_actions, index.dim, mean_init=nn.initializers.zeros,
-              factor_init=networks.truncated_init(num_batch_axes=1),
-              bias=True)))
+              self.num_actions, index.dim, mean_init=nn.initializers.zeros,
+              factor_init=truncated(num_batch_axes=1), bias=True)))
 
     network = networks.AffineValue(
         hypermodel(), hypermodel() if config.prior_scale > 0. else None,
         prior_scale=config.prior_scale)
-    super().__init__(
-        observation_spec=spec,
-        num_actions=num_actions,
-        config=config,
+    return td.Components(
         network=network,
         index=index,
         loss=losses.SampledTD(
-            network, index,
-            perturbation.Perturbation(
-                index_lib.Sphere(index.dim), config.perturbation_scale),
-            config.double, losses.SharedIndices(config.num_index_samples),
-            tied=True),
-        optimizer=td.adam(config))
+            network, index, config.double,
+            losses.Shared(config.num_index_samples), config.noise),
+        optimizer=td.adam(config),
+        target=config.target)

@@ -10,13 +10,11 @@ every agent.
 """
 
 import dataclasses
-from typing import Any
 
+from hyperjax import acting
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
-from hyperjax import perturbation
-from hyperjax import specs
 from hyperjax.agents import td
 
 
@@ -39,31 +37,25 @@ class NoisyDQNConfig(td.TDConfig):
           f'noisy, got {self.hidden_sizes}')
 
 
+@dataclasses.dataclass(frozen=True)
 class NoisyDQN(td.TDAgent):
   """NoisyNet-DQN, see the module."""
 
-  def __init__(
-      self,
-      observation_spec: Any,
-      num_actions: Any,
-      config: NoisyDQNConfig = NoisyDQNConfig(),
-  ):
-    """Composes the agent; arguments and errors as in `HyperAgent`."""
-    spec = specs.observation_spec(observation_spec)
-    num_actions = specs.num_actions(num_actions)
+  config: NoisyDQNConfig = NoisyDQNConfig()
+
+  def make_components(self) -> td.Components:
+    """See `TDAgent`."""
+    config = self.config
     *torso_sizes, hidden_size = config.hidden_sizes
     network = networks.NoisyValue(
-        config.torso(tuple(torso_sizes), spec), torso_sizes[-1],
-        hidden_size, num_actions, config.initial_sigma)
+        config.torso(tuple(torso_sizes), self.observation_spec),
+        torso_sizes[-1], hidden_size, self.num_actions, config.initial_sigma)
     index = index_lib.Gaussian(network.index_dim)
-    super().__init__(
-        observation_spec=spec,
-        num_actions=num_actions,
-        config=config,
+    return td.Components(
         network=network,
         index=index,
         loss=losses.SampledTD(
-            network, index, perturbation.Perturbation(index, 0.),
-            config.double, losses.SharedIndices(1)),
+            network, index, config.double, losses.Shared(1, tied=False)),
         optimizer=td.adam(config),
-        resample_probability=1.)
+        target=config.target,
+        acting=acting.Thompson(resample_probability=1.))

@@ -15,13 +15,11 @@ Left out: the penalty on weights and variances that the derivation has
 """
 
 import dataclasses
-from typing import Any
 
+from hyperjax import acting
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
-from hyperjax import perturbation
-from hyperjax import specs
 from hyperjax.agents import td
 
 
@@ -49,31 +47,26 @@ class SANEConfig(td.TDConfig):
           f'noisy, got {self.hidden_sizes}')
 
 
+@dataclasses.dataclass(frozen=True)
 class SANE(td.TDAgent):
   """SANE, see the module."""
 
-  def __init__(
-      self,
-      observation_spec: Any,
-      num_actions: Any,
-      config: SANEConfig = SANEConfig(),
-  ):
-    """Composes the agent; arguments and errors as in `HyperAgent`."""
-    spec = specs.observation_spec(observation_spec)
-    num_actions = specs.num_actions(num_actions)
+  config: SANEConfig = SANEConfig()
+
+  def make_components(self) -> td.Components:
+    """See `TDAgent`."""
+    config = self.config
     *torso_sizes, hidden_size = config.hidden_sizes
     network = networks.StateAwareNoisyValue(
-        config.torso(tuple(torso_sizes), spec), torso_sizes[-1],
-        hidden_size, num_actions, config.latent_size, config.q_values_in)
+        config.torso(tuple(torso_sizes), self.observation_spec),
+        torso_sizes[-1], hidden_size, self.num_actions, config.latent_size,
+        config.q_values_in)
     index = index_lib.Gaussian(network.index_dim)
-    super().__init__(
-        observation_spec=spec,
-        num_actions=num_actions,
-        config=config,
+    return td.Components(
         network=network,
         index=index,
         loss=losses.SampledTD(
-            network, index, perturbation.Perturbation(index, 0.),
-            config.double, losses.FreshIndices(1)),
+            network, index, config.double, losses.Independent(1)),
         optimizer=td.adam(config),
-        resample_probability=1.)
+        target=config.target,
+        acting=acting.Thompson(resample_probability=1.))

@@ -1,8 +1,8 @@
 """The learner that every value-based agent shares.
 
 DQN, HyperAgent and their kin are temporal-difference learning on a value
-function Q(s, a; z), z ~ p(z). An algorithm chooses the components of a
-`TDAgent`, in one short file beside this one; nothing here knows which
+function Q(s, a; z), z ~ p(z). An algorithm is a config and the components that
+it makes of it, in one short file beside this one; nothing here knows which
 algorithm it runs.
 """
 
@@ -17,14 +17,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 import optax
 
-from hyperjax import acting
+from hyperjax import acting as acting_lib
 from hyperjax import index as index_lib
-from hyperjax import lazy_rows
+from hyperjax import lazy_adam
 from hyperjax import losses
 from hyperjax import networks
 from hyperjax import optimizers
 from hyperjax import specs
+from hyperjax import targets
 from hyperjax import types
+from hyperjax.replay import samplers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,38 +34,30 @@ class TDConfig:
   """The settings that every agent here has.
 
   Attributes:
-    torso: the class of the torso, made with `hidden_sizes` and the spec of the
-      observation, and by some agents with the keywords `kernel_init` or
-      `activation` of `networks.MLPTorso`.
+    torso: class of the torso, made with `hidden_sizes` and the spec of the
+      observation, and by some agents with the keywords `kernel_init`,
+      `bias_init` or `activation` of `networks.MLPTorso`.
     hidden_sizes: widths of the torso's dense layers.
     discount: gamma, of one step.
-    n_step: steps of a return. More than one need a replay of frames
-      (`hyperjax.frames`).
+    n_step: number of steps of a return.
     double: whether the online network chooses the action of the target.
     learning_rate: of Adam.
-    adam_epsilon: of Adam, added to the root of the second moment.
+    adam_epsilon: added to the root of Adam's second moment; positive.
     max_gradient_norm: gradients of a larger global norm are scaled down to it;
       None for no limit.
-    batch_size: B, transitions in an update.
-    target_period: updates between two copies to the target network.
-    replay_capacity: transitions kept; the oldest are overwritten.
-    min_replay_size: transitions before the first update. Until then actions
-      are uniformly random.
-    steps_per_update: environment steps (of all environments of an agent
-      together) between learning; rounded down to steps of all of them, to one
-      at least.
-    updates_per_step: updates then done at once.
-    recent_fraction: of a batch, that is drawn from the `recent_window` newest
-      transitions instead of from all.
-    recent_window: in transitions.
-    prioritized_fraction: of a batch, that is drawn by how large the losses of
-      transitions were (see `hyperjax.replay`). What is neither recent nor this
-      is drawn uniformly: the two are at most 1 together.
-    tournament_size: transitions among which the one of largest loss is drawn;
-      1 draws uniformly.
-    lazy_rows: whether an update leaves alone the rows of the first layer that
+    target: how the target network follows the online network.
+    batch_size: B, number of transitions in an update.
+    replay_capacity: number of transitions kept; the oldest are overwritten.
+    sampler: which transitions the replay draws.
+    warmup_steps: environment steps before the first update, of all
+      environments of an agent together. Their actions are uniformly random.
+    update_period: environment steps, of all environments of an agent
+      together, between two calls of learning; rounded down to steps of all of
+      them, but at least one.
+    updates_per_period: number of updates at each of these calls.
+    lazy_adam: whether an update leaves alone the rows of the first layer that
       its batch does not read, where observations are categories (see
-      `hyperjax.lazy_rows`).
+      `hyperjax.lazy_adam`).
   """
 
   torso: Callable[..., nn.Module] = networks.MLPTorso
@@ -74,20 +68,17 @@ class TDConfig:
   learning_rate: float = 1e-3
   adam_epsilon: float = 1.5e-4
   max_gradient_norm: float | None = 10.
+  target: targets.Target = targets.Periodic(4)
   batch_size: int = 128
-  target_period: int = 4
   replay_capacity: int = 1_000_000
-  min_replay_size: int = 128
-  steps_per_update: int = 1
-  updates_per_step: int = 1
-  recent_fraction: float = 0.
-  recent_window: int = 1000
-  prioritized_fraction: float = 0.
-  tournament_size: int = 4
-  lazy_rows: bool = False
+  sampler: samplers.Sampler = samplers.Uniform()
+  warmup_steps: int = 128
+  update_period: int = 1
+  updates_per_period: int = 1
+  lazy_adam: bool = False
 
   def __post_init__(self):
-    """Raises ValueError for a setting that cannot be meant."""
+    """Raises ValueError for an invalid setting."""
     # A list would have no hash, which a config must have.
     object.__setattr__(self, 'hidden_sizes', tuple(self.hidden_sizes))
     self.check_at_least('hidden_sizes', 1, *self.hidden_sizes)
@@ -95,18 +86,18 @@ class TDConfig:
       raise ValueError('hidden_sizes must name at least one layer, got ()')
     self.check_within('discount', 0., 1., self.discount)
     self.check_at_least('learning_rate', 0., self.learning_rate)
-    self.check_at_least('adam_epsilon', 0., self.adam_epsilon)
+    # Zero divides 0 by 0 where a gradient is 0, as at weights not yet used.
+    if not 0. < self.adam_epsilon < float('inf'):
+      raise ValueError(
+          f'adam_epsilon must be positive and finite, got {self.adam_epsilon}')
     if self.max_gradient_norm is not None and not self.max_gradient_norm > 0.:
       raise ValueError(
           f'max_gradient_norm must be positive or None, '
           f'got {self.max_gradient_norm}')
-    for name in ('batch_size', 'target_period', 'replay_capacity',
-                 'min_replay_size', 'steps_per_update', 'updates_per_step',
-                 'recent_window', 'tournament_size', 'n_step'):
+    for name in ('batch_size', 'replay_capacity', 'warmup_steps',
+                 'update_period', 'updates_per_period', 'n_step'):
       self.check_at_least(name, 1, getattr(self, name))
-    for name in ('recent_fraction', 'prioritized_fraction'):
-      self.check_within(name, 0., 1., getattr(self, name))
-    for name in ('batch_size', 'min_replay_size'):
+    for name in ('batch_size', 'warmup_steps'):
       if getattr(self, name) > self.replay_capacity:
         raise ValueError(
             f'{name} must be at most replay_capacity, {self.replay_capacity}, '
@@ -114,22 +105,68 @@ class TDConfig:
 
   @staticmethod
   def check_at_least(name: str, minimum: float, *values: float):
+    """Raises ValueError if a value is below the minimum, or not finite."""
     for value in values:
-      if not value >= minimum:  # Also refuses a NaN.
-        raise ValueError(f'{name} must be at least {minimum}, got {value}')
+      if not minimum <= value < float('inf'):  # Also refuses a NaN.
+        raise ValueError(
+            f'{name} must be at least {minimum} and finite, got {value}')
 
   @staticmethod
   def check_within(name: str, low: float, high: float, value: float):
+    """Raises ValueError if a value is not between two others."""
     if not low <= value <= high:
       raise ValueError(
           f'{name} must be between {low} and {high}, got {value}')
 
 
 def adam(config: TDConfig) -> optax.GradientTransformationExtraArgs:
-  """Adam with the settings of an agent."""
+  """Returns Adam with the settings of an agent."""
   return optimizers.clipped(
       optimizers.adam(config.learning_rate, config.adam_epsilon),
       config.max_gradient_norm)
+
+
+def online_params(learner: types.LearnerState) -> types.Params:
+  """Returns the weights of the online network."""
+  return learner.params
+
+
+def target_params(learner: types.LearnerState) -> types.Params:
+  """Returns the weights of the target network, with prior and legal actions."""
+  return {**learner.params, 'params': learner.target_params}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Components:
+  """What an algorithm is made of.
+
+  Attributes:
+    network: a value function, see `hyperjax.networks`.
+    index: distribution of z, for acting and evaluation.
+    loss: of a batch, see `hyperjax.losses`.
+    optimizer: over params['params']; takes the extra argument `key`, see
+      `hyperjax.optimizers`.
+    target: how the target network follows.
+    acting: from values to actions while the agent learns.
+    evaluation: the same while it is judged: by default greedy for an index
+      that is drawn for each episode.
+    acting_params: from the learner to the weights to act by and to evaluate,
+      `online_params` or `target_params`.
+    before_update: a function of the learner and a key, called before each
+      update, such as a reset of some weights every few thousand updates; None
+      for nothing.
+  """
+
+  network: nn.Module
+  index: index_lib.IndexDistribution
+  loss: losses.Loss
+  optimizer: optax.GradientTransformationExtraArgs
+  target: targets.Target
+  acting: acting_lib.Acting = acting_lib.Thompson()
+  evaluation: acting_lib.Acting = acting_lib.Thompson()
+  acting_params: Callable[[types.LearnerState], types.Params] = online_params
+  before_update: Callable[
+      [types.LearnerState, chex.PRNGKey], types.LearnerState] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,89 +174,114 @@ class TDAgent:
   """Temporal-difference learning on an index-conditioned value function.
 
   An agent holds no state. Every method is a pure function that returns
-  (state, output); jit them, vmap them over seeds, scan over them.
+  (state, output); jit them, vmap them over seeds, scan over them. Agents of
+  equal specs and configs are equal, so they share what JAX compiles.
+
+  A subclass is an algorithm: it overrides `make_components`.
 
   Attributes:
-    observation_spec: what `select_action` and `update` expect.
-    num_actions: A.
-    config: the algorithm's settings, a `TDConfig`.
-    network: a value function with two methods: calling it encodes one
-      observation, `value` maps the encoding and an index to values [A].
-    index: distribution of z, for acting and evaluation.
-    loss: of a batch, see `hyperjax.losses`.
-    optimizer: over params['params']; takes extra arguments, see
-      `hyperjax.optimizers`.
-    resample_probability: of a new acting index before a step that is not the
-      first of an episode; before the first one it is always new.
-    epsilon: probability of a uniformly random action.
-    optimism: of acting; None for the values at one index. With K indices,
-      `ActorState.index` is [N, K, M].
+    observation_spec: a dm_env spec of one array, or `specs.ObservationSpec`,
+      which it becomes. A `DiscreteArray` is a category, treated as its one-hot
+      vector.
+    num_actions: A, or a dm_env spec of discrete actions, of which A remains.
+    config: the algorithm's settings.
+
+  Raises:
+    ValueError: if a spec is of another kind, or the config does not fit it.
   """
 
-  observation_spec: specs.ObservationSpec
-  num_actions: int
+  observation_spec: specs.ObservationSpec | Any
+  num_actions: int | Any
   config: Any
-  network: nn.Module
-  index: index_lib.IndexDistribution
-  loss: losses.Loss
-  optimizer: optax.GradientTransformationExtraArgs
-  resample_probability: float = 0.
-  epsilon: float = 0.
-  optimism: acting.Optimism | None = None
+
+  def __post_init__(self):
+    set_field = lambda name, value: object.__setattr__(self, name, value)
+    set_field('observation_spec', specs.observation_spec(self.observation_spec))
+    set_field('num_actions', specs.num_actions(self.num_actions))
+    set_field('components', self.make_components())
+    is_lazy = self.config.lazy_adam and self.observation_spec.num_values
+    set_field('_tables', lazy_adam.find_tables(
+        self.components.network, self.observation_spec) if is_lazy else None)
+
+  def __reduce__(self):
+    # Components hold functions that have no name: they are made anew.
+    return type(self), (self.observation_spec, self.num_actions, self.config)
+
+  def __deepcopy__(self, memo):
+    return self  # It cannot change.
+
+  def make_components(self) -> Components:
+    """Returns what the algorithm is made of, from the specs and the config."""
+    raise TypeError(
+        f'{type(self).__name__} is no algorithm; expected a subclass of '
+        f'TDAgent that overrides make_components')
+
+  # Set in __post_init__; no fields, since they follow from the others.
+  components: Components = dataclasses.field(init=False, repr=False,
+                                             compare=False, hash=False)
+  _tables: Any = dataclasses.field(init=False, repr=False, compare=False,
+                                   hash=False)
+
+  @property
+  def network(self) -> nn.Module:
+    """The value function."""
+    return self.components.network
+
+  @property
+  def index(self) -> index_lib.IndexDistribution:
+    """Distribution of z."""
+    return self.components.index
 
   def init(self, key: chex.PRNGKey) -> types.LearnerState:
-    """The learner before its first update.
+    """Returns the learner before its first update.
 
     Args:
       key: of the initial weights and of all randomness in learning.
     """
     key_params, key_learner = jax.random.split(key)
-    params = self.network.init(key_params, self.observation_spec.zeros())
+    params = networks.unbox(
+        self.network.init(key_params, self.observation_spec.zeros()))
     return types.LearnerState(
         params=params,
         # A copy, so that the state may be donated to a compiled update.
         target_params=jax.tree.map(jnp.copy, params['params']),
-        opt_state=self.optimizer.init(params['params']),
+        opt_state=self.components.optimizer.init(params['params']),
         steps=jnp.int32(0),
         key=key_learner)
 
+  def acting_params(self, learner: types.LearnerState) -> types.Params:
+    """Returns the weights to act by and to evaluate."""
+    return self.components.acting_params(learner)
+
   def init_actor(
       self, key: chex.PRNGKey, num_envs: int = 1) -> types.ActorState:
-    """The actor before its first step in `num_envs` environments (N)."""
+    """Returns the actor before its first step in `num_envs` environments."""
     key_index, key_actor = jax.random.split(key)
     return types.ActorState(
-        index=self._sample_acting_index(key_index, num_envs), key=key_actor)
+        index=self._sample_index(
+            self.components.acting, key_index, num_envs),
+        key=key_actor, steps=jnp.int32(0))
 
-  def q_values(
-      self, params: types.Params, observation: Array,
-      index: Float[Array, 'N M'],
-  ) -> Float[Array, 'N A']:
-    """Q(s, .; z) for each pair of an observation and an index.
+  def init_evaluation(
+      self, key: chex.PRNGKey, num_episodes: int = 1) -> types.ActorState:
+    """Returns the actor of an evaluation in `num_episodes` episodes.
 
-    Args:
-      params: Flax variables, `LearnerState.params`.
-      observation: s, [N, ...].
-      index: z, [N, M].
-
-    Raises:
-      ValueError: if the observations do not fit the spec.
+    Its indices are fresh: `is_first` of `evaluate_action` is for the episodes
+    after the first.
     """
-    self.observation_spec.check(observation)
-
-    def value(s, z):
-      encoding = self.network.apply(params, s)
-      return networks.value(self.network, params, encoding, z)
-
-    return jax.vmap(value)(observation, index)
+    return types.ActorState(
+        index=self._sample_index(
+            self.components.evaluation, key, num_episodes),
+        key=jax.random.fold_in(key, 1), steps=jnp.int32(0))
 
   def select_action(
       self, params: types.Params, actor: types.ActorState, observation: Array,
       is_first: Bool[Array, ' N'],
   ) -> tuple[types.ActorState, Int[Array, ' N']]:
-    """Acts in N environments, each greedy for its own index z.
+    """Acts in N environments, each with its own index z.
 
     Args:
-      params: Flax variables, `LearnerState.params`.
+      params: Flax variables, `acting_params` of the learner.
       actor: of the same N environments.
       observation: s, [N, ...].
       is_first: whether s is the first of its episode, bool [N].
@@ -231,61 +293,61 @@ class TDAgent:
       ValueError: if the observations do not fit the spec, or `is_first` not
         the actor's environments.
     """
-    redraw = is_first = jnp.asarray(is_first)
-    if is_first.shape != actor.index.shape[:1]:
-      raise ValueError(
-          f'expected is_first of shape {actor.index.shape[:1]}, one for each '
-          f'environment, got {is_first.shape}')
-    key, key_redraw, key_index, key_action = jax.random.split(actor.key, 4)
-    if self.resample_probability > 0.:
-      redraw |= jax.random.bernoulli(
-          key_redraw, self.resample_probability, is_first.shape)
-    fresh = self._sample_acting_index(key_index, *is_first.shape)
-    redraw = jnp.reshape(redraw, redraw.shape + (1,) * (fresh.ndim - 1))
-    index = jnp.where(redraw, fresh, actor.index)
-    if self.optimism is None:
-      values = self.q_values(params, observation, index)
-    else:
-      values = self._optimistic_values(params, observation, index)
-    action = acting.epsilon_greedy(key_action, values, self.epsilon)
-    return types.ActorState(index, key), action
+    return self._act(
+        self.components.acting, params, actor, observation, is_first)
 
-  def _optimistic_values(self, params, observation, indices):
-    """Optimistic values [N, A] at observations [N, ...], indices [N, K, M]."""
-    self.observation_spec.check(observation)
-
-    def value(s, zs):
-      encoding = self.network.apply(params, s)
-      return self.optimism(
-          lambda z: networks.value(self.network, params, encoding, z),
-          encoding, zs)
-
-    return jax.vmap(value)(observation, indices)
-
-  def _sample_acting_index(self, key, num_envs) -> Float[Array, 'N *K M']:
-    if self.optimism is None:
-      return self.index.sample(key, (num_envs,))
-    return self.index.sample(key, (num_envs, self.optimism.num_indices))
+  def evaluate_action(
+      self, params: types.Params, actor: types.ActorState, observation: Array,
+      is_first: Bool[Array, ' E'],
+  ) -> tuple[types.ActorState, Int[Array, ' E']]:
+    """Acts as the agent is judged; as `select_action` otherwise."""
+    return self._act(
+        self.components.evaluation, params, actor, observation, is_first)
 
   def select_random_action(
       self, params: types.Params, actor: types.ActorState
   ) -> tuple[types.ActorState, Int[Array, ' N']]:
-    """Uniformly random legal actions, int32 [N], from the actor's own key."""
+    """Returns uniformly random legal actions, int32 [N]."""
     key, key_action = jax.random.split(actor.key)
-    num_envs = actor.index.shape[0]
-    # Where all legal actions are worth the same, the greedy one is any.
-    values = networks.mask_illegal(
-        params, jnp.zeros((num_envs, self.num_actions)))
-    return actor._replace(key=key), acting.greedy(key_action, values)
+    values = jnp.zeros((actor.index.shape[0], self.num_actions), jnp.float32)
+    # Where all actions are worth the same, the greedy one is any legal one.
+    action = acting_lib.greedy(key_action, values, networks.legal_actions(params))
+    return actor._replace(key=key, steps=actor.steps + 1), action
+
+  def q_values(
+      self, params: types.Params, observation: Array,
+      index: Float[Array, 'N M'],
+  ) -> Float[Array, 'N A']:
+    """Returns Q(s, .; z) for each pair of an observation and an index.
+
+    Args:
+      params: Flax variables, `LearnerState.params`.
+      observation: s, [N, ...].
+      index: z, [N, M].
+
+    Returns:
+      Values, float32 [N, A]; -inf for actions that are not legal.
+
+    Raises:
+      ValueError: if the observations do not fit the spec.
+    """
+    self.observation_spec.check(observation)
+
+    def value(s, z):
+      encoding = self.network.apply(params, s)
+      return networks.value(self.network, params, encoding, z)
+
+    return networks.mask_illegal(
+        params, jax.vmap(value)(observation, index))
 
   def update(
-      self, learner: types.LearnerState, batch: types.Transition
+      self, learner: types.LearnerState, batch: types.Batch | types.Transition
   ) -> tuple[types.LearnerState, types.Metrics]:
-    """One step of the optimiser on one batch.
+    """Makes one step of the optimiser on one batch.
 
     Args:
       learner: the state before.
-      batch: transitions [B].
+      batch: transitions [B], with weights or without.
 
     Returns:
       The state after, and metrics, among them 'loss', float32 [], and
@@ -294,34 +356,72 @@ class TDAgent:
     Raises:
       ValueError: if the observations do not fit the spec.
     """
-    self.observation_spec.check(batch.observation)
-    self.observation_spec.check(batch.next_observation)
-    learner = learner._replace(target_params=optax.periodic_update(
-        learner.params['params'], learner.target_params, learner.steps,
-        self.config.target_period))
-    num_values = self.observation_spec.num_values
-    if self.config.lazy_rows and num_values is not None:
-      return lazy_rows.update(self._step, learner, batch, num_values)
+    if isinstance(batch, types.Transition):
+      batch = types.Batch(batch)
+    self.observation_spec.check(batch.transitions.observation)
+    self.observation_spec.check(batch.transitions.next_observation)
+    if self.components.before_update is not None:
+      key = jax.random.fold_in(
+          jax.random.fold_in(learner.key, learner.steps), 1)
+      learner = self.components.before_update(learner, key)
+    learner = learner._replace(target_params=self.components.target(
+        learner.params['params'], learner.target_params, learner.steps))
+    if self._tables is not None:
+      return lazy_adam.update(
+          self._step, learner, batch, self.observation_spec.num_values,
+          self._tables)
     return self._step(learner, batch)
 
+  def _sample_index(self, policy, key, num_envs) -> Float[Array, 'N *K M']:
+    num = () if policy.num_indices is None else (policy.num_indices,)
+    return self.index.sample(key, (num_envs, *num))
+
+  def _act(self, policy, params, actor, observation, is_first):
+    """Acts by a policy: draws indices where they are due, then chooses."""
+    self.observation_spec.check(observation)
+    redraw = is_first = jnp.asarray(is_first)
+    if is_first.shape != actor.index.shape[:1]:
+      raise ValueError(
+          f'expected is_first of shape {actor.index.shape[:1]}, one for each '
+          f'environment, got {is_first.shape}')
+    key, key_redraw, key_index, key_action = jax.random.split(actor.key, 4)
+    if policy.resample_probability > 0.:
+      redraw |= jax.random.bernoulli(
+          key_redraw, policy.resample_probability, is_first.shape)
+    fresh = self._sample_index(policy, key_index, *is_first.shape)
+    redraw = jnp.reshape(redraw, redraw.shape + (1,) * (fresh.ndim - 1))
+    index = jnp.where(redraw, fresh, actor.index)
+
+    def values(s, z):
+      encoding = self.network.apply(params, s)
+      return policy.values(
+          self.index,
+          lambda z: networks.value(self.network, params, encoding, z),
+          encoding, z)
+
+    action = policy.choose(
+        key_action, jax.vmap(values)(observation, index),
+        networks.legal_actions(params), actor.steps)
+    return types.ActorState(index, key, actor.steps + 1), action
+
   def _step(
-      self, learner: types.LearnerState, batch: types.Transition
+      self, learner: types.LearnerState, batch: types.Batch
   ) -> tuple[types.LearnerState, types.Metrics]:
     """One step of the optimiser towards the targets of target_params."""
-    index_key, perturbation_key, noise_key = jax.random.split(learner.key, 3)
+    index_key, noise_key, optimizer_key = jax.random.split(learner.key, 3)
     index_key = jax.random.fold_in(index_key, learner.steps)
-    noise_key = jax.random.fold_in(noise_key, learner.steps)
+    optimizer_key = jax.random.fold_in(optimizer_key, learner.steps)
 
     def loss_fn(trained):
-      return self.loss(
-          {**learner.params, 'params': trained},
-          {**learner.params, 'params': learner.target_params},
-          batch, index_key, perturbation_key)
+      return self.components.loss(
+          {**learner.params, 'params': trained}, target_params(learner),
+          batch, index_key, noise_key)
 
     gradients, metrics = jax.grad(loss_fn, has_aux=True)(
         learner.params['params'])
-    updates, opt_state = self.optimizer.update(
-        gradients, learner.opt_state, learner.params['params'], key=noise_key)
+    updates, opt_state = self.components.optimizer.update(
+        gradients, learner.opt_state, learner.params['params'],
+        key=optimizer_key)
     trained = optax.apply_updates(learner.params['params'], updates)
     return learner._replace(
         params={**learner.params, 'params': trained},

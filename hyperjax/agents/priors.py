@@ -1,0 +1,113 @@
+"""The fixed priors of HyperAgent, as components of its config."""
+
+from collections.abc import Callable
+import dataclasses
+from typing import Protocol, runtime_checkable
+
+from flax import linen as nn
+
+from hyperjax import index as index_lib
+from hyperjax import networks
+from hyperjax import specs
+
+
+@runtime_checkable
+class Prior(Protocol):
+  """A fixed random function that is added to the value.
+
+  Attributes:
+    scale: factor of the network's output.
+  """
+
+  scale: float
+
+  def network(
+      self, spec: specs.ObservationSpec, num_actions: int,
+      index: index_lib.IndexDistribution, torso: Callable[..., nn.Module],
+  ) -> nn.Module:
+    """Returns a module from an observation to psi, [M+1, A].
+
+    Args:
+      spec: of the observation.
+      num_actions: A.
+      index: distribution of z.
+      torso: makes a torso like the trained one; keywords replace its options.
+    """
+    ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Uniform:
+  """Mean 0 and the same spread at every observation and action.
+
+  Draws at different observations differ, however the observation is encoded
+  (`networks.PriorFeatures`), and the spread does not shrink where a random
+  network happens to be small (`networks.UniformPrior`).
+
+  Attributes:
+    scale: standard deviation of the value over the index, in units of return.
+  """
+
+  scale: float = 1.
+
+  def __post_init__(self):
+    if not 0. < self.scale < float('inf'):
+      raise ValueError(
+          f'the scale of a prior must be positive, got {self.scale}; expected '
+          f'None for no prior')
+
+  def network(self, spec, num_actions, index, torso) -> nn.Module:
+    """See `Prior`."""
+    if spec.num_values is not None:
+      # An odd function: features that are all positive would make priors of
+      # different observations alike, and a network that has learned some of
+      # them would take the spread of all.
+      features = torso(activation=nn.tanh)
+    elif isinstance(torso(), networks.MLPTorso):
+      features = networks.PriorFeatures(spec)
+    else:
+      features = networks.PriorFeatures(
+          spec, torso(bias_init=networks.initializers.uniform_bias))
+    head = networks.HypermodelHead(
+        num_actions, index.dim, mean_init=mean_init(1.),
+        factor_init=networks.initializers.factor_sphere(1.))
+    return networks.UniformPrior(
+        nn.Sequential((features, head)), index.second_moment)
+
+
+@dataclasses.dataclass(frozen=True)
+class Hypermodel:
+  """A random network like the trained one, as published.
+
+  Its spread differs from one observation to the next, is 0 at an observation
+  of zeros if the torso's biases are, and shrinks as one-hot observations grow
+  wider.
+
+  Attributes:
+    scale: c0, factor of the prior's value.
+    std: length of each row of A0.
+    mean_std: length of b0 as one vector; None for Xavier-normal.
+  """
+
+  scale: float = 10.
+  std: float = 1.
+  mean_std: float | None = 1.
+
+  def __post_init__(self):
+    for name in ('scale', 'std'):
+      if not 0. <= getattr(self, name) < float('inf'):
+        raise ValueError(
+            f'{name} of a prior must be at least 0, got {getattr(self, name)}')
+
+  def network(self, spec, num_actions, index, torso) -> nn.Module:
+    """See `Prior`."""
+    return nn.Sequential((torso(), networks.HypermodelHead(
+        num_actions, index.dim, mean_init=mean_init(self.mean_std),
+        factor_init=networks.initializers.factor_sphere(self.std))))
+
+
+def mean_init(mean_std: float | None) -> networks.initializers.Initializer:
+  """Returns the initialiser of b: one vector of a length, or Xavier-normal."""
+  if mean_std is None:
+    return networks.initializers.xavier
+  return networks.initializers.sphere(mean_std)

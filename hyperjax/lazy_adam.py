@@ -1,0 +1,149 @@
+"""Lazy Adam: updates that cost the same however many categories there are.
+
+Where an observation is a category, a batch reads few rows of the first layer's
+weights, but Adam sweeps over all of them at every update: over 640,000 weights
+on DeepSea-100, of which a batch of 128 reads a fortieth. Lazy updates leave
+the rows that a batch does not read as they are, their moments included (as
+`SparseAdam` of PyTorch and `LazyAdam` of TensorFlow Addons do). It is another
+optimiser, not the same one made faster: a row's momentum waits for the row's
+next turn.
+
+This works for any optimiser whose state is of the parameters' shape: the rows
+that a batch reads are cut out of every array, updated as if there were no
+others, and put back. Which arrays have a row for each category, a network says
+in their metadata (`hyperjax.networks.Table`).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hyperjax import networks
+from hyperjax import specs
+from hyperjax import types
+
+Update = Callable[
+    [types.LearnerState, types.Batch],
+    tuple[types.LearnerState, types.Metrics]]
+
+
+def find_tables(
+    network: nn.Module, spec: specs.ObservationSpec
+) -> frozenset[tuple[str, ...]]:
+  """Returns the paths of the network's tables, without their collection.
+
+  Args:
+    network: whose variables may be wrapped in `networks.Table`.
+    spec: of its observation, a category.
+
+  Raises:
+    ValueError: if there is no table, or if the network reads the number of the
+      category other than as the row of a table: rows that are cut out get new
+      numbers, and such a network would read others.
+  """
+  boxed = jax.eval_shape(network.init, jax.random.key(0), spec.zeros())
+  is_table = lambda x: isinstance(x, networks.Table)
+  leaves = jax.tree_util.tree_flatten_with_path(boxed, is_leaf=is_table)[0]
+  tables = frozenset(
+      _names(path)[1:] for path, leaf in leaves if is_table(leaf))
+  if not tables:
+    names = ', '.join(jax.tree_util.keystr(path) for path, _ in leaves)
+    raise ValueError(
+        f'lazy updates need a hyperjax.networks.InputLayer, or another module '
+        f'that marks its parameter as networks.Table, got a network with '
+        f'{names}; set lazy_adam=False')
+  _check_reads_tables_alone(network, spec, tables)
+  return tables
+
+
+def _check_reads_tables_alone(network, spec, tables):
+  """Renumbers the categories along with the tables: nothing may change."""
+  last = spec.num_values - 1
+
+  def differs(key):
+    variables = networks.unbox(network.init(key, spec.zeros()))
+    reversed_rows = jax.tree_util.tree_map_with_path(
+        lambda path, x: jnp.flip(x, -2) if _names(path)[1:] in tables else x,
+        variables)
+    return [
+        jnp.any(a != b) for c in (0, last // 3)
+        for a, b in zip(
+            jax.tree.leaves(network.apply(
+                variables, jnp.asarray(c, spec.dtype))),
+            jax.tree.leaves(network.apply(
+                reversed_rows, jnp.asarray(last - c, spec.dtype))),
+            strict=True)]
+
+  with jax.ensure_compile_time_eval():
+    if last and np.any(jax.jit(differs)(jax.random.key(0))):
+      raise ValueError(
+          f'lazy updates need a network that reads a category only as the row '
+          f'of its tables, {sorted("/".join(path) for path in tables)}; this '
+          f'one reads its number elsewhere too; set lazy_adam=False')
+
+
+def update(
+    step: Update, learner: types.LearnerState, batch: types.Batch,
+    num_values: int, tables: frozenset[tuple[str, ...]],
+) -> tuple[types.LearnerState, types.Metrics]:
+  """Makes one update of the rows that a batch reads, and of other weights.
+
+  Args:
+    step: the update, which must leave target_params alone.
+    learner: state before.
+    batch: transitions [B] whose observations are categories.
+    num_values: number of categories.
+    tables: paths of the arrays with a row for each category.
+
+  Returns:
+    What `step` returns.
+  """
+  transitions = batch.transitions
+  batch_size, = transitions.observation.shape
+  categories = jnp.concatenate(
+      [transitions.observation, transitions.next_observation]
+  ).astype(jnp.int32)
+  # All that stands for no category is one row, after the last.
+  in_range = (categories >= 0) & (categories < num_values)
+  rows, position = jnp.unique(
+      jnp.where(in_range, categories, num_values), size=2 * batch_size,
+      fill_value=num_values, return_inverse=True)
+  # Not of the observations' type, which may end below the number of rows.
+  small_batch = batch._replace(transitions=transitions._replace(
+      observation=position[:batch_size],
+      next_observation=position[batch_size:]))
+
+  def is_table(path) -> bool:
+    # Whatever wraps it: a collection, a target, an optimiser's moments.
+    names = _names(path)
+    return any(names[-len(table):] == table for table in tables)
+
+  def take(path, x):
+    if not is_table(path):
+      return x
+    return jnp.take(x, rows, axis=-2, mode='fill', fill_value=0.)
+
+  def put(path, whole, part):
+    if not is_table(path):
+      return part
+    return whole.at[..., rows, :].set(part, mode='drop')
+
+  small, metrics = step(
+      jax.tree_util.tree_map_with_path(take, learner), small_batch)
+  trained, opt_state = jax.tree_util.tree_map_with_path(
+      put, (learner.params['params'], learner.opt_state),
+      (small.params['params'], small.opt_state))
+  return small._replace(
+      params={**learner.params, 'params': trained},
+      target_params=learner.target_params,
+      opt_state=opt_state), metrics
+
+
+def _names(path: tuple[Any, ...]) -> tuple[str, ...]:
+  """The keys of dictionaries along a path."""
+  return tuple(entry.key for entry in path
+               if isinstance(entry, jax.tree_util.DictKey))
