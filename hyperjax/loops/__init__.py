@@ -2,5 +2,8 @@
 
 from hyperjax.loops.environment_loop import EnvironmentLoop
 from hyperjax.loops.environment_loop import EpisodeResult
+from hyperjax.loops.host import HostLoop
 from hyperjax.loops.on_device import OnDeviceLoop
+from hyperjax.loops.trainer import ReplayTrainer
+from hyperjax.loops.trainer import StreamTrainer
 from hyperjax.loops.trainer import Trainer

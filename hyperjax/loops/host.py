@@ -1,15 +1,17 @@
-"""Many agents in environments that step on the host, together.
+"""Many agents in environments that step on the host, together (Sebulba).
 
-G agents (games times seeds), each in N environments of its own, advance in
+G agents (tasks times seeds), each in N environments of its own, advance in
 lockstep. In each round
 
-  the device takes in all frames and chooses all actions, mapped over agents;
-  the environments step, while the device does the updates that are owed.
+  the device takes in all time steps and chooses all actions, mapped over
+  agents; the environments step, while the device makes the updates owed.
 
-Updates are owed every few rounds. Their batches are drawn from all frames so
-far, and their weights act from the next round on. What a run computes is a
+Updates are owed every few rounds. Their batches are drawn from all time steps
+so far, and their weights act from the next round on. What a run computes is a
 function of its seeds and does not depend on which of both sides is faster; bit
-for bit on one machine, as far as its matrix products are.
+for bit on one machine, as far as its matrix products are. (Hessel et al., 2021,
+call an architecture that acts and learns on accelerators beside environments
+on the host Sebulba.)
 
   loop = HostLoop(agent, environments)
   state = loop.init(seeds)
@@ -26,11 +28,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from hyperjax import replay as replay_lib
+from hyperjax import seeds as seeds_lib
+from hyperjax import specs
 from hyperjax import types
-from hyperjax.environments import envpool
+from hyperjax.environments import vector
 from hyperjax.loops import host_run
+from hyperjax.loops import joined
 from hyperjax.loops import mapping
-from hyperjax.loops import pools as pools_lib
+from hyperjax.loops import trainer as trainer_lib
 
 
 class Episode(NamedTuple):
@@ -39,7 +44,7 @@ class Episode(NamedTuple):
   Attributes:
     agent: whose it was, of 0..G-1.
     env_steps: of all environments of that agent so far.
-    episode_return: sum of the game's own rewards.
+    episode_return: sum of the environment's own rewards.
     length: in steps.
   """
 
@@ -59,7 +64,7 @@ class HostLog(NamedTuple):
     first_nonfinite: see `host_run.UpdateLog`, [G].
     seconds: that the chunk took.
     waited_for_environments: seconds of these in which the host had nothing to
-      do but wait for frames.
+      do but wait for time steps.
     waited_for_device: and for actions.
     failure: why the chunk ended early, if it did: environments that stalled or
       died. The state is whole, but the loop is of no more use.
@@ -87,12 +92,16 @@ class HostLoop:
 
   The environments belong to the loop and not to the state: they cannot be
   saved, and begin anew with a loop.
+
+  Attributes:
+    last_state: newest whole state; what `run` has reached when it is
+      interrupted. The environments then begin anew.
   """
 
   def __init__(
       self,
       agent: types.Agent,
-      pools: Sequence[pools_lib.Pool],
+      environments: Sequence[vector.VectorEnvironment],
       num_envs: int = 1,
       replay_capacity: int | None = None,
       devices: Sequence[jax.Device] | None = None,
@@ -100,32 +109,37 @@ class HostLoop:
     """Compiles nothing yet.
 
     Args:
-      agent: of every run, with as many actions as the game that has most. The
+      agent: of every run, with as many actions as the task that has most. The
         others are told which of them are legal, but their first weights are
-        those of an agent with all.
-      pools: environments, each pool of one game; see `pools.Batch`.
+        those of an agent with all. Its observations are those of the
+        environments, or stacks of them.
+      environments: each of one task, with N copies for each agent in it.
       num_envs: N, environments for each agent.
-      replay_capacity: frames kept for each agent, if not as its config says.
+      replay_capacity: time steps kept for each agent, if not as its config
+        says.
       devices: to spread the agents over, see `mapping.RunMap`.
 
     Raises:
       ValueError: if agent and environments do not fit.
     """
     self.agent = agent
-    self.environments = pools_lib.Batch(pools, num_envs)
+    self.environments = joined.JoinedEnvironments(environments, num_envs)
     self.num_agents = len(self.environments.num_actions)
     most = int(self.environments.num_actions.max())
     if agent.num_actions != most:
       raise ValueError(
-          f'the agent has {agent.num_actions} actions, the games at most '
-          f'{most}')
-    self.trainer = host_run.FrameTrainer(agent, num_envs, replay_capacity)
+          f'the agent has {agent.num_actions} actions, the environments at '
+          f'most {most}')
+    self.trainer = trainer_lib.StreamTrainer(
+        agent, num_envs, replay_capacity,
+        stacked=_is_stacked(agent, self.environments.observation_spec))
     self._host_run = host_run.HostRun(self.trainer)
-    # Advancing together, also on a CPU: a chunk is one step, and one behind
-    # the other each would be cut out of the whole and put back. What is mapped
+    # Advancing together, also on a CPU: a chunk is one step, and one after
+    # another each would be cut out of the whole and put back. What is mapped
     # is a function of its class, not a method of one object, so that loops of
     # equal agents share their programs.
     self._mapped = mapping.RunMap(devices, vectorize=True)
+    self.last_state: host_run.HostState | None = None
     self._arrival = None
     shape = (self.num_agents, num_envs)
     self._episode_return = np.zeros(shape)
@@ -133,21 +147,22 @@ class HostLoop:
     self._refill_steps = 0
 
   def init(self, seeds: Sequence[int]) -> host_run.HostState:
-    """The state before the first step.
+    """Returns the state before the first step.
 
     Args:
-      seeds: of each agent, G of them. Agents in different games may share one.
+      seeds: of each agent, G of them. Agents in different tasks may share one.
 
     Raises:
-      ValueError: if there are not G seeds.
+      ValueError: if there are not G seeds, or one is invalid.
       MemoryError: if the replays do not fit into the devices' memory.
     """
+    arguments = self._init_arguments(seeds)
     self.check_memory()
     return self._mapped(host_run.HostRun.init, self._host_run, donate=False)(
-        *self._init_arguments(seeds))
+        *arguments)
 
   def abstract_state(self, seeds: Sequence[int]) -> host_run.HostState:
-    """What `init` would return, as shapes and shardings; allocates nothing."""
+    """Returns what `init` would, as shapes and shardings; allocates nothing."""
     return self._mapped.abstract(
         self._host_run.init, self.num_agents, *self._init_arguments(seeds))
 
@@ -158,11 +173,11 @@ class HostLoop:
           f'{len(seeds)}')
     legal = (np.arange(self.agent.num_actions)
              < self.environments.num_actions[:, None])
-    return jnp.asarray(seeds, jnp.uint32), jnp.asarray(legal)
+    return jnp.asarray(seeds_lib.check_seeds(seeds)), jnp.asarray(legal)
 
   def num_replay_bytes(self) -> int:
-    """Memory of the replays of all agents."""
-    return self.num_agents * self.trainer.replay.num_bytes()
+    """Returns the memory of the replays of all agents, in bytes."""
+    return self.num_agents * self.trainer.num_bytes()
 
   def check_memory(self):
     """Raises MemoryError if the replays do not fit."""
@@ -171,19 +186,19 @@ class HostLoop:
         self._mapped.mesh(self.num_agents).devices[0])
 
   def refill_replay(self, state: host_run.HostState) -> host_run.HostState:
-    """The state with an empty replay, for a run saved without one.
+    """Returns the state with an empty replay, for a run saved without one.
 
     The agent acts as before but does not learn until the replay holds
-    `min_replay_size` time steps again.
+    the time steps of a warm-up again.
 
     Args:
       state: whose replay has no meaning.
     """
-    self._refill_steps = self.trainer.explore_steps
+    self._refill_steps = self.trainer.warmup_steps
     empty = self._mapped(
         lambda seed: self.trainer.replay.init(), donate=False)(
             jnp.zeros(self.num_agents))
-    return state._replace(acting=state.acting._replace(replay=empty))
+    return state._replace(train=state.train._replace(replay=empty))
 
   def run(
       self, state: host_run.HostState, num_steps: int, env_steps: np.ndarray
@@ -201,7 +216,7 @@ class HostLoop:
 
     Raises:
       ValueError: for less than one step.
-      envpool.StalledError: if the environments do not even begin; the state
+      vector.StalledError: if the environments do not even begin; the state
         before is then untouched.
     """
     if num_steps < 1:
@@ -214,41 +229,44 @@ class HostLoop:
     failure = None
     waited = {'environments': 0., 'device': 0.}
     episodes = []
-    num_envs = self.trainer.num_envs
-    learner, acting = state.learner, state.acting
-    log = self._mapped(host_run.empty_log, donate=False)(learner.steps)
-    done = int(acting.num_transitions[0]) // num_envs
+    done = int(state.train.num_transitions[0]) // self.trainer.num_envs
+    warmup_steps = self.trainer.warmup_steps
+    learn = self._mapped(host_run.HostRun.learn, self._host_run)
     if self._arrival is None:
-      self._arrival = self._to_arrival(
-          self.environments.reset(),
-          np.zeros((self.num_agents, num_envs), np.int32))
-    for step in range(done, done + num_steps):
-      exploring = step < self.trainer.explore_steps
-      acting, action = self._mapped(
-          host_run.HostRun.step, self._host_run, exploring)(
-          acting, learner.params, self._arrival)
-      # Queued before the actions are waited for, so that the device does not
-      # wait for the host.
-      if self._refill_steps:
-        self._refill_steps -= 1
-      elif not exploring and not (
-          step + 1 - self.trainer.explore_steps) % self.trainer.steps_per_learn:
-        learner, log = self._mapped(host_run.HostRun.update, self._host_run)(
-            learner, log, acting.replay, state.replay_key)
-      with _timed(waited, 'device'):
-        action = np.asarray(action)
-      try:
-        self.environments.send(action)
-        with _timed(waited, 'environments'):
-          timestep = self.environments.recv()
-      except envpool.StalledError as error:
-        failure = str(error)
-        break
-      episodes += self._count(timestep, env_steps)
-      self._arrival = self._to_arrival(timestep, action)
-    state = state._replace(learner=learner, acting=acting)
+      self._arrival = (
+          np.zeros((self.num_agents, self.trainer.num_envs), np.int32),
+          self.environments.reset())
+    state = self._mapped(host_run.HostRun.clear_log, self._host_run)(state)
+    arrival, self._arrival = self._arrival, None
+    try:
+      for step in range(done, done + num_steps):
+        warmup = step < warmup_steps
+        state, action = self._mapped(
+            host_run.HostRun.step, self._host_run, warmup)(state, *arrival)
+        # Queued before the actions are waited for, so that the device does not
+        # wait for the host.
+        if self._refill_steps:
+          self._refill_steps -= 1
+        elif not warmup and not (
+            step + 1 - warmup_steps) % self.trainer.update_period:
+          state = learn(state)
+        with _timed(waited, 'device'):
+          action = np.asarray(action)
+        try:
+          self.environments.send(action)
+          with _timed(waited, 'environments'):
+            timestep = self.environments.recv()
+        except vector.StalledError as error:
+          failure = str(error)
+          break
+        episodes += self._count(timestep, env_steps)
+        arrival = (action, timestep)
+    finally:
+      # Also after an interrupt.
+      self.last_state = state
+    self._arrival = arrival
     with _timed(waited, 'device'):
-      loss, num_updates, nonfinite = jax.device_get(log)
+      loss, num_updates, nonfinite = jax.device_get(state.log)
     with np.errstate(invalid='ignore'):
       loss = loss / num_updates
     return state, HostLog(
@@ -256,11 +274,6 @@ class HostLoop:
         first_nonfinite=nonfinite, seconds=time.monotonic() - start,
         waited_for_environments=waited['environments'],
         waited_for_device=waited['device'], failure=failure)
-
-  def _to_arrival(self, timestep, action) -> host_run.Arrival:
-    return host_run.Arrival(
-        frame=timestep.observation, action=action, reward=timestep.reward,
-        discount=timestep.discount, is_first=timestep.first())
 
   def _count(self, timestep, env_steps) -> list[Episode]:
     """Adds a step to the running episodes; those that ended."""
@@ -277,47 +290,61 @@ class HostLoop:
 
   def evaluate(
       self, params: types.Params, state: host_run.HostState,
-      pools: Sequence[pools_lib.Pool], step: int,
+      environments: Sequence[vector.VectorEnvironment], step: int,
   ) -> np.ndarray:
-    """Scores of whole games played greedily, each for its own fresh index.
+    """Returns the returns of whole episodes, played as the agent is judged.
 
     Changes nothing in the state; the randomness is a function of the seed and
     the step.
 
     Args:
-      params: of each agent, `LearnerState.params`.
+      params: of each agent, such as `LearnerState.params`.
       state: of the same agents; only its evaluation keys are read.
-      pools: fresh environments in the order of the loop's own games, E for each
-        agent. They are used up.
+      environments: fresh ones in the order of the loop's own, with E copies
+        for each agent. They are used up.
       step: a number that tells evaluations apart.
 
     Returns:
-      The games' own returns, [G, E].
+      The environments' own returns, [G, E].
 
     Raises:
-      envpool.StalledError: if an environment does not answer.
+      vector.StalledError: if an environment does not answer.
     """
-    num_episodes = sum(pool.num_envs for pool in pools) // self.num_agents
-    environments = pools_lib.Batch(pools, num_episodes)
-    evaluation = host_run.Evaluation(self.agent, num_episodes)
+    num_episodes = sum(x.num_envs for x in environments) // self.num_agents
+    together = joined.JoinedEnvironments(environments, num_episodes)
+    evaluation = host_run.Evaluation(self.trainer, num_episodes)
     eval_state = self._mapped(
         host_run.Evaluation.init, evaluation, donate=False)(
         state.eval_key, jnp.full(self.num_agents, step % 2**32, jnp.uint32))
     act = self._mapped(host_run.Evaluation.act, evaluation)
     returns = np.zeros((self.num_agents, num_episodes))
     alive = np.ones_like(returns, bool)
-    timestep = environments.reset()
+    timestep = together.reset()
     while True:
       returns += np.where(alive, timestep.score, 0.)
       alive &= ~timestep.last()
       if not alive.any():
-        environments.close()
+        together.close()
         return returns
-      eval_state, action = act(
-          eval_state, params, timestep.observation, timestep.first())
-      environments.send(np.asarray(action))
-      timestep = environments.recv()
+      eval_state, action = act(eval_state, params, timestep)
+      together.send(np.asarray(action))
+      timestep = together.recv()
 
   def close(self):
     """Releases the environments."""
     self.environments.close()
+
+
+def _is_stacked(
+    agent: types.Agent, environment_spec: specs.ObservationSpec) -> bool:
+  """Whether the agent sees stacks of what environments show."""
+  expected, got = agent.observation_spec, environment_spec
+  if expected.num_values == got.num_values and expected.dtype == got.dtype:
+    if expected.shape == got.shape:
+      return False
+    if len(expected.shape) == 3 and expected.shape[1:] == got.shape:
+      return True
+  raise ValueError(
+      f'the agent expects observations of shape {expected.shape} and type '
+      f'{expected.dtype}, or frames to stack for it; the environments show '
+      f'{got.shape} of {got.dtype}')

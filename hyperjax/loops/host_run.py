@@ -1,7 +1,6 @@
 """The run of one agent whose environments step on the host, as pure functions.
 
-What `host` compiles and maps over agents. The agent sees stacks of frames; its
-replay holds the streams of single ones.
+What `host` compiles and maps over agents.
 """
 
 import dataclasses
@@ -12,30 +11,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt
 
-from hyperjax import acting as acting_lib
-from hyperjax import frames
-from hyperjax import networks
 from hyperjax import types
+from hyperjax.environments import vector
 from hyperjax.loops import seed_run
 from hyperjax.loops import trainer as trainer_lib
-
-
-class Arrival(NamedTuple):
-  """What N environments sent; every field has leading axes [G, N] on the host.
-
-  Attributes:
-    frame: uint8 [H, W].
-    action: that was taken before, int32 [].
-    reward: for learning, float32 [].
-    discount: float32 [].
-    is_first: whether an episode begins, bool [].
-  """
-
-  frame: Array
-  action: Int[Array, '...']
-  reward: Float[Array, '...']
-  discount: Float[Array, '...']
-  is_first: Bool[Array, '...']
 
 
 class UpdateLog(NamedTuple):
@@ -53,63 +32,20 @@ class UpdateLog(NamedTuple):
   first_nonfinite: Int[Array, '...']
 
 
-def empty_log(steps: Int[Array, '']) -> UpdateLog:
-  """Before any update, whatever the number of those in earlier logs."""
-  del steps
-  return UpdateLog(jnp.float32(0.), jnp.int32(0), jnp.int32(-1))
-
-
-class Acting(NamedTuple):
-  """What acting and observing read and write, apart from the weights.
-
-  Attributes:
-    actor: see `types.ActorState`.
-    replay: of all its environments.
-    num_transitions: time steps seen so far, int32 [].
-    stack: what each environment shows, uint8 [N, stack, H, W].
-  """
-
-  actor: types.ActorState
-  replay: frames.FrameReplayState
-  num_transitions: Int[Array, '...']
-  stack: Array
-
-
 class HostState(NamedTuple):
   """All that a run has on the device; every leaf has a leading axis [G].
 
   Attributes:
-    learner: its weights are those that act.
-    acting: see `Acting`.
-    replay_key: constant; the batch of update t is a function of it and t.
+    train: the agent, see `trainer.TrainState`. Its weights are those that act.
+    observation: what each environment shows, [N, ...].
+    log: of the updates since the chunk began.
     eval_key: constant; the randomness of an evaluation is a function of it.
   """
 
-  learner: types.LearnerState
-  acting: Acting
-  replay_key: chex.PRNGKey
+  train: trainer_lib.TrainState
+  observation: Array
+  log: UpdateLog
   eval_key: chex.PRNGKey
-
-
-@dataclasses.dataclass(frozen=True)
-class FrameTrainer(trainer_lib.Trainer):
-  """A `Trainer` whose replay holds frames and gives n-step returns.
-
-  `HostRun` does the acting and observing; from here it has the replay, the
-  updates and how often they are owed.
-  """
-
-  @property
-  def replay(self) -> frames.FrameReplay:
-    if self.config.recent_fraction or self.config.prioritized_fraction:
-      raise ValueError(
-          f'a replay of frames draws from all steps alike: expected '
-          f'recent_fraction and prioritized_fraction 0, got '
-          f'{self.config.recent_fraction} and '
-          f'{self.config.prioritized_fraction}')
-    return frames.FrameReplay(
-        self.agent.observation_spec, self.num_envs, self.capacity,
-        self.config.batch_size, self.config.discount, self.config.n_step)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,124 +56,104 @@ class HostRun:
     trainer: the agent with its replay, in N environments.
   """
 
-  trainer: FrameTrainer
+  trainer: trainer_lib.StreamTrainer
 
   def init(self, seed: Array, legal: Bool[Array, ' A']) -> HostState:
-    """The state before the first time step.
+    """Returns the state before the first time step.
 
     Args:
       seed: uint32 [].
-      legal: which of the agent's actions its game has.
+      legal: which of the agent's actions its environment has.
     """
     agent_key, _, eval_key = seed_run.run_keys(seed)
-    train = self.trainer.init(agent_key)
-    learner = train.learner._replace(
-        params=networks.with_legal_actions(train.learner.params, legal))
-    spec = self.trainer.agent.observation_spec
-    return HostState(
-        learner=learner,
-        acting=Acting(
-            train.actor, train.replay, train.num_transitions,
-            jnp.zeros((self.trainer.num_envs, *spec.shape), spec.dtype)),
-        replay_key=train.replay_key,
-        eval_key=eval_key)
+    return self.clear_log(HostState(
+        train=self.trainer.init(agent_key, legal),
+        observation=self.trainer.init_observation(self.trainer.num_envs),
+        log=(),
+        eval_key=eval_key))
+
+  def clear_log(self, state: HostState) -> HostState:
+    """Returns the state with an empty log."""
+    return state._replace(log=UpdateLog(
+        jnp.float32(0.), jnp.int32(0), jnp.int32(-1)))
 
   def step(
-      self, exploring: bool, acting: Acting, params: types.Params,
-      arrival: Arrival,
-  ) -> tuple[Acting, Int[Array, ' N']]:
+      self, warmup: bool, state: HostState, action: Int[Array, ' N'],
+      timestep: vector.VectorTimeStep,
+  ) -> tuple[HostState, Int[Array, ' N']]:
     """Takes in a time step of each environment, and acts on it.
 
     Args:
-      exploring: whether the actions are uniformly random.
-      acting: before.
-      params: weights to act by.
-      arrival: [N].
+      warmup: whether the actions are uniformly random.
+      state: before.
+      action: that led to the time step, int32 [N].
+      timestep: [N].
     """
-    trainer, num_envs = self.trainer, self.trainer.num_envs
-    uid = acting.num_transitions + jnp.arange(num_envs, dtype=jnp.int32)
-    replay = trainer.replay.add(
-        acting.replay, frames.Entry(**arrival._asdict(), uid=uid))
-    stack = jax.vmap(frames.push)(acting.stack, arrival.frame, arrival.is_first)
-    if exploring:
-      actor, action = trainer.agent.select_random_action(params, acting.actor)
+    train = self.trainer.observe(
+        state.train, state.observation, action, timestep)
+    observation = self.trainer.next_observation(state.observation, timestep)
+    if warmup:
+      train, action = self.trainer.warm_up(train)
     else:
       # A life is an episode to the agent: it has an index of its own.
-      begins = arrival.is_first | (arrival.discount == 0.)
-      actor, action = trainer.agent.select_action(
-          params, acting.actor, stack, begins)
-    return Acting(
-        actor, replay, acting.num_transitions + num_envs, stack), action
+      begins = timestep.first() | (timestep.discount == 0.)
+      train, action = self.trainer.act(train, observation, begins)
+    return state._replace(train=train, observation=observation), action
 
-  def update(
-      self, learner: types.LearnerState, log: UpdateLog,
-      replay: frames.FrameReplayState, replay_key: chex.PRNGKey,
-  ) -> tuple[types.LearnerState, UpdateLog]:
-    """The updates that are owed, each on a batch of its own.
-
-    Args:
-      learner: before.
-      log: before.
-      replay: the frames so far.
-      replay_key: `HostState.replay_key`.
-    """
-
-    def update(learner, _):
-      learner, _, metrics = self.trainer.update(learner, replay, replay_key)
-      return learner, metrics
-
-    first = learner.steps
-    learner, metrics = jax.lax.scan(
-        update, learner, length=self.trainer.config.updates_per_step)
-    loss = metrics['loss']
-    return learner, UpdateLog(
+  def learn(self, state: HostState) -> HostState:
+    """Makes the updates that are owed, each on a batch of its own."""
+    first = state.train.learner.steps
+    train, metrics = self.trainer.learn(state.train, unroll=True)
+    loss, log = metrics['loss'], state.log
+    return state._replace(train=train, log=UpdateLog(
         log.loss + jnp.sum(loss),
         log.num_updates + loss.shape[0],
-        trainer_lib.first_nonfinite(log.first_nonfinite, first, loss))
+        trainer_lib.first_nonfinite(log.first_nonfinite, first, loss)))
 
 
 class EvalState(NamedTuple):
   """An agent that is evaluated in E episodes side by side.
 
   Attributes:
-    index: of each episode, float32 [E, M].
-    stack: what each shows, uint8 [E, stack, H, W].
-    key: split at every step.
+    actor: of the evaluation.
+    observation: what each episode shows, [E, ...].
   """
 
-  index: Float[Array, '...']
-  stack: Array
-  key: chex.PRNGKey
+  actor: types.ActorState
+  observation: Array
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-  """Pure functions that play E episodes, each greedy for its own fresh index.
+  """Pure functions that play E episodes as the agent is judged.
 
   Attributes:
-    agent: see `types.Agent`.
+    trainer: the agent's.
     num_episodes: E.
   """
 
-  agent: types.Agent
+  trainer: trainer_lib.StreamTrainer
   num_episodes: int
 
   def init(self, eval_key: chex.PRNGKey, step: UInt[Array, '']) -> EvalState:
-    """Before the first frames of the evaluation at a step of the run."""
-    key, key_index = jax.random.split(jax.random.fold_in(eval_key, step))
-    spec = self.agent.observation_spec
+    """Returns the state before the first time step.
+
+    Args:
+      eval_key: see `HostState`.
+      step: number that tells evaluations apart, uint32 [].
+    """
     return EvalState(
-        index=self.agent.index.sample(key_index, (self.num_episodes,)),
-        stack=jnp.zeros((self.num_episodes, *spec.shape), spec.dtype),
-        key=key)
+        self.trainer.init_evaluation(
+            jax.random.fold_in(eval_key, step), self.num_episodes),
+        self.trainer.init_observation(self.num_episodes))
 
   def act(
       self, state: EvalState, params: types.Params,
-      frame: Array, is_first: Bool[Array, ' E'],
+      timestep: vector.VectorTimeStep,
   ) -> tuple[EvalState, Int[Array, ' E']]:
-    """Greedy actions after new frames [E, H, W]."""
-    stack = jax.vmap(frames.push)(state.stack, frame, is_first)
-    key, key_action = jax.random.split(state.key)
-    values = self.agent.q_values(params, stack, state.index)
-    return EvalState(state.index, stack, key), acting_lib.greedy(
-        key_action, values)
+    """Chooses actions after new time steps [E]."""
+    observation = self.trainer.next_observation(state.observation, timestep)
+    actor, action = self.trainer.agent.evaluate_action(
+        params, state.actor, observation,
+        jnp.zeros(self.num_episodes, bool))
+    return EvalState(actor, observation), action

@@ -21,7 +21,7 @@ class RunMap:
     devices: to spread the runs over, all that JAX sees if None. As many are
       used as divide the number of runs.
     vectorize: whether the runs of one device advance together (`vmap`) or one
-      behind the other. If None, one behind the other on CPUs.
+      after another. If None, one after another on CPUs.
   """
 
   devices: Sequence[jax.Device] | None = None

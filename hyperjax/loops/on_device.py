@@ -1,9 +1,10 @@
-"""Acting, environment, replay and learning in one compiled program.
+"""Acting, environment, memory and learning in one compiled program (Anakin).
 
 Independent runs, one for each seed, advance together: mapped over the seeds of
 one device and sharded over devices, with nothing to communicate. The host
 calls for a chunk of steps at a time, and logs, evaluates and saves in between;
-how a run is cut into chunks does not change it.
+how a run is cut into chunks does not change it. (Hessel et al., 2021, call an
+architecture whose environments live in the program Anakin.)
 
   loop = OnDeviceLoop(agent, environment)
   state = loop.init(seeds, env_params)
@@ -19,6 +20,8 @@ from jaxtyping import Array, Bool, Float
 import numpy as np
 
 from hyperjax import replay as replay_lib
+from hyperjax import seeds as seeds_lib
+from hyperjax import specs
 from hyperjax import types
 from hyperjax.environments import base
 from hyperjax.loops import mapping
@@ -29,11 +32,16 @@ from hyperjax.loops.seed_run import SeedRun
 
 
 class OnDeviceLoop:
-  """Runs S independent agents, each in N copies of a pure JAX environment."""
+  """Runs S independent agents, each in N copies of a pure JAX environment.
+
+  Attributes:
+    last_state: newest whole state; what `run` has reached when it is
+      interrupted.
+  """
 
   def __init__(
       self,
-      agent: types.Agent,
+      agent: types.Agent | trainer_lib.Trainer,
       environment: base.Environment,
       num_envs: int = 1,
       replay_capacity: int | None = None,
@@ -44,7 +52,8 @@ class OnDeviceLoop:
     """Compiles nothing yet.
 
     Args:
-      agent: of every seed.
+      agent: of every seed; or its trainer, which then says itself what
+        `num_envs` and `replay_capacity` are.
       environment: of every seed.
       num_envs: N, environments for each seed.
       replay_capacity: transitions kept for each seed, if not as the agent's
@@ -52,8 +61,8 @@ class OnDeviceLoop:
       devices: to spread the seeds over, all that JAX sees by default. As many
         are used as divide the number of seeds.
       vectorize: whether the seeds of one device advance together (`vmap`) or
-        one behind the other within the compiled chunk. By default one behind
-        the other on CPUs: a CPU gains nothing from wider arrays of this size,
+        one after another within the compiled chunk. By default one after
+        another on CPUs: a CPU gains nothing from wider arrays of this size,
         and a seed then gives the same bits whatever its company. Vectorised,
         it does so until rounding decides a draw or a tie.
       eval_environment: to evaluate in, if it is another one, of the same
@@ -62,53 +71,62 @@ class OnDeviceLoop:
     Raises:
       ValueError: if agent and environment do not fit.
     """
-    self.agent = agent
+    if isinstance(agent, trainer_lib.Trainer):
+      self.trainer = agent
+    else:
+      self.trainer = trainer_lib.ReplayTrainer(agent, num_envs, replay_capacity)
     self.environment = environment
-    self.trainer = trainer_lib.Trainer(agent, num_envs, replay_capacity)
     self._seed_run = SeedRun(
         self.trainer, environment, eval_environment or environment)
     self._mapped = mapping.RunMap(devices, vectorize)
-    agent.observation_spec.check(
-        np.zeros(environment.observation_spec().shape,
-                 environment.observation_spec().dtype), num_leading=0)
-    num_actions = environment.action_spec().num_values
-    if agent.num_actions != num_actions:
+    self.last_state: RunState | None = None
+    expected = self.trainer.observation_spec
+    found = specs.observation_spec(environment.observation_spec())
+    if (expected.shape, expected.dtype, expected.num_values) != (
+        found.shape, found.dtype, found.num_values):
       raise ValueError(
-          f'the agent has {agent.num_actions} actions, the environment '
+          f'the agent expects observations of shape {expected.shape}, type '
+          f'{expected.dtype} and {expected.num_values} categories, the '
+          f'environment shows {found.shape}, {found.dtype}, '
+          f'{found.num_values}')
+    num_actions = specs.num_actions(environment.action_spec())
+    if self.trainer.num_actions != num_actions:
+      raise ValueError(
+          f'the agent has {self.trainer.num_actions} actions, the environment '
           f'{num_actions}')
 
   def init(
       self, seeds: Sequence[int], env_params: base.EnvParams) -> RunState:
-    """The state before the first step.
+    """Returns the state before the first step.
 
     Args:
-      seeds: S different numbers, each of which determines its run.
+      seeds: S different integers of 0..2**32 - 1, each of which determines
+        its run.
       env_params: of the environments, every leaf with a leading axis [S].
 
     Raises:
-      ValueError: if there is no seed, or one of them comes twice.
+      ValueError: if there is no seed, one is invalid, or one comes twice.
       MemoryError: if the replays do not fit into the devices' memory.
     """
-    if not len(seeds):
-      raise ValueError('expected at least one seed, got none')
-    if len(set(seeds)) < len(seeds):
+    checked = seeds_lib.check_seeds(seeds)
+    if len(set(checked.tolist())) < len(checked):
       raise ValueError(f'expected different seeds, got {list(seeds)}')
-    self.check_memory(len(seeds))
+    self.check_memory(len(checked))
     return self._mapped(SeedRun.init, self._seed_run, donate=False)(
-        jnp.asarray(seeds, jnp.uint32), env_params)
+        jnp.asarray(checked), env_params)
 
   def check_memory(self, num_seeds: int):
     """Raises MemoryError if the replays of so many seeds do not fit."""
     replay_lib.check_fits(
-        self.trainer.replay, self._mapped.runs_on_a_device(num_seeds),
+        self.trainer, self._mapped.runs_on_a_device(num_seeds),
         self._mapped.mesh(num_seeds).devices[0])
 
   def abstract_state(
       self, seeds: Sequence[int], env_params: base.EnvParams) -> RunState:
-    """What `init` would return, as shapes and shardings; allocates nothing."""
+    """Returns what `init` would, as shapes and shardings; allocates nothing."""
     return self._mapped.abstract(
-        self._seed_run.init, len(seeds), jnp.asarray(seeds, jnp.uint32),
-        env_params)
+        self._seed_run.init, len(seeds),
+        jnp.asarray(seeds_lib.check_seeds(seeds)), env_params)
 
   def run(
       self, state: RunState, num_steps: int,
@@ -120,60 +138,80 @@ class OnDeviceLoop:
       state: before; its memory is used again, so do not use it afterwards.
       num_steps: of each environment. Compiled anew for each different number.
       active: which seeds advance, all if None. The others stay as they are.
-        Where seeds go one behind the other they cost nothing; where seeds
-        advance together they cost as much, and the state is held twice.
+        Where seeds go one after another they cost nothing; where seeds advance
+        together they cost as much, and the state is held twice.
 
     Returns:
       The state after, and what happened.
 
     Raises:
-      ValueError: for less than one step, if no seed is to advance, or if those
+      ValueError: for less than one step, if no seed is to advance, if those
         that are have not come equally far while one of them is still in its
-        random steps.
+        warm-up, or if updates are not owed at the end. The state before is
+        then untouched.
+      MemoryError: if the state does not fit twice where it must.
     """
+    steps = self._steps(state, num_steps, active)
+    if active is None and not self._mapped.vectorize:
+      active = np.ones(len(state.num_steps), bool)  # One program for both.
+    logs = []
+    try:
+      for count, warmup in steps:
+        if active is None:
+          state, log = self._mapped(
+              SeedRun.run, self._seed_run, count, warmup)(state)
+        else:
+          state, log = self._mapped(
+              SeedRun.run_if, self._seed_run, count, warmup)(
+                  state, jnp.asarray(active))
+        logs.append(log)
+    finally:
+      # Also after an interrupt, which mostly comes while the host waits below.
+      self.last_state = state
+    return state, _join(logs)
+
+  def _steps(self, state, num_steps, active) -> list[tuple[int, bool]]:
+    """The parts of a chunk: (steps, whether they are of the warm-up)."""
     if num_steps < 1:
       raise ValueError(f'num_steps must be at least 1, got {num_steps}')
     done = np.asarray(state.num_steps)
     if active is not None:
-      active = np.asarray(active, bool)
-      if active.shape != done.shape or not active.any():
+      if np.shape(active) != done.shape or not np.any(active):
         raise ValueError(
             f'expected active to say of each of {len(done)} seeds whether it '
-            f'advances, and one at least, got {active}')
-      done = done[active]
+            f'advances, and at least one to advance, got {active}')
+      if self._mapped.vectorize:
+        self.check_memory(len(done))  # As much again as is there already.
+      done = done[np.asarray(active, bool)]
     done = np.unique(done)
-    explore_steps = self.trainer.explore_steps
-    if done[0] < explore_steps and len(done) > 1:
+    warmup_steps = self.trainer.warmup_steps
+    if done[0] < warmup_steps and len(done) > 1:
       raise ValueError(
-          f'expected seeds in their {explore_steps} random steps to have come '
+          f'expected seeds in their {warmup_steps} warm-up steps to have come '
           f'equally far, got some after {done[0]} and some after {done[-1]}')
-    explore = min(num_steps, max(0, explore_steps - int(done[0])))
-    if active is None and not self._mapped.vectorize:
-      active = np.ones(len(state.num_steps), bool)  # One program for both.
-    logs = []
-    for steps, learning in ((explore, False), (num_steps - explore, True)):
-      if not steps:
-        continue
-      if active is None:
-        run = self._mapped(SeedRun.run, self._seed_run, steps, learning)
-        state, log = run(state)
-      else:
-        run = self._mapped(SeedRun.run_if, self._seed_run, steps, learning)
-        state, log = run(state, jnp.asarray(active))
-      logs.append(log)
-    return state, _join(logs)
+    warmup = min(num_steps, max(0, warmup_steps - int(done[0])))
+    period = self.trainer.update_period
+    if (num_steps - warmup) % period:
+      raise ValueError(
+          f'num_steps must be a multiple of the {period} steps between '
+          f'updates, got {num_steps - warmup} after the warm-up')
+    return [(count, is_warmup) for count, is_warmup in (
+        (warmup, True), (num_steps - warmup, False)) if count]
 
   def evaluate(
       self, state: RunState, num_episodes: int) -> Float[Array, 'S E']:
-    """Returns of episodes played greedily, each for its own fresh index.
+    """Returns the returns of episodes, played as the agent is judged.
 
-    Evaluation has its own randomness, a function of the seed and the step, and
-    changes nothing in the state.
+    Most agents are judged greedily, each episode for its own fresh index (see
+    `agents.td.Components`). Evaluation has its own randomness, a function of
+    the seed and the step, and changes nothing in the state.
 
     Args:
       state: is only read.
       num_episodes: E, played side by side.
     """
+    if num_episodes < 1:
+      raise ValueError(f'num_episodes must be at least 1, got {num_episodes}')
     evaluate = self._mapped(
         SeedRun.evaluate, self._seed_run, num_episodes, donate=False)
     return evaluate(state)
@@ -188,7 +226,7 @@ def _join(logs: Sequence[ChunkLog]) -> ChunkLog:
       episode_return=np.zeros((num_seeds, width), np.float32),
       episode_step=np.zeros((num_seeds, width), np.int32),
       num_episodes=np.zeros(num_seeds, np.int32),
-      num_updates=sum(log.num_updates for log in logs),
+      num_updates=np.asarray(sum(log.num_updates for log in logs)),
       loss=logs[-1].loss,  # Only the last one can have learned.
       first_nonfinite=logs[-1].first_nonfinite)
   for log in logs:

@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from hyperjax import acting
 from hyperjax import types
 from hyperjax.environments import base
 from hyperjax.loops import trainer as trainer_lib
@@ -29,17 +28,19 @@ class RunState(NamedTuple):
     episode_return: of the running episodes, float32 [N].
     num_steps: of each of the N environments so far, int32 [].
     num_episodes: ended so far, in all N environments together, int32 [].
+    num_updates: done so far, int32 [].
     env_key: constant; the randomness of step t is a function of it and t.
     eval_key: constant; that of an evaluation, of it and the step.
   """
 
-  train: trainer_lib.TrainState
+  train: trainer_lib.TrainerState
   env_params: base.EnvParams
   env_state: base.EnvState
   timestep: types.TimeStep
   episode_return: Float[Array, '...']
   num_steps: Int[Array, '...']
   num_episodes: Int[Array, '...']
+  num_updates: Int[Array, '...']
   env_key: chex.PRNGKey
   eval_key: chex.PRNGKey
 
@@ -66,8 +67,30 @@ class ChunkLog(NamedTuple):
   first_nonfinite: Int[Array, '...']
 
 
+def empty_log(num_entries: int) -> ChunkLog:
+  """Returns the log of a chunk in which nothing has happened.
+
+  Args:
+    num_entries: most episodes that may end in the chunk.
+  """
+  return ChunkLog(
+      episode_return=jnp.zeros(num_entries, jnp.float32),
+      episode_step=jnp.zeros(num_entries, jnp.int32),
+      num_episodes=jnp.int32(0),
+      num_updates=jnp.int32(0),
+      loss=jnp.float32(0.),
+      first_nonfinite=jnp.int32(-1))
+
+
+def _with_mean_loss(log: ChunkLog) -> ChunkLog:
+  """The log with the mean of the losses instead of their sum."""
+  mean = log.loss / jnp.maximum(log.num_updates, 1)
+  return log._replace(loss=jnp.where(
+      log.num_updates > 0, mean, jnp.nan).astype(jnp.float32))
+
+
 def run_keys(seed: Any) -> tuple[chex.PRNGKey, chex.PRNGKey, chex.PRNGKey]:
-  """Keys of the agent, the environments and the evaluation of a seed.
+  """Returns the keys of the agent, the environments and the evaluation.
 
   Seed 3 has the same keys whether it runs alone or as one of fifty.
   """
@@ -81,7 +104,7 @@ class SeedRun:
   """Pure functions over the `RunState` of one seed, without the axis [S].
 
   Attributes:
-    trainer: the agent with its replay, in N environments.
+    trainer: the agent with its memory, in N environments.
     environment: in pure JAX.
     eval_environment: the one to evaluate in, of the same parameters and states.
   """
@@ -91,7 +114,7 @@ class SeedRun:
   eval_environment: base.Environment
 
   def init(self, seed: Array, env_params: base.EnvParams) -> RunState:
-    """The state before the first step."""
+    """Returns the state before the first step."""
     agent_key, env_key, eval_key = run_keys(seed)
     # Step 0 draws from the key as every later step does, for its resets.
     env_state, timestep = self._reset(env_params, env_key, 0)
@@ -101,9 +124,10 @@ class SeedRun:
         env_params=env_params,
         env_state=env_state,
         timestep=timestep,
-        episode_return=jnp.zeros(num_envs),
+        episode_return=jnp.zeros(num_envs, jnp.float32),
         num_steps=jnp.int32(0),
         num_episodes=jnp.int32(0),
+        num_updates=jnp.int32(0),
         env_key=env_key,
         eval_key=eval_key)
 
@@ -113,13 +137,13 @@ class SeedRun:
     return jax.vmap(self.environment.reset, in_axes=(None, 0))(
         env_params, keys)
 
-  def _step(self, state: RunState, log: ChunkLog, learning: bool):
+  def _step(self, state: RunState, log: ChunkLog, warmup: bool):
     """One step of all N environments."""
-    if learning:
+    if warmup:
+      train, action = self.trainer.warm_up(state.train)
+    else:
       train, action = self.trainer.act(
           state.train, state.timestep.observation, state.timestep.first())
-    else:
-      train, action = self.trainer.explore(state.train)
     keys = jax.random.split(
         jax.random.fold_in(state.env_key, 2 * state.num_steps + 1),
         self.trainer.num_envs)
@@ -139,7 +163,7 @@ class SeedRun:
         fresh, (env_state, timestep))
 
     episode_return = state.episode_return + timestep.reward
-    # Behind the last entry where nothing ended: such writes are dropped.
+    # After the last entry where nothing ended: such writes are dropped.
     position = jnp.where(
         last, log.num_episodes + jnp.cumsum(last) - 1,
         log.episode_return.shape[0])
@@ -160,95 +184,79 @@ class SeedRun:
 
   def _learn(self, state: RunState, log: ChunkLog):
     """The updates that are owed."""
-    first = state.train.learner.steps
     train, metrics = self.trainer.learn(state.train)
     loss = metrics['loss']
-    return state._replace(train=train), log._replace(
+    return state._replace(
+        train=train, num_updates=state.num_updates + loss.shape[0]
+    ), log._replace(
         num_updates=log.num_updates + loss.shape[0],
         loss=log.loss + jnp.sum(loss),
         first_nonfinite=trainer_lib.first_nonfinite(
-            log.first_nonfinite, first, loss))
+            log.first_nonfinite, state.num_updates, loss))
 
   def run(
-      self, num_steps: int, learning: bool, state: RunState
+      self, num_steps: int, warmup: bool, state: RunState
   ) -> tuple[RunState, ChunkLog]:
-    """A chunk of steps.
+    """Runs a chunk of steps.
 
     Args:
-      num_steps: of each environment.
-      learning: whether the agent acts and learns, or explores at random.
+      num_steps: of each environment; after the warm-up a multiple of the
+        trainer's `update_period`.
+      warmup: whether the steps are of the warm-up.
       state: before.
-
-    Raises:
-      ValueError: if updates are not owed at the end of the chunk.
     """
     def steps(carry, length):
       return jax.lax.scan(
-          lambda carry, _: (self._step(*carry, learning), None),
+          lambda carry, _: (self._step(*carry, warmup), None),
           carry, length=length)[0]
 
-    carry = (state, self._empty_log(num_steps))
-    if not learning:
+    carry = (state, empty_log(num_steps * self.trainer.num_envs))
+    if warmup:
       state, log = steps(carry, num_steps)
     else:
-      per_learn = self.trainer.steps_per_learn
-      if num_steps % per_learn:
-        raise ValueError(
-            f'num_steps must be a multiple of the {per_learn} steps between '
-            f'updates, got {num_steps} after the random ones')
+      period = self.trainer.update_period
       (state, log), _ = jax.lax.scan(
-          lambda carry, _: (self._learn(*steps(carry, per_learn)), None),
-          carry, length=num_steps // per_learn)
-    return state, log._replace(loss=log.loss / log.num_updates)
+          lambda carry, _: (self._learn(*steps(carry, period)), None),
+          carry, length=num_steps // period)
+    return state, _with_mean_loss(log)
 
   def run_if(
-      self, num_steps: int, learning: bool, state: RunState, active: Array
+      self, num_steps: int, warmup: bool, state: RunState,
+      active: Bool[Array, ''],
   ) -> tuple[RunState, ChunkLog]:
-    """`run` where `active`, a bool []; else nothing happens."""
+    """Runs as `run` where `active`; else nothing happens."""
     return jax.lax.cond(
         active,
-        lambda state: self.run(num_steps, learning, state),
-        lambda state: (state, self._empty_log(num_steps)._replace(
-            loss=jnp.float32(jnp.nan))),
+        lambda state: self.run(num_steps, warmup, state),
+        lambda state: (state, _with_mean_loss(
+            empty_log(num_steps * self.trainer.num_envs))),
         state)
-
-  def _empty_log(self, num_steps: int) -> ChunkLog:
-    """Of a chunk in which nothing has happened."""
-    num_entries = num_steps * self.trainer.num_envs
-    return ChunkLog(
-        episode_return=jnp.zeros(num_entries),
-        episode_step=jnp.zeros(num_entries, jnp.int32),
-        num_episodes=jnp.int32(0),
-        num_updates=jnp.int32(0),
-        loss=jnp.float32(0.),
-        first_nonfinite=jnp.int32(-1))
 
   def evaluate(
       self, num_episodes: int, state: RunState) -> Float[Array, ' E']:
-    """Returns of episodes played greedily, see `OnDeviceLoop.evaluate`."""
+    """Returns the returns of episodes, see `OnDeviceLoop.evaluate`."""
     key = jax.random.fold_in(state.eval_key, state.num_steps)
-    key_index, key_reset, key_steps = jax.random.split(key, 3)
-    index = self.trainer.agent.index.sample(key_index, (num_episodes,))
+    key_actor, key_reset, key_steps = jax.random.split(key, 3)
     env_state, timestep = jax.vmap(
         self.eval_environment.reset, in_axes=(None, 0))(
             state.env_params, jax.random.split(key_reset, num_episodes))
 
     def step(carry, key):
-      env_state, observation, alive, episode_return = carry
-      key_action, key_env = jax.random.split(key)
-      values = self.trainer.agent.q_values(
-          state.train.learner.params, observation, index)
+      actor, env_state, observation, alive, episode_return = carry
+      actor, action = self.trainer.evaluate(state.train, actor, observation)
       env_state, timestep = jax.vmap(
           self.eval_environment.step, in_axes=(None, 0, 0, 0))(
-              state.env_params, env_state, acting.greedy(key_action, values),
-              jax.random.split(key_env, num_episodes))
+              state.env_params, env_state, action,
+              jax.random.split(key, num_episodes))
       episode_return += jnp.where(alive, timestep.reward, 0.)
       alive &= ~timestep.last()
-      return (env_state, timestep.observation, alive, episode_return), None
+      return (actor, env_state, timestep.observation, alive,
+              episode_return), None
 
-    carry = (env_state, timestep.observation,
-             jnp.ones(num_episodes, bool), jnp.zeros(num_episodes))
-    (_, _, _, episode_return), _ = jax.lax.scan(
+    carry = (self.trainer.init_evaluation(key_actor, num_episodes), env_state,
+             timestep.observation, jnp.ones(num_episodes, bool),
+             jnp.zeros(num_episodes, jnp.float32))
+    carry, _ = jax.lax.scan(
         step, carry,
         jax.random.split(key_steps, self.eval_environment.max_episode_length))
-    return episode_return
+    return carry[-1]

@@ -1,23 +1,127 @@
-"""One agent with its replay: what every loop and adapter does with it.
+"""Trainers: an agent with its memory, as pure functions; what loops run.
 
-The order of things is here once, so that an agent that learns inside a
-compiled loop and one that learns in somebody's own loop are the same agent
-(`host_run` has one for frames that come from a host):
+A loop knows environments; a trainer knows when to act at random, what to keep,
+when to learn and how to be judged. `ReplayTrainer` is one agent with a replay
+of transitions, `StreamTrainer` one with a replay of streams, for loops in which
+an episode's first time step comes in a step of its own. Agents without a replay
+(tabular ones, say) implement the `Trainer` protocol directly. The order of
+things is
 
-  act, or explore until the replay holds `min_replay_size` transitions;
-  observe what came of it; learn when updates are owed.
+  warm up for `warmup_steps` steps, then act;
+  observe what came of it; learn after every `update_period` steps.
+
+So an agent that learns inside a compiled loop and one that learns in somebody's
+own loop are the same agent.
 """
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from hyperjax import networks
 from hyperjax import replay as replay_lib
+from hyperjax import specs
 from hyperjax import types
+from hyperjax.environments import vector
+from hyperjax.replay import storage
+
+TrainerState = Any
+
+
+@runtime_checkable
+class Trainer(Protocol):
+  """What `hyperjax.loops.OnDeviceLoop` runs. All methods are pure functions.
+
+  Implementations are frozen and hashable.
+
+  Attributes:
+    observation_spec: of the environment.
+    num_actions: A.
+    num_envs: N, environments that step together.
+    warmup_steps: steps of the N environments whose actions are `warm_up`'s;
+      after them the actions are `act`'s and `learn` is called.
+    update_period: steps of the N environments between two calls of `learn`;
+      `warmup_steps` is a multiple of it.
+  """
+
+  @property
+  def observation_spec(self) -> specs.ObservationSpec:
+    """See the class."""
+    ...
+
+  @property
+  def num_actions(self) -> int:
+    """See the class."""
+    ...
+
+  @property
+  def num_envs(self) -> int:
+    """See the class."""
+    ...
+
+  @property
+  def warmup_steps(self) -> int:
+    """See the class."""
+    ...
+
+  @property
+  def update_period(self) -> int:
+    """See the class."""
+    ...
+
+  def num_bytes(self) -> int:
+    """Returns the memory of what grows with the length of a run, in bytes."""
+    ...
+
+  def init(self, key: chex.PRNGKey) -> TrainerState:
+    """Returns the state before the first step."""
+    ...
+
+  def warm_up(
+      self, state: TrainerState) -> tuple[TrainerState, Int[Array, ' N']]:
+    """Chooses the actions of a warm-up step."""
+    ...
+
+  def act(
+      self, state: TrainerState, observation: Array,
+      is_first: Bool[Array, ' N'],
+  ) -> tuple[TrainerState, Int[Array, ' N']]:
+    """Chooses actions at observations [N, ...]."""
+    ...
+
+  def observe(
+      self, state: TrainerState, observation: Array,
+      action: Int[Array, ' N'], timestep: types.TimeStep,
+  ) -> TrainerState:
+    """Takes note of what came of actions.
+
+    Args:
+      state: before.
+      observation: where the actions were taken, [N, ...].
+      action: int32 [N].
+      timestep: what the environments returned, each field [N, ...]. Its
+        observation is the true successor, also at an episode's end.
+    """
+    ...
+
+  def learn(
+      self, state: TrainerState) -> tuple[TrainerState, types.Metrics]:
+    """Learns; metrics have 'loss', float32 [U], of U updates."""
+    ...
+
+  def init_evaluation(self, key: chex.PRNGKey, num_episodes: int) -> Any:
+    """Returns the actor of an evaluation in E episodes side by side."""
+    ...
+
+  def evaluate(
+      self, state: TrainerState, actor: Any, observation: Array
+  ) -> tuple[Any, Int[Array, ' E']]:
+    """Chooses actions of an evaluation, one episode each, at [E, ...]."""
+    ...
 
 
 class TrainState(NamedTuple):
@@ -26,43 +130,32 @@ class TrainState(NamedTuple):
   Attributes:
     learner: see `types.LearnerState`.
     actor: see `types.ActorState`.
-    replay: of all its environments.
+    replay: of all its environments, see `storage.ReplayState`.
     num_transitions: observed so far, the next uid; int32 [].
     replay_key: constant; the batch of update t is a function of it and t.
   """
 
   learner: types.LearnerState
   actor: types.ActorState
-  replay: replay_lib.ReplayState
+  replay: storage.ReplayState
   num_transitions: Int[Array, '...']
   replay_key: chex.PRNGKey
 
 
-def first_nonfinite(
-    before: Int[Array, ''], first: Int[Array, ''],
-    loss: Float[Array, ' updates'],
-) -> Int[Array, '']:
-  """The number of the first update whose loss was not finite, or -1.
-
-  Args:
-    before: the same of the updates before these.
-    first: the number of the first of these.
-    loss: of these.
-  """
-  bad = ~jnp.isfinite(loss)
-  found = jnp.where(jnp.any(bad), first + jnp.argmax(bad), -1)
-  return jnp.where(before < 0, found, before)
-
-
 @dataclasses.dataclass(frozen=True)
-class Trainer:
-  """Pure functions over a `TrainState`.
+class ReplayTrainer:
+  """One agent with a replay of transitions; pure over a `TrainState`.
 
   Attributes:
-    agent: see `types.Agent`.
+    agent: see `types.Agent`. Of its config the fields `batch_size`, `n_step`,
+      `discount`, `sampler`, `replay_capacity`, `warmup_steps`, `update_period`
+      and `updates_per_period` are read (see `agents.TDConfig`).
     num_envs: N, environments that the agent acts in.
-    replay_capacity: transitions kept, if not what the agent's config says: a
-      run that is known to be shorter needs no more than its length.
+    replay_capacity: number of transitions kept, if not as the agent's config
+      says: a run that is known to be shorter needs no more than its length.
+
+  Raises:
+    ValueError: if replay and agent do not fit.
   """
 
   agent: types.Agent
@@ -72,61 +165,105 @@ class Trainer:
   def __post_init__(self):
     if self.num_envs < 1:
       raise ValueError(f'num_envs must be at least 1, got {self.num_envs}')
+    if self.num_envs > self.capacity:
+      raise ValueError(
+          f'the replay must hold a transition of each environment: expected '
+          f'num_envs of at most {self.capacity}, its capacity, got '
+          f'{self.num_envs}')
     _ = self.replay  # Its own checks, now rather than in the first trace.
+    if self.config.sampler.needs_losses:
+      self._check_gives_losses()
+
+  def _check_gives_losses(self):
+    """Refuses a sampler that asks for losses which the agent does not give."""
+    learner = jax.eval_shape(self.agent.init, jax.random.key(0))
+    replay = jax.eval_shape(self.replay.init)
+    metrics = jax.eval_shape(
+        self.update, learner, replay, jax.random.key(0))[2]
+    if 'losses' not in metrics:
+      raise ValueError(
+          f"the sampler {self.config.sampler} asks for the loss of each "
+          f"transition, metrics['losses'], but the agent's update gives "
+          f"{sorted(metrics)} alone")
 
   @property
-  def config(self):
+  def config(self) -> Any:
+    """The agent's config."""
     return self.agent.config
 
   @property
+  def observation_spec(self) -> specs.ObservationSpec:
+    """See `Trainer`."""
+    return self.agent.observation_spec
+
+  @property
+  def num_actions(self) -> int:
+    """See `Trainer`."""
+    return self.agent.num_actions
+
+  @property
   def capacity(self) -> int:
-    """Transitions that the replay keeps."""
+    """Number of steps that the replay keeps."""
     if self.replay_capacity is None:
       return self.config.replay_capacity
     return self.replay_capacity
 
   @property
-  def replay(self) -> replay_lib.Replay:
-    if self.config.n_step > 1:
-      raise ValueError(
-          f'expected n_step 1 where there is no replay of frames, got '
-          f'{self.config.n_step}')
-    return replay_lib.Replay(
-        self.agent.observation_spec,
-        self.capacity, self.config.batch_size, self.config.recent_fraction,
-        self.config.recent_window, self.config.prioritized_fraction,
-        self.config.tournament_size)
+  def replay(self) -> replay_lib.TransitionReplay:
+    """The replay."""
+    return replay_lib.TransitionReplay(
+        spec=self.observation_spec,
+        capacity=self.capacity,
+        batch_size=self.config.batch_size,
+        n_step=self.config.n_step,
+        num_envs=self.num_envs,
+        sampler=self.config.sampler)
 
   @property
-  def explore_steps(self) -> int:
-    """Steps of the N environments before the agent acts and learns.
+  def warmup_steps(self) -> int:
+    """See `Trainer`.
 
-    The fewest that fill `min_replay_size`, in whole `steps_per_learn`.
+    The fewest that fill the config's `warmup_steps`, in whole periods.
     """
-    period = self.steps_per_learn
-    return period * -(-self.config.min_replay_size // (self.num_envs * period))
+    period = self.update_period
+    return period * -(-self.config.warmup_steps // (self.num_envs * period))
 
   @property
-  def steps_per_learn(self) -> int:
-    """Steps of the N environments between two calls of `learn`.
+  def update_period(self) -> int:
+    """See `Trainer`.
 
-    One at least: with more environments than `steps_per_update`, each step of
-    all of them is followed by `updates_per_step` updates.
+    At least one: with more environments than the config's `update_period`,
+    each step of all of them is followed by `updates_per_period` updates.
     """
-    return max(1, self.config.steps_per_update // self.num_envs)
+    return max(1, self.config.update_period // self.num_envs)
 
-  def init(self, key: chex.PRNGKey) -> TrainState:
-    """The agent before its first step, with an empty replay."""
+  def num_bytes(self) -> int:
+    """See `Trainer`."""
+    return self.replay.num_bytes()
+
+  def init(
+      self, key: chex.PRNGKey, legal: Bool[Array, ' A'] | None = None
+  ) -> TrainState:
+    """Returns the agent before its first step, with an empty replay.
+
+    Args:
+      key: of everything random.
+      legal: which of the agent's actions its environment has; None for all.
+    """
     key_learner, key_actor, key_replay = jax.random.split(key, 3)
+    learner = self.agent.init(key_learner)
+    if legal is not None:
+      learner = learner._replace(
+          params=networks.with_legal_actions(learner.params, legal))
     return TrainState(
-        learner=self.agent.init(key_learner),
+        learner=learner,
         actor=self.agent.init_actor(key_actor, self.num_envs),
         replay=self.replay.init(),
         num_transitions=jnp.int32(0),
         replay_key=key_replay)
 
-  def explore(self, state: TrainState) -> tuple[TrainState, Int[Array, ' N']]:
-    """Uniformly random actions, for the first `explore_steps` steps."""
+  def warm_up(self, state: TrainState) -> tuple[TrainState, Int[Array, ' N']]:
+    """Chooses uniformly random actions."""
     actor, action = self.agent.select_random_action(
         state.learner.params, state.actor)
     return state._replace(actor=actor), action
@@ -134,81 +271,181 @@ class Trainer:
   def act(
       self, state: TrainState, observation: Array, is_first: Bool[Array, ' N']
   ) -> tuple[TrainState, Int[Array, ' N']]:
-    """The agent's actions at observations [N, ...]."""
+    """Chooses the agent's actions at observations [N, ...]."""
     actor, action = self.agent.select_action(
-        state.learner.params, state.actor, observation, is_first)
+        self.agent.acting_params(state.learner), state.actor, observation,
+        is_first)
     return state._replace(actor=actor), action
+
+  def _next_uids(self, state: TrainState) -> Int[Array, ' N']:
+    return state.num_transitions + jnp.arange(self.num_envs, dtype=jnp.int32)
 
   def observe(
       self, state: TrainState, observation: Array, action: Int[Array, ' N'],
       timestep: types.TimeStep,
   ) -> TrainState:
-    """Stores what came of actions.
-
-    Args:
-      state: before.
-      observation: where the actions were taken, [N, ...].
-      action: int32 [N].
-      timestep: what the environments returned, each field [N, ...]. Its
-        observation is the true successor, also at an episode's end.
-    """
-    uid = state.num_transitions + jnp.arange(self.num_envs, dtype=jnp.int32)
-    replay = self.replay.add(state.replay, types.Transition(
-        observation=observation,
-        action=action,
-        reward=timestep.reward,
-        discount=self.config.discount * timestep.discount,
-        next_observation=timestep.observation,
-        uid=uid))
+    """Stores what came of actions, see `Trainer`."""
+    replay = self.replay.add(
+        state.replay,
+        types.Transition(
+            observation=observation,
+            action=action,
+            reward=timestep.reward,
+            discount=(self.config.discount * timestep.discount).astype(
+                jnp.float32),
+            next_observation=timestep.observation,
+            uid=self._next_uids(state)),
+        is_last=timestep.last())
     return state._replace(
         replay=replay, num_transitions=state.num_transitions + self.num_envs)
 
   def update(
-      self, learner: types.LearnerState, replay: Any, replay_key: chex.PRNGKey
-  ) -> tuple[types.LearnerState, types.Transition, types.Metrics]:
-    """One update, on a batch that is a function of the key and its number.
+      self, learner: types.LearnerState, replay: storage.ReplayState,
+      replay_key: chex.PRNGKey,
+  ) -> tuple[types.LearnerState, storage.ReplayState, types.Metrics]:
+    """Makes one update, on a batch that is a function of key and number.
 
     Args:
-      learner: before.
-      replay: the state of `self.replay`; only read.
+      learner: state before.
+      replay: state of `self.replay`; only priorities change.
       replay_key: `TrainState.replay_key`.
 
     Returns:
-      The learner after, the batch, and `metrics` of `types.Agent.update`.
+      Learner and replay after, and metrics of `types.Agent.update`.
     """
     key = jax.random.fold_in(replay_key, learner.steps)
     batch = self.replay.sample(replay, key)
     learner, metrics = self.agent.update(learner, batch)
-    return learner, batch, metrics
+    if self.config.sampler.needs_losses and 'losses' in metrics:
+      replay = self.replay.update_priorities(replay, batch, metrics['losses'])
+    return learner, replay, metrics
 
-  def learn(self, state: TrainState) -> tuple[TrainState, types.Metrics]:
-    """The updates that are owed every `steps_per_learn` steps.
+  def learn(
+      self, state: TrainState, unroll: bool = False
+  ) -> tuple[TrainState, types.Metrics]:
+    """Makes the updates that are owed after every `update_period` steps.
+
+    Args:
+      state: before.
+      unroll: whether XLA may unroll the loop over the updates: faster where
+        learning is a program of its own. In one with `observe`, XLA for CPUs
+        would then fuse adding to the replay with reading it, and for that copy
+        the whole replay.
 
     Returns:
-      The state after `updates_per_step` updates on fresh batches, and the
-      metrics of each but 'losses', float32 [updates_per_step].
+      The state after `updates_per_period` updates on fresh batches, and the
+      metrics of each but 'losses', float32 [updates_per_period].
     """
 
-    def update(learner, replay):
-      learner, batch, metrics = self.update(learner, replay, state.replay_key)
-      if self.config.prioritized_fraction:  # Else there may be no 'losses'.
-        replay = self.replay.record(replay, batch, metrics['losses'])
-      return learner, replay, {
+    def update(carry, _):
+      learner, replay, metrics = self.update(*carry, state.replay_key)
+      return (learner, replay), {
           name: x for name, x in metrics.items() if name != 'losses'}
 
-    def body(i, carry):
-      learner, replay, metrics = carry
-      learner, replay, new = update(learner, replay)
-      return learner, replay, jax.tree.map(
-          lambda metric, x: metric.at[i].set(x), metrics, new)
+    carry = (state.learner, state.replay)
+    count = self.config.updates_per_period
+    if unroll:
+      carry, metrics = jax.lax.scan(update, carry, length=count)
+    else:
+      metrics = jax.tree.map(
+          lambda x: jnp.zeros((count, *x.shape), x.dtype),
+          jax.eval_shape(update, carry, None)[1])
 
-    count = self.config.updates_per_step
-    metrics = jax.tree.map(
-        lambda x: jnp.zeros((count, *x.shape), x.dtype),
-        jax.eval_shape(update, state.learner, state.replay)[2])
-    # A loop of one known round XLA would unroll; for CPUs it would then fuse
-    # adding to the replay with reading it, and for that copy the whole replay.
-    learner, replay, metrics = jax.lax.fori_loop(
-        0, jax.lax.optimization_barrier(jnp.int32(count)), body,
-        (state.learner, state.replay, metrics))
-    return state._replace(learner=learner, replay=replay), metrics
+      def body(i, loop):
+        carry, new = update(loop[0], None)
+        return carry, jax.tree.map(
+            lambda metric, x: metric.at[i].set(x), loop[1], new)
+
+      carry, metrics = jax.lax.fori_loop(
+          0, jax.lax.optimization_barrier(jnp.int32(count)), body,
+          (carry, metrics))
+    return state._replace(learner=carry[0], replay=carry[1]), metrics
+
+  def init_evaluation(
+      self, key: chex.PRNGKey, num_episodes: int) -> types.ActorState:
+    """See `Trainer`."""
+    return self.agent.init_evaluation(key, num_episodes)
+
+  def evaluate(
+      self, state: TrainState, actor: types.ActorState, observation: Array
+  ) -> tuple[types.ActorState, Int[Array, ' E']]:
+    """See `Trainer`."""
+    return self.agent.evaluate_action(
+        self.agent.acting_params(state.learner), actor, observation,
+        jnp.zeros(observation.shape[0], bool))
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamTrainer(ReplayTrainer):
+  """One agent with a replay of streams, for `hyperjax.loops.HostLoop`.
+
+  There a time step may begin an episode without an action before it, so what
+  is kept are time steps; and where the agent sees stacks of frames, it is single
+  frames that arrive.
+
+  Attributes:
+    stacked: whether time steps bring single frames of the agent's stacks.
+  """
+
+  stacked: bool = False
+
+  @property
+  def replay(self) -> replay_lib.StreamReplay:
+    """The replay."""
+    return replay_lib.StreamReplay(
+        spec=self.observation_spec,
+        capacity=self.capacity,
+        batch_size=self.config.batch_size,
+        discount=self.config.discount,
+        n_step=self.config.n_step,
+        num_envs=self.num_envs,
+        sampler=self.config.sampler,
+        stacked=self.stacked)
+
+  def init_observation(self, num_envs: int) -> Array:
+    """Returns what environments show before their first time step."""
+    spec = self.observation_spec
+    return jnp.zeros((num_envs, *spec.shape), spec.dtype)
+
+  def next_observation(
+      self, observation: Array, timestep: vector.VectorTimeStep) -> Array:
+    """Returns what environments show after a time step, [N, ...].
+
+    Args:
+      observation: what they showed before, [N, ...].
+      timestep: each field [N, ...].
+    """
+    if not self.stacked:
+      return timestep.observation
+    return jax.vmap(replay_lib.push)(
+        observation, timestep.observation, timestep.first())
+
+  def observe(
+      self, state: TrainState, observation: Array, action: Int[Array, ' N'],
+      timestep: vector.VectorTimeStep,
+  ) -> TrainState:
+    """Stores time steps, with the actions that led to them."""
+    del observation  # It was stored when it arrived.
+    replay = self.replay.add(state.replay, replay_lib.Entry(
+        observation=timestep.observation, action=action,
+        reward=timestep.reward, discount=timestep.discount,
+        is_first=timestep.first(), uid=self._next_uids(state)))
+    return state._replace(
+        replay=replay, num_transitions=state.num_transitions + self.num_envs)
+
+
+def first_nonfinite(
+    before: Int[Array, ''], first: Int[Array, ''],
+    loss: Float[Array, ' updates'],
+) -> Int[Array, '']:
+  """Returns the number of the first update of non-finite loss, or -1.
+
+  Args:
+    before: the same of the updates before these.
+    first: number of the first of these.
+    loss: of these.
+  """
+  bad = ~jnp.isfinite(loss)
+  found = jnp.where(
+      jnp.any(bad), first + jnp.argmax(bad).astype(jnp.int32), -1)
+  return jnp.where(before < 0, found, before).astype(jnp.int32)

@@ -1,0 +1,79 @@
+"""Several vector environments as one, for agents that advance together."""
+
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from hyperjax import specs
+from hyperjax.environments import vector
+
+
+class JoinedEnvironments:
+  """Vector environments as one: [G, N] in the order of the environments.
+
+  Attributes:
+    environments: what was joined.
+    num_actions: of each agent's environments, int [G].
+    observation_spec: of all of them.
+  """
+
+  def __init__(
+      self, environments: Sequence[vector.VectorEnvironment], num_envs: int):
+    """Joins environments.
+
+    Args:
+      environments: each of one task, with N copies for each agent in it.
+      num_envs: N.
+
+    Raises:
+      ValueError: if there is none, if their copies are no multiple of N, or if
+        their observations differ.
+    """
+    if not environments:
+      raise ValueError('expected at least one environment, got none')
+    for environment in environments:
+      if environment.num_envs % num_envs:
+        raise ValueError(
+            f'the environments of {environment.name} must be a multiple of '
+            f'{num_envs}, got {environment.num_envs}')
+    found = [specs.observation_spec(x.observation_spec())
+             for x in environments]
+    for environment, spec in zip(environments, found, strict=True):
+      if spec[:3] != found[0][:3]:
+        raise ValueError(
+            f'expected environments of equal observations, got '
+            f'{found[0].shape} of {found[0].dtype} in {environments[0].name} '
+            f'and {spec.shape} of {spec.dtype} in {environment.name}')
+    self.environments = list(environments)
+    self.observation_spec = found[0]
+    self._shape = (-1, num_envs)
+    self._ends = np.cumsum([x.num_envs for x in environments])[:-1]
+    # One row an agent.
+    self.num_actions = np.concatenate([
+        np.full(x.num_envs // num_envs, x.num_actions) for x in environments])
+
+  def reset(self) -> vector.VectorTimeStep:
+    """Begins the first episodes; every field is [G, N, ...]."""
+    return self._join([x.reset() for x in self.environments])
+
+  def send(self, actions: np.ndarray):
+    """Begins a step; actions are [G, N]."""
+    for environment, part in zip(
+        self.environments, np.split(actions.reshape(-1), self._ends),
+        strict=True):
+      environment.send(part)
+
+  def recv(self) -> vector.VectorTimeStep:
+    """Waits for the step; every field is [G, N, ...]."""
+    return self._join([x.recv() for x in self.environments])
+
+  def close(self):
+    """Lets go of the environments."""
+    for environment in self.environments:
+      environment.close()
+
+  def _join(self, timesteps):
+    return jax.tree.map(
+        lambda *x: np.concatenate(x).reshape(*self._shape, *x[0].shape[1:]),
+        *timesteps)
