@@ -36,35 +36,38 @@ import numpy as np
 import tyro
 
 from benchmarks import machine
-from experiments import console
-from experiments import records
+from experiments.common import files
+from experiments.common import machine as machine_lib
+from experiments.common import provenance as provenance_lib
+from experiments.common import run_folder
 from hyperjax import agents
 from hyperjax import networks
 from hyperjax import specs
 from hyperjax import types
+from hyperjax.agents import presets
 from hyperjax.environments import envpool
 from hyperjax.loops import host
 from hyperjax.loops import host_run
 from hyperjax.networks import convolutions
 
 GAME = 'Pong'
-SPEC = specs.ObservationSpec((4, envpool.HEIGHT, envpool.WIDTH), 'uint8', None)
+SPEC = specs.ObservationSpec((4, envpool.HEIGHT, envpool.WIDTH), 'uint8')
 LOOP = ('preset', 'num_agents', 'environments', 'updates', 'loop', 'min',
         'max', 'share_of_slower_side', 'min_share', 'max_share')
 UPDATE = ('update', 'convolution', 'within', 'updates_per_second', 'min', 'max',
           'flops_per_update', 'share_of_peak')
 PRESETS = {
-    'atari_cpu': agents.HyperAgentConfig.atari_cpu,
-    'paper_atari': agents.HyperAgentConfig.paper_atari,
+    'small_atari': presets.hyperagent_small_atari,
+    'paper_atari': presets.hyperagent_paper_atari,
 }
 UPDATES = {
-    'small torso': agents.HyperAgentConfig.atari_cpu(),
-    'Nature': agents.HyperAgentConfig.atari_cpu(
+    'small torso': presets.hyperagent_small_atari(),
+    'Nature': presets.hyperagent_small_atari(
         torso=networks.HyperAgentTorso),
-    'Nature, 20 samples': agents.HyperAgentConfig.paper_atari(
+    'Nature, 20 samples': presets.hyperagent_paper_atari(
         gradient_penalty=0.),
     'Nature, 20 samples, gradient penalty':
-        agents.HyperAgentConfig.paper_atari(),
+        presets.hyperagent_paper_atari(),
 }
 SCAN = 5  # Updates in a scan.
 
@@ -76,7 +79,7 @@ class Settings:
   Attributes:
     output: folder for atari_loop.csv, atari_update.csv and atari.json; earlier
       ones are replaced.
-    presets: of the loop, atari_cpu and paper_atari.
+    presets: of the loop, small_atari and paper_atari.
     num_agents: that advance together, one environment each.
     seconds: measuring time of each point in each repeat.
     repeats: measurements of each point, of which the median is reported.
@@ -84,7 +87,7 @@ class Settings:
   """
 
   output: Path
-  presets: tuple[str, ...] = ('atari_cpu', 'paper_atari')
+  presets: tuple[str, ...] = ('small_atari', 'paper_atari')
   num_agents: tuple[int, ...] = (1, 2)
   seconds: float = 4.
   repeats: int = 3
@@ -120,49 +123,46 @@ class Loop:
 
   def __init__(self, settings: Settings, preset: str, num_agents: int):
     """Makes the loop and brings it past its random steps and compilation."""
-    pools = lambda: [envpool.Atari(GAME, list(range(num_agents)))]
-    self._pool = pools()[0]
-    self._pool.reset()
+    make = lambda: [envpool.Atari(GAME, list(range(num_agents)))]
+    self._environment = make()[0]
+    self._environment.reset()
     config = PRESETS[preset](
-        replay_capacity=settings.replay_capacity, min_replay_size=200)
+        replay_capacity=settings.replay_capacity, warmup_steps=200)
     self._config, self._num_agents = config, num_agents
-    agent = agents.HyperAgent(SPEC, self._pool.num_actions, config)
-    self._loop = host.HostLoop(agent, pools())
+    agent = agents.HyperAgent(SPEC, self._environment.num_actions, config)
+    self._loop = host.HostLoop(agent, make())
     self._state = self._loop.init(list(range(num_agents)))
     self._env_steps = np.zeros(num_agents, int)
     self._seconds = settings.seconds
     self._run(250)
     # Apart from the loop's own, since both use their memory again.
-    self._learner = jax.tree.map(jnp.copy, self._state.learner)
-    self._log = self._loop._mapped(
-        host_run.empty_log, donate=False)(self._learner.steps)
+    self._learning = jax.tree.map(jnp.copy, self._state)
 
   def _run(self, num_steps: int):
     self._state, _ = self._loop.run(self._state, num_steps, self._env_steps)
 
   def _learn(self):
     """What is owed: drawing batches, and updating on them."""
-    self._learner, self._log = self._loop._mapped(
-        host_run.HostRun.update, self._loop._host_run)(
-        self._learner, self._log, self._state.acting.replay,
-        self._state.replay_key)
-    return self._log.loss
+    self._learning = self._loop._mapped(
+        host_run.HostRun.learn, self._loop._host_run)(self._learning)
+    return self._learning.log.loss
 
   def measure(self) -> tuple[float, float, float]:
     """Steps/s of all agents: environments, updates, loop."""
     rng = np.random.default_rng(0)
-    draw = lambda: rng.integers(self._pool.num_actions, size=self._num_agents)
+    draw = lambda: rng.integers(
+        self._environment.num_actions, size=self._num_agents)
     environments = rate(
-        lambda: self._pool.step(draw()).reward, self._seconds,
+        lambda: self._environment.step(draw()).reward, self._seconds,
         self._num_agents)
     updates = rate(
         self._learn, self._seconds,
-        self._num_agents * self._loop.trainer.steps_per_learn)
+        self._num_agents * self._loop.trainer.update_period)
     loop = rate(lambda: self._run(40), self._seconds, 40 * self._num_agents)
     return environments, updates, loop
 
   def close(self):
-    self._pool.close()
+    self._environment.close()
     self._loop.close()
 
 
@@ -173,6 +173,7 @@ class FlaxConv(nn.Module):
   kernel_size: int
   strides: int
   kernel_init: Any
+  bias_init: Any = None  # At zero.
   input_scale: float = 1.
 
   @nn.compact
@@ -231,14 +232,14 @@ class Update:
 
 def main(argv: list[str] | None = None):
   """The command; see the module."""
-  console.use_all_cores()
-  console.keep_freed_memory()
+  machine_lib.use_all_cores()
+  machine_lib.keep_freed_memory()
   try:
     settings = tyro.cli(Settings, args=argv, prog='python -m benchmarks.atari')
-    records.make_folder(settings.output)
+    run_folder.make_folder(settings.output)
   except ValueError as error:
     sys.exit(f'error: {error}')
-  provenance = records.provenance()  # Before the results change files.
+  provenance = provenance_lib.provenance()  # Before the results change files.
   peaks = [machine.measure_product()]
   rows = []
   for preset, num_agents in itertools.product(
@@ -257,7 +258,7 @@ def main(argv: list[str] | None = None):
     print(f'{preset}, {num_agents} agents: environments {environments:,.0f}, '
           f'updates {updates:,.0f}, loop {both:,.0f} steps/s: {share:.0%} of '
           f'the slower side', flush=True)
-  records.write_csv(settings.output / 'atari_loop.csv', LOOP, rows)
+  files.write_csv(settings.output / 'atari_loop.csv', LOOP, rows)
   points = [Update(name, convolution, within) for name in UPDATES
             for convolution in ('hyperjax', 'flax')
             for within in ('host', 'scan')
@@ -282,10 +283,10 @@ def main(argv: list[str] | None = None):
                                         flops[point.name], share))))
     print(f'{point.name}, {point.convolution}, {point.within}: {speed:.1f} '
           f'updates/s, {share:.0%} of the peak', flush=True)
-  records.write_csv(settings.output / 'atari_update.csv', UPDATE, rows)
-  records.write_atomically(
+  files.write_csv(settings.output / 'atari_update.csv', UPDATE, rows)
+  files.write_atomically(
       settings.output / 'atari.json',
-      json.dumps({'settings': records.settings_as_json(
+      json.dumps({'settings': provenance_lib.settings_as_json(
                       settings, without=('output',)),
                   'cpu': machine.cpu_name(), 'peak_flops': max(peaks),
                   **provenance}, indent=2).encode() + b'\n')

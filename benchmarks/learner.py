@@ -46,16 +46,20 @@ import tyro
 
 from benchmarks import machine
 from benchmarks import plot
-from experiments import console
-from experiments import records
+from experiments.common import files
+from experiments.common import machine as machine_lib
+from experiments.common import provenance as provenance_lib
+from experiments.common import run_folder
 from hyperjax import agents
+from hyperjax.agents import presets
 from hyperjax.environments import deep_sea
 from hyperjax.loops import on_device
 
 CONFIGS = {
     'default': agents.HyperAgentConfig(),
-    'exact': agents.HyperAgentConfig.thompson(),
-    'sampled': agents.HyperAgentConfig.thompson(num_index_samples=20),
+    'optimistic': presets.hyperagent_optimistic(),
+    'exact': presets.hyperagent_thompson_deep_sea(),
+    'sampled': presets.hyperagent_thompson_deep_sea(num_index_samples=20),
 }
 REPLAY_CAPACITY = 20_000  # Transitions; enough that batches differ.
 PROBE_STEPS = 4  # Of the chunk that finds out how long a chunk should be.
@@ -200,7 +204,7 @@ class Point:
   def _begin(self) -> on_device.RunState:
     """A state past the random steps and a first chunk."""
     state = self._loop.init(range(self.num_seeds), self._env_params)
-    state, _ = self._loop.run(state, self._loop.trainer.explore_steps)
+    state, _ = self._loop.run(state, self._loop.trainer.warmup_steps)
     state, _ = self._loop.run(state, self._chunk_steps)
     return jax.block_until_ready(state)
 
@@ -212,9 +216,9 @@ def benchmark(settings: Settings):
     ValueError: if the output folder cannot be written.
     MemoryError: if the replays of a point do not fit into memory.
   """
-  records.make_folder(settings.output)  # Before anything is measured.
+  run_folder.make_folder(settings.output)  # Before anything is measured.
   began = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())
-  provenance = records.provenance()  # Before the results change files.
+  provenance = provenance_lib.provenance()  # Before the results change files.
   points = [Point(loss, size, num_seeds)
             for size in settings.sizes
             for num_seeds in settings.num_seeds
@@ -244,10 +248,11 @@ def benchmark(settings: Settings):
   rows = [
       _row(point, costs[point.loss, point.size], found, max(product), max(copy))
       for point, found in zip(points, measurements, strict=True)]
-  records.write_csv(settings.output / 'learner.csv', FIELDS, rows)
-  records.write_atomically(settings.output / 'learner.json', json.dumps({
-      'settings': records.settings_as_json(settings, without=('output',)),
-      'configs': {name: records.settings_as_json(config)
+  files.write_csv(settings.output / 'learner.csv', FIELDS, rows)
+  files.write_atomically(settings.output / 'learner.json', json.dumps({
+      'settings': provenance_lib.settings_as_json(
+          settings, without=('output',)),
+      'configs': {name: provenance_lib.settings_as_json(config)
                   for name, config in CONFIGS.items()},
       'replay_capacity': REPLAY_CAPACITY,
       'began': began,
@@ -282,7 +287,7 @@ def _row(
 
 def main(argv: Sequence[str] | None = None):
   """The command; see the module."""
-  console.use_all_cores()
+  machine_lib.use_all_cores()
   settings = tyro.cli(
       Settings, args=argv, prog='python -m benchmarks.learner')
   try:

@@ -13,7 +13,7 @@ from matplotlib import ticker
 import numpy as np
 
 from benchmarks import machine
-from experiments import records
+from experiments.common import files
 
 matplotlib.use('Agg')
 
@@ -79,4 +79,4 @@ def draw(folder: Path, rows: Sequence[dict[str, Any]]):
   name = (machine.cpu_name() if devices[0].platform == 'cpu'
           else devices[0].device_kind)
   fig.suptitle(f'HyperAgent on DeepSea, {len(devices)} x {name}')
-  records.write_figure(folder / 'learner.png', fig)
+  files.write_figure(folder / 'learner.png', fig)
