@@ -6,7 +6,8 @@ another machine; on one machine the bits can be compared too:
   python -m tests.test_golden          # The runs whose bits have changed.
   python -m tests.test_golden --write  # Stores those of today.
 
-Bits are of programs as users run them: this module imports no conftest.
+Bits are of programs as users run them: this module imports no conftest. They
+may depend on how many cores a process may use (the stored ones had two).
 """
 
 import argparse
