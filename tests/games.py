@@ -1,24 +1,25 @@
 """Environments on the host that need no emulator, for the tests of its loop."""
 
 import dm_env
+from dm_env import specs as dm_specs
 import numpy as np
 
 from hyperjax import specs
-from hyperjax.environments import envpool
+from hyperjax.environments import vector
 
 STACK = 2
-SPEC = specs.ObservationSpec((STACK, 3, 4), 'uint8', None)
+SPEC = specs.ObservationSpec((STACK, 3, 4), 'uint8')
 
 
 class Game:
-  """N copies of a game, behind the interface of `envpool.Atari`.
+  """N copies of a game, with the interface of `vector.VectorEnvironment`.
 
   A frame shows one of the actions; choosing it gives a reward of 2. Episodes
   have 5 steps, and a life is lost in the third. All is a function of the seed
   and the step.
   """
 
-  game = 'Match'
+  name = 'Match'
 
   def __init__(self, seeds, num_actions=3, pixel=(1, 1), brightness=1):
     """Begins N games.
@@ -36,6 +37,13 @@ class Game:
     self._number = 0
     self._step = 0
     self.sent = []
+
+  def observation_spec(self):
+    down, across = self._pixel.shape[1:]
+    return dm_specs.Array((3 * down, 4 * across), np.uint8)
+
+  def action_spec(self):
+    return dm_specs.DiscreteArray(self.num_actions)
 
   def reset(self):
     self._step = 0
@@ -63,7 +71,7 @@ class Game:
     frames = np.zeros((self.num_envs, 3, 4), np.uint8)
     frames[np.arange(self.num_envs), 0, self._shown] = 1
     frames[:, 2, 0] = self._number % 3  # Frames differ otherwise, too.
-    return envpool.AtariTimeStep(
+    return vector.VectorTimeStep(
         np.full(self.num_envs, int(kind), np.int32),
         np.clip(score, -1, 1).astype(np.float32), discount.astype(np.float32),
         np.kron(frames, self._pixel), score.astype(np.float32))

@@ -24,9 +24,9 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import agents as presets
 from hyperjax import networks
 from hyperjax import specs
+from hyperjax.agents import presets
 from hyperjax.environments import DeepSea
 from hyperjax.loops import OnDeviceLoop
 from hyperjax.loops import host
@@ -41,7 +41,7 @@ PATH = Path(__file__).with_name('golden.csv')
 
 # From here to the end of `CASES` is all that knows how agents and loops are
 # made, and where their states have what is compared.
-SMALL = {'hidden_sizes': (16, 16), 'batch_size': 16, 'min_replay_size': 16,
+SMALL = {'hidden_sizes': (16, 16), 'batch_size': 16, 'warmup_steps': 16,
          'replay_capacity': 200}
 SMALL_TORSO = {'torso': networks.DataEfficientTorso}
 
@@ -67,15 +67,15 @@ class Outcome(NamedTuple):
 def config_of(agent: str, preset: str, **overrides: Any) -> Any:
   """The settings of a preset, but for those that make it quick."""
   return dataclasses.replace(
-      presets.preset(agent, preset), **SMALL, **overrides)
+      presets.make(agent, preset), **SMALL, **overrides)
 
 
 def num_steps(loop: Any) -> int:
   """Steps of an environment until there were `NUM_UPDATES`."""
   trainer = loop.trainer
-  learns, rest = divmod(NUM_UPDATES, trainer.config.updates_per_step)
+  learns, rest = divmod(NUM_UPDATES, trainer.config.updates_per_period)
   assert not rest
-  return trainer.explore_steps + learns * trainer.steps_per_learn
+  return trainer.warmup_steps + learns * trainer.update_period
 
 
 def trained(state: Any) -> chex.ArrayTree:
@@ -86,28 +86,28 @@ def on_device(agent: str, config: Any) -> Outcome:
   """A run on DeepSea in the compiled loop."""
   environment = DeepSea(5)
   loop = OnDeviceLoop(
-      presets.AGENTS[agent].agent(
+      presets.AGENTS[agent](
           environment.observation_spec(), environment.action_spec(), config),
       environment)
   state = loop.init([SEED], environment.params_from_seeds([SEED]))
   before = trained(state.train)
   state, log = loop.run(state, num_steps(loop))
-  experience = states.plain(state.train.replay.buffer.experience)
+  experience = states.plain(state.train.replay.ring.experience.transition)
   return Outcome(before, trained(state.train), experience.uid,
                  experience.action, int(log.num_updates[0]))
 
 
 def on_host(agent: str, config: Any) -> Outcome:
   """A run on frames, of the smallest size that Nature's torso takes."""
-  spec = specs.ObservationSpec((2, 36, 36), 'uint8', None)
+  spec = specs.ObservationSpec((2, 36, 36), 'uint8')
   loop = host.HostLoop(
-      presets.AGENTS[agent].agent(spec, 3, config),
+      presets.AGENTS[agent](spec, 3, config),
       [Game([SEED], pixel=(12, 9), brightness=100)])
   state = loop.init([SEED])
-  before = trained(state)
+  before = trained(state.train)
   state, log = loop.run(state, num_steps(loop), np.zeros(1, int))
-  experience = states.plain(state.acting.replay.experience)
-  return Outcome(before, trained(state), experience.uid, experience.action,
+  experience = states.plain(state.train.replay.ring.experience)
+  return Outcome(before, trained(state.train), experience.uid, experience.action,
                  log.num_updates)
 
 
@@ -138,8 +138,8 @@ LOOPS: dict[str, Callable[[str, Any], Outcome]] = {
 # The presets whose runs are not slow tests: of most agents the default. What is
 # left out has its parts in others.
 QUICK = {
-    'hyperagent': ('default', 'thompson', 'paper_atari'),
-    'dqn': ('default', 'atari_cpu'),
+    'hyperagent': ('default', 'optimistic', 'paper_atari'),
+    'dqn': ('default', 'small_atari'),
     'ensemble_plus': (),
     'adam_lmcdqn': (),
     'sane': (),
@@ -148,14 +148,15 @@ QUICK = {
 CASES = [
     *(Case(agent, 'default', 'on_device') for agent in presets.AGENTS),
     *(Case('hyperagent', preset, 'on_device') for preset in (
-        'thompson', 'paper', 'paper_optimistic', 'paper_one_hot')),
+        'optimistic', 'thompson_deep_sea', 'paper_deep_sea',
+        'paper_deep_sea_optimistic', 'paper_deep_sea_one_hot')),
     # With 20 samples a target's action, of which there are 15,360, seems to be
     # so near a tie that rounding decides.
     Case('hyperagent', 'paper_atari', 'host', {'num_index_samples': 4}),
-    Case('hyperagent', 'atari_cpu', 'host'),
+    Case('hyperagent', 'small_atari', 'host'),
     Case('dqn', 'paper_atari', 'host'),
-    Case('dqn', 'atari_cpu', 'host'),
-    *(Case(agent, 'nature', 'host', SMALL_TORSO)
+    Case('dqn', 'small_atari', 'host'),
+    *(Case(agent, 'nature_atari', 'host', SMALL_TORSO)
       for agent in presets.AGENTS if agent not in ('hyperagent', 'dqn')),
 ]
 
