@@ -7,7 +7,7 @@ of experiment; what is saved when, what a resumed run cuts off, and how errors
 end the command is here, once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import sys
 from typing import Any, Protocol, runtime_checkable
@@ -88,16 +88,17 @@ class Task(Protocol):
     ...
 
 
-class _Runner:
-  """A task in its folder."""
+class Runner:
+  """A task in its folder, see `opened`."""
 
   def __init__(self, task: Task):
     self._task = task
     self._folder = task.folder
 
   def __call__(self):
+    """Trains to the end, or from the last checkpoint to the end."""
     task = self._task
-    state, metadata = self._begin_or_resume()
+    state, metadata = self.begin_or_resume()
     if metadata['finished']:
       print(f'{task.settings.output} holds this run, and it is finished.')
       task.report(metadata['task'])
@@ -122,7 +123,11 @@ class _Runner:
     self._save(state, metadata)
     task.report(task_metadata)
 
-  def _begin_or_resume(self) -> tuple[State, Metadata]:
+  def begin_or_resume(self) -> tuple[State, Metadata]:
+    """Returns the state of the newest checkpoint, or of a new run.
+
+    Metadata are `finished`, whether the run is over, and `task`, the task's.
+    """
     restored = self._folder.restore(self._task.abstract_state())
     if restored is None:
       state, metadata = self._task.init()
@@ -140,6 +145,20 @@ class _Runner:
         self._task.to_save(state), metadata)
 
 
+@contextlib.contextmanager
+def opened(task: Task) -> Iterator[Runner]:
+  """Opens a task's folder for this process alone, and closes both again.
+
+  Raises:
+    ValueError: for a folder that cannot be used, or in which a run is at work.
+  """
+  with contextlib.ExitStack() as stack:
+    stack.callback(task.close)
+    task.folder = run_folder.RunFolder(task.settings, task.logs)
+    stack.callback(task.folder.close)
+    yield Runner(task)
+
+
 def run(task: Task):
   """Runs a task to its end, or from its last checkpoint to its end.
 
@@ -148,11 +167,8 @@ def run(task: Task):
     FloatingPointError: if a loss was not finite.
     vector.StalledError: if environments stall or die; the run is saved then.
   """
-  with contextlib.ExitStack() as stack:
-    stack.callback(task.close)
-    task.folder = run_folder.RunFolder(task.settings, task.logs)
-    stack.callback(task.folder.close)
-    _Runner(task)()
+  with opened(task) as runner:
+    runner()
 
 
 def main(

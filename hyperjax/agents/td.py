@@ -107,9 +107,10 @@ class TDConfig:
   def check_at_least(name: str, minimum: float, *values: float):
     """Raises ValueError if a value is below the minimum, or not finite."""
     for value in values:
-      if not minimum <= value < float('inf'):  # Also refuses a NaN.
-        raise ValueError(
-            f'{name} must be at least {minimum} and finite, got {value}')
+      if value == float('inf'):
+        raise ValueError(f'{name} must be finite, got {value}')
+      if not value >= minimum:  # Also refuses a NaN.
+        raise ValueError(f'{name} must be at least {minimum}, got {value}')
 
   @staticmethod
   def check_within(name: str, low: float, high: float, value: float):

@@ -177,9 +177,12 @@ class ReplayTrainer:
   def _check_gives_losses(self):
     """Refuses a sampler that asks for losses which the agent does not give."""
     learner = jax.eval_shape(self.agent.init, jax.random.key(0))
-    replay = jax.eval_shape(self.replay.init)
-    metrics = jax.eval_shape(
-        self.update, learner, replay, jax.random.key(0))[2]
+    # Of the size of the replay nothing depends but whether it fits.
+    small = dataclasses.replace(
+        self.replay, capacity=min(self.capacity, 2**20))
+    batch = jax.eval_shape(
+        lambda key: small.sample(small.init(), key), jax.random.key(0))
+    metrics = jax.eval_shape(self.agent.update, learner, batch)[1]
     if 'losses' not in metrics:
       raise ValueError(
           f"the sampler {self.config.sampler} asks for the loss of each "
@@ -380,8 +383,8 @@ class StreamTrainer(ReplayTrainer):
   """One agent with a replay of streams, for `hyperjax.loops.HostLoop`.
 
   There a time step may begin an episode without an action before it, so what
-  is kept are time steps; and where the agent sees stacks of frames, it is single
-  frames that arrive.
+  is kept are time steps. Where the agent sees stacks of frames, single frames
+  arrive.
 
   Attributes:
     stacked: whether time steps bring single frames of the agent's stacks.
