@@ -1,5 +1,7 @@
 """The stateful adapters, on real bsuite environments."""
 
+import dataclasses
+
 import bsuite
 from bsuite.baselines import experiment
 from bsuite.environments import catch
@@ -11,19 +13,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hyperjax import acting
 from hyperjax import agents
+from hyperjax import data_noise
 from hyperjax import specs
 from hyperjax.adapters import acme
 from hyperjax.adapters import bsuite as bsuite_adapter
+from hyperjax.agents import presets
 from hyperjax.environments import DeepSea
 from hyperjax.loops import EnvironmentLoop
 from hyperjax.loops import on_device
 from hyperjax.loops import seed_run
 
-SMALL = agents.HyperAgentConfig(
-    hidden_sizes=(16,), batch_size=16, min_replay_size=20,
-    replay_capacity=1000, resample_probability=0.1, perturbation_scale=0.01,
-    updates_per_step=2)
+SMALL = presets.hyperagent_optimistic(
+    hidden_sizes=(16,), batch_size=16, warmup_steps=20, replay_capacity=1000,
+    acting=acting.UCB(scale=2., resample_probability=0.1),
+    noise=data_noise.Perturbation(0.01), updates_per_period=2)
 
 
 class _Recorder:
@@ -42,14 +47,14 @@ class _Recorder:
     return action
 
 
-@pytest.mark.parametrize('steps_per_update, updates_per_step', [
+@pytest.mark.parametrize('update_period, updates_per_period', [
     (1, 2), pytest.param(5, 1, marks=pytest.mark.slow)])
 def test_host_and_device_loops_run_the_same_agent(
-    steps_per_update, updates_per_step):
+    update_period, updates_per_period):
   size, seed, num_steps = 5, 4, 100
-  config = agents.HyperAgentConfig(**{
-      **vars(SMALL), 'steps_per_update': steps_per_update,
-      'updates_per_step': updates_per_step})
+  config = dataclasses.replace(
+      SMALL, update_period=update_period,
+      updates_per_period=updates_per_period)
   environment = DeepSea(size, one_hot=True)
   agent = agents.HyperAgent(
       environment.observation_spec(), environment.action_spec(), config)
@@ -64,7 +69,7 @@ def test_host_and_device_loops_run_the_same_agent(
       bsuite_deep_sea.DeepSea(size, mapping_seed=seed), actor)
   results = host_loop.run(num_steps // size)
 
-  stored = state.train.replay.buffer.experience
+  stored = state.train.replay.ring.experience.transition
   on_device_actions = stored.action[0, 0, :num_steps]
   np.testing.assert_array_equal(actor.actions, on_device_actions)
   np.testing.assert_allclose(
@@ -82,7 +87,7 @@ def test_host_and_device_loops_run_the_same_agent(
     pytest.param('cartpole/0', marks=pytest.mark.slow)])
 @pytest.mark.parametrize('agent_class, config', [
     (agents.HyperAgent, SMALL),
-    (agents.DQN, agents.DQNConfig(hidden_sizes=(16,), min_replay_size=20))])
+    (agents.DQN, agents.DQNConfig(hidden_sizes=(16,), warmup_steps=20))])
 def test_runs_on_bsuite(bsuite_id, agent_class, config):
   environment = bsuite.load_from_id(bsuite_id)
   agent = agent_class(
@@ -91,7 +96,7 @@ def test_runs_on_bsuite(bsuite_id, agent_class, config):
   experiment.run(adapter, environment, num_episodes=4)
   state = adapter.actor.state
   assert int(state.num_transitions) >= 36
-  assert int(state.learner.steps) == config.updates_per_step * (
+  assert int(state.learner.steps) == config.updates_per_period * (
       int(state.num_transitions) - 20)
   for leaf in jax.tree.leaves(state.learner.params):
     assert np.all(np.isfinite(leaf))
@@ -100,7 +105,7 @@ def test_runs_on_bsuite(bsuite_id, agent_class, config):
 def test_an_actor_goes_on_from_the_state_of_another():
   environment = bsuite.load_from_id('catch/0')
   agent = agents.DQN(*specs.of_environment(environment), agents.DQNConfig(
-      hidden_sizes=(16,), min_replay_size=20, batch_size=8))
+      hidden_sizes=(16,), warmup_steps=20, batch_size=8))
   first, second = (acme.Actor(agent, key=key) for key in (0, 1))
   EnvironmentLoop(environment, first).run(4)
   second.state = jax.tree.map(jnp.copy, first.state)
@@ -126,7 +131,8 @@ def test_dqn_learns_catch():
 def test_hyperagent_learns_deep_sea():
   """Where DQN's dithering finds the treasure once in 1024 episodes."""
   environment = bsuite.load_from_id('deep_sea/0')
-  agent = agents.HyperAgent(*specs.of_environment(environment))
+  agent = agents.HyperAgent(
+      *specs.of_environment(environment), presets.hyperagent_optimistic())
   adapter = bsuite_adapter.Agent(agent, key=0, replay_capacity=2000)
   experiment.run(adapter, environment, num_episodes=80)
   bad_before = environment.bsuite_info()['total_bad_episodes']
@@ -166,7 +172,7 @@ def test_truncation_is_not_termination():
   actor = acme.Actor(agent)
   EnvironmentLoop(environment, actor).run(2)
   experience = jax.tree.map(
-      lambda x: np.asarray(x)[0, :4], actor.state.replay.buffer.experience)
+      lambda x: np.asarray(x)[0, :4], actor.state.replay.ring.experience.transition)
   np.testing.assert_allclose(experience.discount, 0.99)
   # The successor is the true one, not the next episode's first observation.
   np.testing.assert_array_equal(

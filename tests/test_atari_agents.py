@@ -3,15 +3,15 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
-from experiments import agents as presets
 from hyperjax import agents
+from hyperjax import losses
 from hyperjax import networks
-from hyperjax import optimizers
+from hyperjax import regularizers
 from hyperjax import specs
 from hyperjax import types
+from hyperjax.agents import presets
 
 SPEC = specs.ObservationSpec((4, 84, 84), 'uint8', None)
 
@@ -23,7 +23,7 @@ def num_parameters(agent):
 
 @pytest.mark.parametrize('agent, published', [
     (lambda: agents.HyperAgent(
-        SPEC, 6, agents.HyperAgentConfig.paper_atari()), 888_736),
+        SPEC, 6, presets.hyperagent_paper_atari()), 888_736),
     (lambda: agents.DQN(SPEC, 6, agents.DQNConfig(
         torso=networks.NatureTorso, hidden_sizes=(512,))), 1_687_206),
     (lambda: agents.HyperDQN(SPEC, 6, agents.HyperDQNConfig(
@@ -36,13 +36,13 @@ def test_trainable_parameters_are_as_many_as_published(agent, published):
 
 def test_ddqn_is_hyperagent_without_the_hypermodel():
   """The same torso; one output instead of M + 1, and a bias."""
-  hyperagent = agents.HyperAgentConfig.paper_atari()
-  dqn = agents.DQNConfig.like_hyperagent_atari()
+  hyperagent = presets.hyperagent_paper_atari()
+  dqn = presets.dqn_paper_atari()
   for name in ('torso', 'hidden_sizes', 'n_step', 'learning_rate', 'scale',
                'adam_epsilon', 'max_gradient_norm', 'batch_size', 'discount',
-               'target_period', 'gradient_penalty', 'replay_capacity',
-               'min_replay_size', 'double', 'steps_per_update',
-               'updates_per_step'):
+               'target', 'gradient_penalty', 'replay_capacity', 'sampler',
+               'warmup_steps', 'double', 'update_period',
+               'updates_per_period'):
     assert getattr(dqn, name) == getattr(hyperagent, name), name
   assert num_parameters(agents.DQN(SPEC, 6, dqn)) == 888_736 - 256 * 6 * 4 + 6
 
@@ -74,7 +74,7 @@ def update_once(agent):
 
 @pytest.mark.slow
 def test_the_published_update_is_finite_and_moves_all_weights():
-  config = agents.HyperAgentConfig.paper_atari(num_index_samples=3)
+  config = presets.hyperagent_paper_atari(num_index_samples=3)
   _, metrics = update_once(agents.HyperAgent(SPEC, 3, config))
   assert metrics['gradient_penalty'] > 0.
 
@@ -84,7 +84,7 @@ def test_an_epinet_on_frames_sees_the_features_alone():
   spec = specs.ObservationSpec((4, 30, 30), 'uint8', None)
   agent = agents.ENNDQN(spec, 3, agents.ENNDQNConfig(
       torso=networks.SmallHyperAgentTorso, hidden_sizes=(32,), epinet_size=8,
-      index_dim=2, num_index_samples=3))
+      index_dim=2, pairs=losses.Independent(3)))
   learner, _ = update_once(agent)
   torso = num_parameters(agents.DQN(spec, 3, agents.DQNConfig(
       torso=networks.SmallHyperAgentTorso, hidden_sizes=(32,)))) - (32 + 1) * 3
@@ -95,7 +95,7 @@ def test_an_epinet_on_frames_sees_the_features_alone():
   assert (values[0] != values[1]).all()
 
 
-def test_head_ridge_is_the_gradient_of_the_mean_square_of_the_weights():
+def test_head_l2_is_the_gradient_of_the_mean_square_of_the_weights():
   """By autodiff of an average over the corners that z can be at."""
   rng = np.random.default_rng(0)
   params = {'torso': {'kernel': rng.normal(size=(4, 5))},
@@ -110,11 +110,10 @@ def test_head_ridge_is_the_gradient_of_the_mean_square_of_the_weights():
         'zm,mfa->zfa', jnp.float32(corners), head['factors'])
     return 0.7 / num_data * jnp.mean(jnp.square(weights))
 
-  ridge = optimizers.with_head_ridge(
-      optax.with_extra_args_support(optax.identity()), 0.7, 1., 10, 2.5, 13)
-  state, zeros = ridge.init(params), jax.tree.map(jnp.zeros_like, params)
+  head_l2 = regularizers.head_l2(0.7, 1., 5 * 2, 10, 2.5, 13)
+  state, zeros = head_l2.init(params), jax.tree.map(jnp.zeros_like, params)
   for num_data in (10, 12.5, 13, 13):
-    found, state = ridge.update(zeros, state, params, key=None)
+    found, state = head_l2.update(zeros, state, params, key=None)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5),
                  found, jax.grad(penalty)(params, num_data))
 
@@ -122,8 +121,8 @@ def test_head_ridge_is_the_gradient_of_the_mean_square_of_the_weights():
 @pytest.mark.parametrize('name', [
     name for name in presets.AGENTS if name != 'hyperagent'])
 def test_other_agents_learn_from_frames_too(name):
-  agent = presets.AGENTS[name].agent(
-      SPEC, 3, presets.preset(name, 'nature'))
+  agent = presets.AGENTS[name](
+      SPEC, 3, presets.make(name, 'nature_atari'))
   learner = jax.eval_shape(agent.init, jax.random.key(0))
   convolutions = [
       path for path, _ in jax.tree_util.tree_leaves_with_path(

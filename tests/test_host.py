@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from hyperjax import agents
-from hyperjax.environments import envpool
+from hyperjax.agents import presets
+from hyperjax.agents import priors
+from hyperjax.environments import vector
 from hyperjax.loops import host
 from hyperjax.loops import host_run
 from tests import states
@@ -17,18 +19,20 @@ from tests.games import Game
 
 @functools.cache
 def hyperagent(num_actions=3, **overrides):
-  return agents.HyperAgent(SPEC, num_actions, agents.HyperAgentConfig.thompson(
-      **{'hidden_sizes': (16,), 'batch_size': 8, 'min_replay_size': 16,
+  config = presets.hyperagent_thompson_deep_sea(
+      **{'hidden_sizes': (16,), 'batch_size': 8, 'warmup_steps': 16,
          'replay_capacity': 200, 'discount': 0.5, 'n_step': 2,
-         'learning_rate': 3e-3, 'updates_per_step': 1, 'prior_scale': 1.,
-         **overrides}))
+         'learning_rate': 3e-3, 'updates_per_period': 1,
+         'prior': priors.Hypermodel(scale=1., std=1., mean_std=1.),
+         **overrides})
+  return agents.HyperAgent(SPEC, num_actions, config)
 
 
 @functools.cache
 def dqn(**overrides):
   """Quicker to compile, for what no part of an agent can change."""
   return agents.DQN(SPEC, 3, agents.DQNConfig(
-      **{'hidden_sizes': (16,), 'batch_size': 8, 'min_replay_size': 16,
+      **{'hidden_sizes': (16,), 'batch_size': 8, 'warmup_steps': 16,
          'replay_capacity': 200, 'discount': 0.5, 'n_step': 2,
          'learning_rate': 3e-3, **overrides}))
 
@@ -53,11 +57,11 @@ def test_the_replay_holds_what_the_environments_sent():
   loop = host.HostLoop(dqn(), [game], num_envs=2)
   state, _, _ = run(loop, [7], 24)
   entries = jax.tree.map(lambda x: np.asarray(x)[0],
-                         state.acting.replay.experience)
+                         state.train.replay.ring.experience)
   twin = Game([0, 1])
   timestep, action = twin.reset(), np.zeros(2, int)
   for t in range(24):
-    np.testing.assert_array_equal(entries.frame[:, t], timestep.observation)
+    np.testing.assert_array_equal(entries.observation[:, t], timestep.observation)
     np.testing.assert_array_equal(entries.action[:, t], action)
     np.testing.assert_array_equal(entries.reward[:, t], timestep.reward)
     np.testing.assert_array_equal(entries.discount[:, t], timestep.discount)
@@ -87,7 +91,7 @@ def test_counts_steps_and_scores_of_whole_episodes():
 
 
 def test_does_what_its_functions_do_in_turn():
-  agent = dqn(steps_per_update=4, updates_per_step=3, learning_rate=0.1)
+  agent = dqn(update_period=4, updates_per_period=3, learning_rate=0.1)
   game = Game([0])
   loop = host.HostLoop(agent, [game])
   state, (log,), _ = run(loop, [7], 60)
@@ -95,31 +99,27 @@ def test_does_what_its_functions_do_in_turn():
 
   functions = host_run.HostRun(loop.trainer)
   step = jax.jit(functions.step, static_argnums=0)
-  update = jax.jit(functions.update)
-  init = jax.jit(functions.init)(jax.numpy.uint32(7), jax.numpy.ones(3, bool))
-  learner, acting = init.learner, init.acting
-  log = host_run.empty_log(learner.steps)
+  learn = jax.jit(functions.learn)
+  alone = jax.jit(functions.init)(jax.numpy.uint32(7), jax.numpy.ones(3, bool))
   twin = Game([0])
   timestep, action = twin.reset(), np.zeros(1, np.int32)
   for t in range(60):
-    acting, action = step(t < 16, acting, learner.params, host_run.Arrival(
-        frame=timestep.observation, action=action, reward=timestep.reward,
-        discount=timestep.discount, is_first=timestep.first()))
+    alone, action = step(t < 16, alone, action, timestep)
     if t >= 16 and (t + 1) % 4 == 0:
-      learner, log = update(learner, log, acting.replay, init.replay_key)
+      alone = learn(alone)
     twin.send(np.asarray(action))
     timestep = twin.recv()
   np.testing.assert_array_equal(np.stack(game.sent), np.stack(twin.sent))
-  for a, b in zip(arrays(state.learner.params, 0), arrays(learner.params),
-                  strict=True):
+  for a, b in zip(arrays(state.train.learner.params, 0),
+                  arrays(alone.train.learner.params), strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
-def test_updates_are_owed_from_the_end_of_exploration_on():
+def test_updates_are_owed_from_the_end_of_the_warm_up_on():
   loop = host.HostLoop(
-      dqn(steps_per_update=4, updates_per_step=3), [Game([0])])
+      dqn(update_period=4, updates_per_period=3), [Game([0])])
   state, (log,), _ = run(loop, [7], 16 + 20)
-  assert log.num_updates == int(state.learner.steps[0]) == 15
+  assert log.num_updates == int(state.train.learner.steps[0]) == 15
   assert np.isfinite(log.loss).all() and log.first_nonfinite.tolist() == [-1]
 
 
@@ -127,7 +127,9 @@ def test_chunks_do_not_change_a_run():
   make = lambda: host.HostLoop(hyperagent(), [Game([0]), Game([5])])
   whole = run(make(), [1, 2], 40)[0]
   parts = run(make(), [1, 2], 40, chunk=10)[0]
-  for a, b in zip(arrays(whole), arrays(parts), strict=True):
+  # The log is of the chunk.
+  for a, b in zip(arrays(whole._replace(log=())),
+                  arrays(parts._replace(log=())), strict=True):
     np.testing.assert_array_equal(a, b)
 
 
@@ -140,7 +142,7 @@ def test_an_agent_is_the_same_in_any_company(num_devices):
                     devices=jax.devices()[:num_devices]), [1, 2], 60)[0]
   alone = run(host.HostLoop(hyperagent(), [Game([5])]), [2], 60)[0]
   other = run(host.HostLoop(hyperagent(), [Game([5])]), [3], 60)[0]
-  learner = lambda state, agent: arrays(state.learner.params, agent)
+  learner = lambda state, agent: arrays(state.train.learner.params, agent)
   for a, b in zip(learner(together, 1), learner(alone, 0), strict=True):
     np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
   assert any((a != b).any() for a, b in zip(
@@ -167,7 +169,7 @@ def test_learns(make):
   returns = [e.episode_return for e in log.episodes]
   assert np.mean(returns[:12]) < 6.  # Of ten; a third, by chance.
   assert np.mean(returns[-40:]) > 8.
-  scores = loop.evaluate(state.learner.params, state,
+  scores = loop.evaluate(state.train.learner.params, state,
                          [Game([10, 11, 12, 13, 14])], step=600)
   assert scores.shape == (1, 5) and scores.mean() > 9.
 
@@ -177,7 +179,7 @@ def test_evaluation_is_a_function_of_the_step_and_changes_nothing():
   state = run(loop, [1, 2], 20)[0]
   before = arrays(state)
   evaluate = lambda step: loop.evaluate(
-      state.learner.params, state, [Game([10, 11, 12]), Game([13, 14, 15])
+      state.train.learner.params, state, [Game([10, 11, 12]), Game([13, 14, 15])
                                           ], step)
   first = evaluate(1)
   np.testing.assert_array_equal(first, evaluate(1))
@@ -191,7 +193,7 @@ def test_a_refilled_replay_waits_before_it_is_learned_from():
   state, _, env_steps = run(loop, [1], 40)
   resumed = host.HostLoop(dqn(), [Game([9])])
   state = resumed.refill_replay(state)
-  assert int(state.acting.replay.current_index[0]) == 0
+  assert int(state.train.replay.ring.current_index[0]) == 0
   state, log = resumed.run(state, 16, env_steps)
   assert log.num_updates == 0
   state, log = resumed.run(state, 10, env_steps)
@@ -212,22 +214,22 @@ def test_a_stalled_environment_ends_the_run(half):
 
     def _stall(self, here):
       if here == half and len(self.sent) == 9:
-        raise envpool.StalledError('Match: did not answer')
+        raise vector.StalledError('Match: did not answer')
 
   loop = host.HostLoop(dqn(), [Stalled([0])])
   state, (log,), env_steps = run(loop, [0], 40)
   assert log.failure == 'Match: did not answer'
   # Whole: what was seen before is there.
-  assert int(state.acting.num_transitions[0]) == 9
+  assert int(state.train.num_transitions[0]) == 9
   assert env_steps.tolist() == [7]
 
 
 def test_refuses_what_cannot_be():
-  with pytest.raises(ValueError, match='at least one pool'):
+  with pytest.raises(ValueError, match='at least one environment'):
     host.HostLoop(hyperagent(), [])
   with pytest.raises(ValueError, match='multiple of 2, got 3'):
     host.HostLoop(hyperagent(), [Game([0, 1, 2])], num_envs=2)
-  with pytest.raises(ValueError, match='has 4 actions, the games at most 3'):
+  with pytest.raises(ValueError, match='has 4 actions, the environments at most 3'):
     host.HostLoop(hyperagent(num_actions=4), [Game([0])])
   loop = host.HostLoop(hyperagent(), [Game([0, 1])])
   with pytest.raises(ValueError, match='a seed for each of 2 agents, got 1'):
@@ -236,10 +238,6 @@ def test_refuses_what_cannot_be():
     loop.run(loop.init([0, 1]), 0, np.zeros(2, int))
   with pytest.raises(ValueError, match='env_steps must be an array'):
     loop.run(loop.init([0, 1]), 1, np.zeros(3, int))
-  with pytest.raises(ValueError, match='_fraction 0, got 0.5 and 0.0'):
-    host.HostLoop(hyperagent(recent_fraction=0.5), [Game([0])])
-  with pytest.raises(ValueError, match='_fraction 0, got 0.0 and 0.5'):
-    host.HostLoop(hyperagent(prioritized_fraction=0.5), [Game([0])])
   with pytest.raises(MemoryError, match='GB'):
     huge = host.HostLoop(hyperagent(), [Game([0])], replay_capacity=10**11)
     huge.init([0])

@@ -8,7 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hyperjax import acting
 from hyperjax import agents
+from hyperjax import data_noise
+from hyperjax import replay
+from hyperjax.agents import presets
 from hyperjax.environments import DeepSea
 from hyperjax.loops import OnDeviceLoop
 from hyperjax.loops.seed_run import SeedRun
@@ -16,14 +20,14 @@ from tests import states
 
 SIZE = 5
 # Small, but with everything that a run has: the prior, the perturbation,
-# sampled redraws of the acting index.
-CONFIG = agents.HyperAgentConfig(
-    hidden_sizes=(16,), batch_size=16, min_replay_size=20,
-    replay_capacity=1000, resample_probability=0.1, perturbation_scale=0.01,
-    updates_per_step=1)
+# optimism, priorities, sampled redraws of the acting index.
+CONFIG = presets.hyperagent_optimistic(
+    hidden_sizes=(16,), batch_size=16, warmup_steps=20, replay_capacity=1000,
+    acting=acting.UCB(scale=2., resample_probability=0.1),
+    noise=data_noise.Perturbation(0.01), updates_per_period=1)
 # Quicker to compile, for what no part of an agent can change.
 DQN_CONFIG = agents.DQNConfig(
-    hidden_sizes=(16,), batch_size=16, min_replay_size=20, replay_capacity=1000)
+    hidden_sizes=(16,), batch_size=16, warmup_steps=20, replay_capacity=1000)
 CPUS = jax.devices('cpu')
 pytestmark = pytest.mark.usefixtures('optimized')
 
@@ -52,7 +56,7 @@ def seed_of(state, i):
 def actions(state):
   """All actions taken so far, from the replay, [S, T]."""
   steps = int(state.num_steps[0])
-  return np.asarray(state.train.replay.buffer.experience.action)[:, 0, :steps]
+  return np.asarray(state.train.replay.ring.experience.transition.action)[:, 0, :steps]
 
 
 @pytest.fixture(scope='module')
@@ -107,8 +111,8 @@ def test_seeds_spread_over_devices_do_not_communicate():
 def test_a_step_does_not_copy_the_replay(fraction):
   """However large it is, a step costs the same."""
   loop = make_loop(dataclasses.replace(
-      CONFIG, recent_fraction=fraction, prioritized_fraction=fraction,
-      replay_capacity=76_543))
+      CONFIG, replay_capacity=76_543, sampler=replay.Mixed(
+          recent_fraction=fraction, tournament_fraction=fraction)))
   text = loop._mapped._compiled(
       SeedRun.run_if, (loop._seed_run, 4, True), 1, True).lower(
           begin(loop, [0]), np.ones(1, bool)).compile().as_text()
@@ -188,7 +192,7 @@ def test_stores_true_transitions(sixteen):
   state, _ = sixteen
   environment = DeepSea(SIZE)
   experience = jax.tree.map(
-      lambda x: np.asarray(x)[5, 0, :60], state.train.replay.buffer.experience)
+      lambda x: np.asarray(x)[5, 0, :60], state.train.replay.ring.experience.transition)
   params = environment.params_from_seed(5)
   np.testing.assert_array_equal(experience.uid, np.arange(60))
   for t in range(60):
@@ -204,14 +208,14 @@ def test_stores_true_transitions(sixteen):
         0. if t % SIZE == SIZE - 1 else CONFIG.discount)
 
 
-@pytest.mark.parametrize('steps_per_update, updates_per_step, updates', [
+@pytest.mark.parametrize('update_period, updates_per_period, updates', [
     (2, 2, 40), pytest.param(4, 1, 10, marks=pytest.mark.slow),
     pytest.param(1, 3, 120, marks=pytest.mark.slow)])
-def test_updates_per_step_and_steps_per_update(
-    steps_per_update, updates_per_step, updates):
+def test_updates_per_period_and_update_period(
+    update_period, updates_per_period, updates):
   loop = make_loop(dataclasses.replace(
-      DQN_CONFIG, steps_per_update=steps_per_update,
-      updates_per_step=updates_per_step))
+      DQN_CONFIG, update_period=update_period,
+      updates_per_period=updates_per_period))
   state, log = loop.run(begin(loop, [0]), 60)
   assert log.num_updates[0] == updates
   assert int(state.train.learner.steps[0]) == updates
@@ -220,20 +224,21 @@ def test_updates_per_step_and_steps_per_update(
 @pytest.mark.slow
 def test_learning_notes_losses_before_it_draws_again(sixteen):
   """Two updates by hand: sample, update, record, and the same once more."""
-  trainer = make_loop(dataclasses.replace(CONFIG, updates_per_step=2)).trainer
+  trainer = make_loop(
+      dataclasses.replace(CONFIG, updates_per_period=2)).trainer
   before = jax.tree.map(lambda x: x[5], sixteen[0].train)
   after, metrics = trainer.learn(before)
-  learner, losses = before.learner, np.array(before.replay.losses)
+  learner, losses = before.learner, np.array(before.replay.sampler)
   for t in range(2):
     batch = trainer.replay.sample(
-        before.replay._replace(losses=jnp.asarray(losses)),
+        before.replay._replace(sampler=jnp.asarray(losses)),
         jax.random.fold_in(before.replay_key, learner.steps))
     learner, of_batch = trainer.agent.update(learner, batch)
-    losses[np.asarray(batch.uid)] = of_batch['losses']
+    losses[np.asarray(batch.transitions.uid)] = of_batch['losses']
     assert float(metrics['loss'][t]) == pytest.approx(
         float(of_batch['loss']), rel=1e-4)
-  np.testing.assert_allclose(after.replay.losses, losses, rtol=1e-3)
-  assert np.isfinite(losses[np.asarray(batch.uid)]).all()
+  np.testing.assert_allclose(after.replay.sampler, losses, rtol=1e-3)
+  assert np.isfinite(losses[np.asarray(batch.transitions.uid)]).all()
   assert np.isinf(losses[60:]).all()  # Nothing was stored there.
 
 
@@ -243,7 +248,7 @@ def test_several_environments_share_an_agent():
   np.testing.assert_array_equal(state.num_episodes, 4 * 50 // SIZE)
   np.testing.assert_array_equal(log.num_episodes, 4 * 50 // SIZE)
   np.testing.assert_array_equal(state.train.num_transitions, 200)
-  uids = np.asarray(state.train.replay.buffer.experience.uid)[:, 0, :200]
+  uids = np.asarray(state.train.replay.ring.experience.transition.uid)[:, 0, :200]
   np.testing.assert_array_equal(uids, np.tile(np.arange(200), (2, 1)))
 
 
@@ -251,7 +256,7 @@ def test_learns_deep_sea():
   """A random policy finds the treasure once in 256 episodes; this one keeps it.
   """
   loop = make_loop(
-      agents.HyperAgentConfig.thompson(), size=8, devices=CPUS[:2])
+      presets.hyperagent_thompson_deep_sea(), size=8, devices=CPUS[:2])
   state = begin(loop, [20, 21, 22, 23])
   before = np.asarray(loop.evaluate(state, 50))
   state, log = loop.run(state, 8 * 150)
@@ -262,12 +267,12 @@ def test_learns_deep_sea():
 
 
 @pytest.mark.slow
-def test_default_learns_deep_sea_and_goes_on_doing_it():
+def test_the_optimist_learns_deep_sea_and_goes_on_doing_it():
   """It acts by its upper bound, not by the samples that `evaluate` draws.
 
   Now and then it errs again, since it tries what it has not seen.
   """
-  loop = make_loop(agents.HyperAgentConfig(), size=8, devices=CPUS[:2])
+  loop = make_loop(presets.hyperagent_optimistic(), size=8, devices=CPUS[:2])
   state, _ = loop.run(begin(loop, [20, 21, 22, 23]), 8 * 70)
   _, log = loop.run(state, 8 * 50)
   assert np.all(log.num_episodes == 50)
@@ -284,18 +289,19 @@ def test_reports_the_first_update_whose_loss_is_not_finite():
 
 
 def test_refuses_what_cannot_be_meant():
-  loop = make_loop()
+  loop = make_loop(DQN_CONFIG)
   with pytest.raises(ValueError, match='at least one seed'):
     loop.init([], loop.environment.params_from_seed(0))
   with pytest.raises(ValueError, match=r'different seeds, got \[1, 1\]'):
     begin(loop, [1, 1])
   with pytest.raises(ValueError, match='num_envs must be at least 1, got 0'):
     make_loop(num_envs=0)
-  for capacity in (0, 10):
-    with pytest.raises(ValueError, match=f'batch_size .* replay, {capacity},'):
-      make_loop(replay_capacity=capacity)
+  with pytest.raises(ValueError, match='capacity .* at least 1, got 0'):
+    make_loop(replay_capacity=0)
+  with pytest.raises(ValueError, match='batch_size .* replay, 10,'):
+    make_loop(replay_capacity=10)
   with pytest.raises(ValueError, match='multiple of the 4 steps'):
-    odd = make_loop(dataclasses.replace(CONFIG, steps_per_update=4))
+    odd = make_loop(dataclasses.replace(DQN_CONFIG, update_period=4))
     odd.run(begin(odd, [0]), 23)
   state = begin(loop, [0, 1])
   for num_steps in (0, -1):
@@ -314,5 +320,5 @@ def test_refuses_what_cannot_be_meant():
 
 def test_refuses_a_replay_that_does_not_fit():
   loop = make_loop(replay_capacity=10**12)
-  with pytest.raises(MemoryError, match=r'2 replays .* need 56\d{3}\.\d GB'):
+  with pytest.raises(MemoryError, match=r'2 replays .* need 58\d{3}\.\d GB'):
     begin(loop, [0, 1])

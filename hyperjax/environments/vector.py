@@ -19,11 +19,12 @@ import weakref
 
 import dm_env
 from dm_env import specs
+from jaxtyping import Array, Bool
 import numpy as np
 
 
 class VectorTimeStep(NamedTuple):
-  """What N environments returned; NumPy arrays.
+  """What N environments returned; NumPy arrays, or JAX arrays on the device.
 
   Attributes:
     step_type: the values of `dm_env.StepType`, int32 [N].
@@ -39,10 +40,12 @@ class VectorTimeStep(NamedTuple):
   observation: np.ndarray
   score: np.ndarray
 
-  def first(self) -> np.ndarray:
+  def first(self) -> Bool[Array | np.ndarray, '...']:
+    """Returns whether an episode begins here."""
     return self.step_type == int(dm_env.StepType.FIRST)
 
-  def last(self) -> np.ndarray:
+  def last(self) -> Bool[Array | np.ndarray, '...']:
+    """Returns whether an episode ends here."""
     return self.step_type == int(dm_env.StepType.LAST)
 
 

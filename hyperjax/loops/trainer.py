@@ -15,6 +15,7 @@ own loop are the same agent.
 """
 
 import dataclasses
+import functools
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import chex
@@ -142,6 +143,20 @@ class TrainState(NamedTuple):
   replay_key: chex.PRNGKey
 
 
+@functools.cache  # It traces an update.
+def _names_of_metrics(agent: types.Agent) -> list[str]:
+  """The metrics that an agent's update gives."""
+  learner = jax.eval_shape(agent.init, jax.random.key(0))
+  spec, num = agent.observation_spec, agent.config.batch_size
+  array = lambda dtype, *shape: jax.ShapeDtypeStruct((num, *shape), dtype)
+  transitions = types.Transition(
+      observation=array(spec.dtype, *spec.shape), action=array('int32'),
+      reward=array('float32'), discount=array('float32'),
+      next_observation=array(spec.dtype, *spec.shape), uid=array('int32'))
+  return sorted(
+      jax.eval_shape(agent.update, learner, types.Batch(transitions))[1])
+
+
 @dataclasses.dataclass(frozen=True)
 class ReplayTrainer:
   """One agent with a replay of transitions; pure over a `TrainState`.
@@ -165,29 +180,19 @@ class ReplayTrainer:
   def __post_init__(self):
     if self.num_envs < 1:
       raise ValueError(f'num_envs must be at least 1, got {self.num_envs}')
-    if self.num_envs > self.capacity:
+    if 1 <= self.capacity < self.num_envs:
       raise ValueError(
           f'the replay must hold a transition of each environment: expected '
           f'num_envs of at most {self.capacity}, its capacity, got '
           f'{self.num_envs}')
     _ = self.replay  # Its own checks, now rather than in the first trace.
     if self.config.sampler.needs_losses:
-      self._check_gives_losses()
-
-  def _check_gives_losses(self):
-    """Refuses a sampler that asks for losses which the agent does not give."""
-    learner = jax.eval_shape(self.agent.init, jax.random.key(0))
-    # Of the size of the replay nothing depends but whether it fits.
-    small = dataclasses.replace(
-        self.replay, capacity=min(self.capacity, 2**20))
-    batch = jax.eval_shape(
-        lambda key: small.sample(small.init(), key), jax.random.key(0))
-    metrics = jax.eval_shape(self.agent.update, learner, batch)[1]
-    if 'losses' not in metrics:
-      raise ValueError(
-          f"the sampler {self.config.sampler} asks for the loss of each "
-          f"transition, metrics['losses'], but the agent's update gives "
-          f"{sorted(metrics)} alone")
+      metrics = _names_of_metrics(self.agent)
+      if 'losses' not in metrics:
+        raise ValueError(
+            f"the sampler {self.config.sampler} asks for the loss of each "
+            f"transition, metrics['losses'], but the agent's update gives "
+            f"{metrics} alone")
 
   @property
   def config(self) -> Any:
