@@ -380,8 +380,8 @@ class StreamTrainer(ReplayTrainer):
   """One agent with a replay of streams, for `hyperjax.loops.HostLoop`.
 
   There a time step may begin an episode without an action before it, so what
-  is kept are time steps; and where the agent sees stacks of frames, it is single
-  frames that arrive.
+  is kept are time steps; and where the agent sees stacks of frames, it is
+  single frames that arrive.
 
   Attributes:
     stacked: whether time steps bring single frames of the agent's stacks.
