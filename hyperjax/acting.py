@@ -34,6 +34,8 @@ def greedy(
   if legal is not None:
     values = jnp.where(legal, values, -jnp.inf)
   is_best = values == jnp.max(values, axis=-1, keepdims=True)
+  if legal is not None:
+    is_best &= legal  # For legal actions whose values are -inf themselves.
   lottery = jax.random.uniform(key, values.shape, jnp.float32)
   return jnp.argmax(jnp.where(is_best, lottery, -1.), axis=-1).astype(jnp.int32)
 

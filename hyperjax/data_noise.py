@@ -111,7 +111,7 @@ class RawPerturbation(Perturbation):
 
 @dataclasses.dataclass(frozen=True)
 class BootstrapMask:
-  """Weights that choose the members of an ensemble that learn from a transition.
+  """Weights that choose which members of an ensemble learn from a transition.
 
   Osband et al. (2016, "Deep exploration via bootstrapped DQN"), here without
   storing the masks. For one-hot indices: the weight at z is mask^T z.

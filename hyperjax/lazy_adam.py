@@ -107,20 +107,26 @@ def update(
   categories = jnp.concatenate(
       [transitions.observation, transitions.next_observation]
   ).astype(jnp.int32)
-  # All that stands for no category is one row, after the last.
   in_range = (categories >= 0) & (categories < num_values)
   rows, position = jnp.unique(
       jnp.where(in_range, categories, num_values), size=2 * batch_size,
       fill_value=num_values, return_inverse=True)
+  # What is no category stays none: a row has a gradient, which would count
+  # towards a limit on its norm.
+  position = jnp.where(in_range, position, 2 * batch_size)
   # Not of the observations' type, which may end below the number of rows.
   small_batch = batch._replace(transitions=transitions._replace(
       observation=position[:batch_size],
       next_observation=position[batch_size:]))
+  weights = {_names(path)[1:]
+             for path, _ in jax.tree.leaves_with_path(learner.params)}
 
   def is_table(path) -> bool:
-    # Whatever wraps it: a collection, a target, an optimiser's moments.
+    # Whatever wraps it: a collection, a target, an optimiser's moments. What
+    # remains is the path of a weight, which may end in that of another one.
     names = _names(path)
-    return any(names[-len(table):] == table for table in tables)
+    ends = (names[i:] for i in range(len(names)))
+    return next((end in tables for end in ends if end in weights), False)
 
   def take(path, x):
     if not is_table(path):

@@ -55,7 +55,12 @@ class ObservationSpec(NamedTuple):
       raise ValueError(
           f'expected observations of shape {self.shape} after {num_leading} '
           f'leading axes, got an array of shape {shape}')
-    dtype = jnp.result_type(observation)
+    try:
+      dtype = jnp.result_type(observation)
+    except TypeError as error:
+      raise ValueError(
+          f'expected observations of type {self.dtype}, got {observation!r}'
+      ) from error
     if _kind(dtype) != _kind(self.dtype):
       category = '' if self.num_values is None else (
           f', a category of 0..{self.num_values - 1}')

@@ -312,7 +312,8 @@ class TDAgent:
     key, key_action = jax.random.split(actor.key)
     values = jnp.zeros((actor.index.shape[0], self.num_actions), jnp.float32)
     # Where all actions are worth the same, the greedy one is any legal one.
-    action = acting_lib.greedy(key_action, values, networks.legal_actions(params))
+    action = acting_lib.greedy(
+        key_action, values, networks.legal_actions(params))
     return actor._replace(key=key, steps=actor.steps + 1), action
 
   def q_values(

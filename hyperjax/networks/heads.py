@@ -113,6 +113,6 @@ class SeparateNetworks(nn.Module):
 
 
 def members_as_heads(values: Float[Array, 'K A']) -> Float[Array, 'heads A']:
-  """Returns the heads psi of an ensemble: a mean head of 0, Q(z) = z . values."""
+  """Returns the heads psi of an ensemble: Q(z) = z . values, of mean head 0."""
   return jnp.concatenate([jnp.zeros_like(values[:1]), values])
 

@@ -142,7 +142,8 @@ class TransitionReplay:
     # The next step of the same environment was stored N places later.
     ages = age - self.num_envs * jnp.arange(self.n_step)
     position = (newest - ages) % self.capacity
-    ended = jnp.cumsum(stored.is_last[0, position]) - stored.is_last[0, position]
+    is_last = stored.is_last[0, position]
+    ended = jnp.cumsum(is_last) - is_last  # Before the step.
     result = storage.n_step_return(
         stored.transition.reward[0, position],
         stored.transition.discount[0, position],
