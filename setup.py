@@ -27,7 +27,17 @@ setuptools.setup(
     description='Agents that explore by posterior sampling, in JAX.',
     long_description=(HERE / 'README.md').read_text(),
     long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    classifiers=[
+        'Development Status :: 3 - Alpha',
+        'Intended Audience :: Science/Research',
+        'License :: OSI Approved :: Apache Software License',
+        'Programming Language :: Python :: 3',
+        'Programming Language :: Python :: 3 :: Only',
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+    ],
     packages=setuptools.find_packages(include=['hyperjax', 'hyperjax.*']),
+    package_data={'hyperjax': ['py.typed']},  # The annotations are for users.
     python_requires='>=3.11',
     install_requires=[
         'chex>=0.1.90',
