@@ -17,8 +17,9 @@ EXTRAS = {
     'bsuite': ['bsuite>=0.3.5'],
     # What the commands under experiments/ and benchmarks/ need.
     'experiments': ['matplotlib>=3.8', 'tqdm>=4.66', 'tyro>=0.9'],
-    'test': ['beartype>=0.19', 'hypothesis>=6.100', 'pytest>=8.0',
-             'pytest-xdist>=3.5', 'ruff>=0.8'],
+    # The extra of pyright brings its own node, so that it needs no download.
+    'test': ['beartype>=0.19', 'hypothesis>=6.100', 'pyright[nodejs]>=1.1.400',
+             'pytest>=8.0', 'pytest-xdist>=3.5', 'ruff>=0.8'],
 }
 
 setuptools.setup(
