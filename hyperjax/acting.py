@@ -62,13 +62,12 @@ def epsilon_greedy(
 
 @runtime_checkable
 class Optimism(Protocol):
-  """Turns the distribution of Q(s, .; z) over z into values.
+  """Turns the distribution of Q(s, .; z) over z into values."""
 
-  Attributes:
-    num_indices: K, number of indices to draw; None for one, without the axis.
-  """
-
-  num_indices: int | None
+  @property
+  def num_indices(self) -> int | None:
+    """K, number of indices to draw; None for one index without the axis K."""
+    ...
 
   def values(
       self, distribution: index_lib.IndexDistribution,
@@ -88,14 +87,15 @@ class Optimism(Protocol):
 
 @runtime_checkable
 class Acting(Optimism, Protocol):
-  """How an agent acts: when it draws an index, its values, its actions.
+  """Decides when an agent draws a new index, and its actions.
 
-  Attributes:
-    resample_probability: probability of a new index before a step that is not
-      the first of an episode; before the first one the index is always new.
+  The index is always new at the first step of an episode.
   """
 
-  resample_probability: float
+  @property
+  def resample_probability(self) -> float:
+    """Probability of a new index at each later step of an episode."""
+    ...
 
   def choose(
       self, key: chex.PRNGKey, values: Float[Array, 'N A'],

@@ -73,19 +73,21 @@ def _from_saved(array: np.ndarray | None, leaf):
   if isinstance(leaf, np.ndarray | np.generic):
     return np.empty(leaf.shape, leaf.dtype) if array is None else array
   if array is None:
-    array = jnp.empty(leaf.shape, leaf.dtype)
+    restored = jnp.empty(leaf.shape, leaf.dtype)
   elif _is_key(leaf):
     impl = jax.random.key_impl(jnp.empty((), leaf.dtype))
-    array = jax.random.wrap_key_data(array, impl=impl)
-  array = jax.device_put(array, getattr(leaf, 'sharding', None))
-  if array.dtype != leaf.dtype:
-    raise ValueError(f'an array of {leaf.dtype} became one of {array.dtype}; '
-                     f'expected jax_enable_x64, or NumPy arrays')
-  return array
+    restored = jax.random.wrap_key_data(jnp.asarray(array), impl=impl)
+  else:
+    restored = array
+  restored = jax.device_put(restored, getattr(leaf, 'sharding', None))
+  if restored.dtype != leaf.dtype:
+    raise ValueError(f'an array of {leaf.dtype} became one of {restored.dtype};'
+                     f' expected jax_enable_x64, or NumPy arrays')
+  return restored
 
 
 def _crc32(array: np.ndarray) -> int:
-  return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+  return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
 def _checksums(array: np.ndarray | jax.Array) -> list[list[Any]]:
@@ -194,8 +196,9 @@ class Checkpointer:
       json.dump({'checksum': _text_checksum(contents), **contents}, file)
       file.flush()
       os.fsync(file.fileno())  # As orbax does with the arrays.
-    listed = self._orbax.metadata(written / 'arrays').item_metadata.tree
-    if listed.keys() != to_save.keys() or not _read_json(written):
+    listed = self._orbax.metadata(written / 'arrays').item_metadata
+    if (listed is None or listed.tree.keys() != to_save.keys()
+        or not _read_json(written)):
       raise RuntimeError(f'checkpoint {written} was not written')
     self._show(step, written)
     for old in list(self._damaged):

@@ -28,13 +28,12 @@ from jaxtyping import Array, Float
 
 @runtime_checkable
 class IndexDistribution(Protocol):
-  """A distribution of z in R^M.
+  """A distribution of z in R^M."""
 
-  Attributes:
-    dim: M.
-  """
-
-  dim: int
+  @property
+  def dim(self) -> int:
+    """M, dimension of z."""
+    ...
 
   @property
   def mean(self) -> float:

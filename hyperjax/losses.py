@@ -63,14 +63,12 @@ class Loss(Protocol):
 
 @runtime_checkable
 class Pairs(Protocol):
-  """Which indices z a transition meets, and which z' its target has.
+  """Pairs each index z of a transition with the index z' of its target."""
 
-  Attributes:
-    tied: whether the target of an index is taken at that same index; if not,
-      each transition has one z' of its own, independent of z.
-  """
-
-  tied: bool
+  @property
+  def tied(self) -> bool:
+    """Whether z' = z; otherwise z' is one independent draw per transition."""
+    ...
 
   def __call__(
       self, distribution: index_lib.IndexDistribution, key: chex.PRNGKey,
@@ -250,10 +248,10 @@ class SampledTD(_TD):
     batch_size = transitions.reward.shape[0]
     indices = self.pairs(self.index, key_online, batch_size)
     if self.pairs.tied:
-      next_values = self._next_values(
+      next_target, next_chooser = self._next_values(
           params, target_params, transitions, indices)
     else:
-      next_values = jax.tree.map(
+      next_target, next_chooser = jax.tree.map(
           lambda x: jnp.repeat(x[:, None], indices.shape[1], axis=1),
           self._independent_next_values(
               params, target_params, transitions, key_target, self.optimism))
@@ -279,8 +277,8 @@ class SampledTD(_TD):
           indices, offsets, next_target, next_chooser))
 
     losses = jax.vmap(example)(
-        self._encode(params, transitions.observation), *next_values,
-        transitions, offsets, weights, indices)
+        self._encode(params, transitions.observation), next_target,
+        next_chooser, transitions, offsets, weights, indices)
     return _reduce(losses, batch)
 
 

@@ -67,7 +67,7 @@ class MomentsState(NamedTuple):
   square: chex.ArrayTree
 
 
-def _init_moments(params: chex.ArrayTree) -> MomentsState:
+def _init_moments(params: optax.Params) -> MomentsState:
   # Arrays of their own each, so that the state may be donated.
   return MomentsState(
       jnp.int32(0), jax.tree.map(jnp.zeros_like, params),
@@ -115,7 +115,8 @@ def adam_lmc(
         gradients, state.mean, state.square, _standard_normal(key, gradients))
     return updates, state
 
-  return optax.GradientTransformationExtraArgs(_init_moments, update)
+  return optax.GradientTransformationExtraArgs(
+      _init_moments, update)  # pyright: ignore[reportArgumentType] Its base's.
 
 
 @functools.cache
@@ -150,4 +151,5 @@ def langevin_adam(
                            _standard_normal(key, gradients))
     return updates, state
 
-  return optax.GradientTransformationExtraArgs(_init_moments, update)
+  return optax.GradientTransformationExtraArgs(
+      _init_moments, update)  # pyright: ignore[reportArgumentType] Its base's.

@@ -95,7 +95,7 @@ def head_l2(
     num_most: |D| at most.
   """
 
-  def decay(moment: float) -> Callable[[Array], Array]:
+  def decay(moment: float) -> optax.Schedule:
     return lambda count: 2. * coefficient * moment / (
         num_weights * jnp.minimum(
             num_first + num_per_update * count, num_most))

@@ -3,7 +3,6 @@
 import dataclasses
 from typing import Protocol, runtime_checkable
 
-import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
@@ -15,9 +14,9 @@ class Target(Protocol):
   """The weights of the target network for the next update."""
 
   def __call__(
-      self, params: chex.ArrayTree, target_params: chex.ArrayTree,
+      self, params: optax.Params, target_params: optax.Params,
       steps: Int[Array, ''],
-  ) -> chex.ArrayTree:
+  ) -> optax.Params:
     """Returns the target network's weights.
 
     Args:
@@ -44,7 +43,7 @@ class Periodic:
           f'the period of the target network must be at least 1, got '
           f'{self.period}')
 
-  def __call__(self, params, target_params, steps) -> chex.ArrayTree:
+  def __call__(self, params, target_params, steps) -> optax.Params:
     """See `Target`."""
     return optax.periodic_update(params, target_params, steps, self.period)
 
@@ -66,7 +65,7 @@ class MovingAverage:
           f'the step size of the target network must be in (0, 1], got '
           f'{self.step_size}')
 
-  def __call__(self, params, target_params, steps) -> chex.ArrayTree:
+  def __call__(self, params, target_params, steps) -> optax.Params:
     """See `Target`; before the first update the target is the network."""
     step_size = jnp.where(steps == 0, 1., self.step_size)
     return jax.tree.map(

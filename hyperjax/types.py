@@ -23,7 +23,7 @@ import optax
 
 from hyperjax import specs
 
-Params = chex.ArrayTree
+Params = Mapping[str, Any]  # Flax variables.
 Metrics = Mapping[str, Array]
 
 
@@ -135,16 +135,22 @@ class Agent(Protocol):
   All methods are pure functions that return (state, output). Implementations
   are frozen and hashable: two equal agents share what JAX compiles.
 
-  Attributes:
-    observation_spec: what `select_action` and `update` expect.
-    num_actions: A.
-    config: settings; a trainer reads those of replay, warm-up and schedule
-      (see `hyperjax.loops.trainer.ReplayTrainer`).
   """
 
-  observation_spec: specs.ObservationSpec
-  num_actions: int
-  config: Any
+  @property
+  def observation_spec(self) -> specs.ObservationSpec:
+    """Spec of the observations of `select_action` and `update`."""
+    ...
+
+  @property
+  def num_actions(self) -> int:
+    """A, number of actions."""
+    ...
+
+  @property
+  def config(self) -> Any:
+    """Settings; `hyperjax.loops.trainer.ReplayTrainer` lists what it reads."""
+    ...
 
   def init(self, key: chex.PRNGKey) -> LearnerState:
     """Returns the learner before its first update."""

@@ -13,13 +13,12 @@ from hyperjax import specs
 
 @runtime_checkable
 class Prior(Protocol):
-  """A fixed random function that is added to the value.
+  """A fixed random function that is added to the value."""
 
-  Attributes:
-    scale: factor of the network's output.
-  """
-
-  scale: float
+  @property
+  def scale(self) -> float:
+    """Factor of the network's output."""
+    ...
 
   def network(
       self, spec: specs.ObservationSpec, num_actions: int,

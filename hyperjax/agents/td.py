@@ -311,7 +311,8 @@ class TDAgent:
     key, key_action = jax.random.split(actor.key)
     values = jnp.zeros((actor.index.shape[0], self.num_actions), jnp.float32)
     # Where all actions are worth the same, the greedy one is any legal one.
-    action = acting_lib.greedy(key_action, values, networks.legal_actions(params))
+    action = acting_lib.greedy(
+        key_action, values, networks.legal_actions(params))
     return actor._replace(key=key, steps=actor.steps + 1), action
 
   def q_values(
@@ -366,10 +367,10 @@ class TDAgent:
       learner = self.components.before_update(learner, key)
     learner = learner._replace(target_params=self.components.target(
         learner.params['params'], learner.target_params, learner.steps))
-    if self._tables is not None:
+    num_values = self.observation_spec.num_values
+    if self._tables is not None and num_values is not None:
       return lazy_adam.update(
-          self._step, learner, batch, self.observation_spec.num_values,
-          self._tables)
+          self._step, learner, batch, num_values, self._tables)
     return self._step(learner, batch)
 
   def _sample_index(self, policy, key, num_envs) -> Float[Array, 'N *K M']:

@@ -18,8 +18,6 @@ from hyperjax import specs
 from hyperjax.networks import initializers
 from hyperjax.networks import torsos
 
-Initializer = jax.nn.initializers.Initializer
-
 
 class Conv(nn.Module):
   """`flax.linen.Conv` with padding 'VALID' over one image, its parameters too.
@@ -38,9 +36,9 @@ class Conv(nn.Module):
   features: int
   kernel_size: int | tuple[int, int]
   strides: int | tuple[int, int] = 1
-  kernel_init: Initializer = initializers.xavier
+  kernel_init: initializers.Initializer = initializers.xavier
   use_bias: bool = True
-  bias_init: Initializer = initializers.zero_bias
+  bias_init: initializers.Initializer = initializers.zero_bias
   input_scale: float = 1.
 
   @nn.compact
@@ -88,8 +86,8 @@ class ConvTorso(nn.Module):
 
   hidden_sizes: Sequence[int]
   spec: specs.ObservationSpec
-  kernel_init: Initializer = initializers.xavier
-  bias_init: Initializer = initializers.zero_bias
+  kernel_init: initializers.Initializer = initializers.xavier
+  bias_init: initializers.Initializer = initializers.zero_bias
   scale_input: bool = True
   normalize: bool = False
   activation: Callable[[Array], Array] = nn.relu
@@ -151,7 +149,7 @@ class SmallHyperAgentTorso(DataEfficientTorso):
 
 
 def _pair(x: int | tuple[int, int]) -> tuple[int, int]:
-  return (x, x) if isinstance(x, int) else tuple(x)
+  return (x, x) if isinstance(x, int) else x
 
 
 def _patches(

@@ -10,13 +10,10 @@ number of indices; weights are never generated for each index.
 """
 
 from flax import linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from hyperjax.networks import initializers
-
-Initializer = jax.nn.initializers.Initializer
 
 
 class LinearHead(nn.Module):
@@ -28,7 +25,7 @@ class LinearHead(nn.Module):
   """
 
   num_actions: int
-  kernel_init: Initializer = initializers.xavier
+  kernel_init: initializers.Initializer = initializers.xavier
 
   @nn.compact
   def __call__(self, features: Float[Array, ' F']) -> Float[Array, '1 A']:
@@ -52,8 +49,8 @@ class HypermodelHead(nn.Module):
 
   num_actions: int
   index_dim: int
-  mean_init: Initializer
-  factor_init: Initializer
+  mean_init: initializers.Initializer
+  factor_init: initializers.Initializer
   bias: bool = False
 
   @nn.compact
@@ -81,13 +78,15 @@ class EnsembleHead(nn.Module):
 
   num_members: int
   num_actions: int
-  kernel_init: Initializer = initializers.xavier
+  kernel_init: initializers.Initializer = initializers.xavier
 
   @nn.compact
   def __call__(self, features: Float[Array, ' F']) -> Float[Array, 'heads A']:
     heads = nn.vmap(
-        LinearHead, in_axes=None, axis_size=self.num_members,
-        variable_axes={'params': 0}, split_rngs={'params': True})
+        LinearHead,
+        in_axes=None,  # pyright: ignore[reportArgumentType] Unannotated.
+        axis_size=self.num_members, variable_axes={'params': 0},
+        split_rngs={'params': True})
     values = heads(self.num_actions, self.kernel_init, name='heads')(features)
     return members_as_heads(values[:, 0])
 
@@ -106,7 +105,8 @@ class SeparateNetworks(nn.Module):
   @nn.compact
   def __call__(self, observation: Array) -> Float[Array, 'heads A']:
     apply = nn.vmap(
-        lambda network, s: network(s), in_axes=None,
+        lambda network, s: network(s),
+        in_axes=None,  # pyright: ignore[reportArgumentType] Unannotated.
         axis_size=self.num_members, variable_axes={'params': 0},
         split_rngs={'params': True})
     return members_as_heads(apply(self.network, observation)[:, 0])

@@ -1,12 +1,15 @@
 """Initialisers, each one object or cached, so that equal networks are equal."""
 
+from collections.abc import Callable
 import functools
 
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
-Initializer = jax.nn.initializers.Initializer
+# Called with a key, a shape and, if need be, a dtype.
+Initializer = Callable[..., Array]
 
 # Xavier-normal, of Glorot and Bengio (2010).
 xavier = nn.initializers.xavier_normal()

@@ -28,7 +28,7 @@ class FixedPrior(nn.Module):
     weights = self.variable(
         'prior', 'weights',
         lambda: network.init(self.make_rng('params'), observation)['params'])
-    return network.apply(
+    return network.apply(  # pyright: ignore[reportReturnType] Nothing mutable.
         {'params': jax.lax.stop_gradient(weights.value)}, observation)
 
 

@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-import chex
 from flax import linen as nn
 import flax.struct
-import jax
 
-Initializer = jax.nn.initializers.Initializer
+from hyperjax import types
+from hyperjax.networks import initializers
 
 
 class Table(flax.struct.PyTreeNode, nn.meta.AxisMetadata):
@@ -42,11 +41,11 @@ class Table(flax.struct.PyTreeNode, nn.meta.AxisMetadata):
     return self
 
 
-def table(initializer: Initializer) -> Callable[..., Table]:
+def table(initializer: initializers.Initializer) -> Callable[..., Any]:
   """Returns an initialiser whose parameter is marked as a table."""
   return lambda *args: Table(initializer(*args))
 
 
-def unbox(variables: chex.ArrayTree) -> chex.ArrayTree:
+def unbox(variables: types.Params) -> types.Params:
   """Returns Flax variables as plain arrays, without any metadata."""
   return nn.meta.unbox(variables)

@@ -3,15 +3,12 @@
 from collections.abc import Callable, Sequence
 
 from flax import linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from hyperjax import specs
 from hyperjax.networks import initializers
 from hyperjax.networks import tables
-
-Initializer = jax.nn.initializers.Initializer
 
 
 class InputLayer(nn.Module):
@@ -32,9 +29,9 @@ class InputLayer(nn.Module):
 
   features: int
   spec: specs.ObservationSpec
-  kernel_init: Initializer
+  kernel_init: initializers.Initializer
   use_bias: bool = True
-  bias_init: Initializer = initializers.zero_bias
+  bias_init: initializers.Initializer = initializers.zero_bias
 
   @nn.compact
   def __call__(self, observation: Array) -> Float[Array, ' F']:
@@ -69,8 +66,8 @@ class Dense(nn.Module):
   """
 
   features: int
-  kernel_init: Initializer
-  bias_init: Initializer = initializers.zero_bias
+  kernel_init: initializers.Initializer
+  bias_init: initializers.Initializer = initializers.zero_bias
 
   @nn.compact
   def __call__(self, x: Float[Array, ' inputs']) -> Float[Array, ' F']:
@@ -92,8 +89,8 @@ class MLPTorso(nn.Module):
 
   hidden_sizes: Sequence[int]
   spec: specs.ObservationSpec
-  kernel_init: Initializer = initializers.xavier
-  bias_init: Initializer = initializers.zero_bias
+  kernel_init: initializers.Initializer = initializers.xavier
+  bias_init: initializers.Initializer = initializers.zero_bias
   activation: Callable[[Array], Array] = nn.relu
 
   @nn.compact

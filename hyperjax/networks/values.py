@@ -22,7 +22,8 @@ def value(
 
   Actions that are not legal have values too; they mean nothing.
   """
-  return network.apply(params, encoding, index, method='value')
+  return network.apply(  # pyright: ignore[reportReturnType] Nothing mutable.
+      params, encoding, index, method='value')
 
 
 def legal_actions(params: types.Params) -> Bool[Array, ' A'] | None:

@@ -142,7 +142,8 @@ class TransitionReplay:
     # The next step of the same environment was stored N places later.
     ages = age - self.num_envs * jnp.arange(self.n_step)
     position = (newest - ages) % self.capacity
-    ended = jnp.cumsum(stored.is_last[0, position]) - stored.is_last[0, position]
+    is_last = stored.is_last[0, position]
+    ended = jnp.cumsum(is_last) - is_last
     result = storage.n_step_return(
         stored.transition.reward[0, position],
         stored.transition.discount[0, position],
@@ -160,9 +161,12 @@ class TransitionReplay:
     """Takes note of the losses [B] that a batch of this replay just had.
 
     Call it before anything is added: the batch's keys are places in the ring.
+
+    Raises:
+      ValueError: if the batch comes from no replay.
     """
-    return state._replace(
-        sampler=self.sampler.update(state.sampler, batch.keys, losses))
+    return state._replace(sampler=self.sampler.update(
+        state.sampler, storage.drawn_slots(batch), losses))
 
   def num_bytes(self) -> int:
     """Returns the memory of one replay, in bytes; allocates nothing."""
