@@ -1,4 +1,4 @@
-"""How the target network follows the online network."""
+"""Updates of the target network."""
 
 import dataclasses
 from typing import Protocol, runtime_checkable
@@ -11,7 +11,7 @@ import optax
 
 @runtime_checkable
 class Target(Protocol):
-  """The weights of the target network for the next update."""
+  """Computes the target network's weights before each update."""
 
   def __call__(
       self, params: optax.Params, target_params: optax.Params,
@@ -20,19 +20,19 @@ class Target(Protocol):
     """Returns the target network's weights.
 
     Args:
-      params: trained weights after `steps` updates.
-      target_params: the target network's so far.
-      steps: number of updates done.
+      params: trained weights of the online network after `steps` updates.
+      target_params: current weights of the target network.
+      steps: number of updates, int32 [].
     """
     ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Periodic:
-  """A copy of the online network every few updates.
+  """Copies the online network every `period` updates.
 
   Attributes:
-    period: updates between two copies, at least 1.
+    period: number of updates between two copies, at least 1.
   """
 
   period: int = 4
@@ -50,11 +50,15 @@ class Periodic:
 
 @dataclasses.dataclass(frozen=True)
 class MovingAverage:
-  """An exponential moving average of the online network.
+  """Exponential moving average of the online network.
+
+    target <- target + step_size (online - target)
+
+  Before the first update the target is the online network.
 
   Attributes:
-    step_size: weight of the newest weights, in (0, 1]; 1 copies at every
-      update.
+    step_size: weight of the online network, in (0, 1]; 1 copies the online
+      network at every update.
   """
 
   step_size: float = 0.005
@@ -66,7 +70,7 @@ class MovingAverage:
           f'{self.step_size}')
 
   def __call__(self, params, target_params, steps) -> optax.Params:
-    """See `Target`; before the first update the target is the network."""
+    """See `Target`."""
     step_size = jnp.where(steps == 0, 1., self.step_size)
     return jax.tree.map(
         lambda new, old: (old + step_size * (new - old)).astype(old.dtype),
