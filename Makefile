@@ -46,8 +46,9 @@ test: $(VENV)/.installed  ## The tests, in five to ten minutes on two cores.
 test-slow: $(VENV)/.installed  ## The longer checks alone.
 	$(BIN)/python -m pytest -m slow
 
-lint: $(VENV)/.installed
+lint: $(VENV)/.installed  ## The style, and the types of the package.
 	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: $(VENV)/.installed  ## Updates per second and share of the peak.
 	$(BIN)/python -m benchmarks.learner --output benchmarks/results

@@ -102,7 +102,7 @@ class Actor:
     Raises:
       ValueError: if the observation does not fit the agent's spec.
     """
-    observation = self.agent.observation_spec.convert(observation)[None]
+    observation = self._convert(observation)
     if self._num_steps < self._trainer.warmup_steps:
       self._state, action = _WARM_UP(self._trainer, self._state)
     else:
@@ -118,8 +118,7 @@ class Actor:
     Raises:
       ValueError: if the observation does not fit the agent's spec.
     """
-    self._observation = self.agent.observation_spec.convert(
-        timestep.observation)[None]
+    self._observation = self._convert(timestep.observation)
     self._is_first = True
 
   def observe(self, action: int, next_timestep: dm_env.TimeStep) -> None:
@@ -143,20 +142,22 @@ class Actor:
       ValueError: as `observe` does.
     """
     self._store(
-        self.agent.observation_spec.convert(timestep.observation)[None],
-        action, next_timestep)
+        self._convert(timestep.observation), action, next_timestep)
+
+  def _convert(self, observation: Any) -> Any:
+    return self.agent.observation_spec.convert(observation)[None]
 
   def _store(self, observation, action, next_timestep):
-    next_observation = self.agent.observation_spec.convert(
-        next_timestep.observation)[None]
+    next_observation = self._convert(next_timestep.observation)
     timestep = types.TimeStep(
-        step_type=np.array([next_timestep.step_type], np.int32),
-        reward=np.array([_check_reward(next_timestep.reward)], np.float32),
-        discount=np.array(
-            [_check_discount(next_timestep.discount)], np.float32),
+        step_type=_batch_of_one(next_timestep.step_type, np.int32),
+        reward=_batch_of_one(
+            _check_reward(next_timestep.reward), np.float32),
+        discount=_batch_of_one(
+            _check_discount(next_timestep.discount), np.float32),
         observation=next_observation)
-    action = np.array(
-        [_check_action(action, self.agent.num_actions)], np.int32)
+    action = _batch_of_one(
+        _check_action(action, self.agent.num_actions), np.int32)
     self._state = _OBSERVE(
         self._trainer, self._state, observation, action, timestep)
     self._observation = None if next_timestep.last() else next_observation
@@ -247,6 +248,11 @@ class Evaluator:
   def update(self, wait: bool = False) -> None:
     """Does nothing."""
     del wait
+
+
+def _batch_of_one(value: Any, dtype: Any) -> Any:
+  """Returns an array [1], of NumPy: jit moves it to the device."""
+  return np.array([value], dtype)
 
 
 def _check_number(name: str, value: Any) -> float:

@@ -1,4 +1,4 @@
-"""The algorithms, each one short file over the learner in `td`."""
+"""The algorithms, each in one short file over the learner in `td`."""
 
 from hyperjax.agents.boot_dqn import BootDQN
 from hyperjax.agents.boot_dqn import BootDQNConfig

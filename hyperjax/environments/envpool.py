@@ -281,8 +281,9 @@ def _make_ale(
       max_num_frames_per_episode=max_frames,
       repeat_action_probability=sticky_actions, reward_clipping=False,
       img_height=HEIGHT, img_width=WIDTH)
-  return (_Ale(environments, seeds),
-          int(environments.single_action_space.n))
+  space = environments.single_action_space
+  num_actions = space.n  # pyright: ignore[reportAttributeAccessIssue] Discrete.
+  return _Ale(environments, seeds), int(num_actions)
 
 
 _BACKENDS = {'envpool': _make_envpool, 'ale': _make_ale}

@@ -173,13 +173,14 @@ def _seeds(
   """In the types that gymnasium insists on."""
   if seeds is None:
     return None
-  if np.ndim(seeds) and len(seeds) != num_envs:
+  array = np.asarray(seeds)
+  if array.ndim and len(array) != num_envs:
     raise ValueError(
         f'expected a seed for each of {num_envs} environments, got '
-        f'{len(seeds)}')
-  if np.min(seeds) < 0:
+        f'{len(array)}')
+  if np.min(array) < 0:
     raise ValueError(f'a seed must not be negative, got {seeds}')
-  return [int(seed) for seed in seeds] if np.ndim(seeds) else int(seeds)
+  return [int(seed) for seed in array] if array.ndim else int(array)
 
 
 def _name(environments: Any) -> str:

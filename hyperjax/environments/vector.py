@@ -56,33 +56,46 @@ class VectorEnvironment(Protocol):
   A step is in two halves, so that something else can be done between them:
   every `send` is followed by one `recv`.
 
-  Attributes:
-    name: of the task.
-    num_envs: N.
-    num_actions: of the task; they are 0..num_actions-1.
   """
 
-  name: str
-  num_envs: int
-  num_actions: int
+  @property
+  def name(self) -> str:
+    """Name of the task."""
+    ...
+
+  @property
+  def num_envs(self) -> int:
+    """N, number of environments."""
+    ...
+
+  @property
+  def num_actions(self) -> int:
+    """A; the actions are 0..A-1."""
+    ...
 
   def observation_spec(self) -> specs.Array:
-    """Of one environment's observation."""
+    """Returns the spec of one environment's observation."""
+    ...
 
   def action_spec(self) -> specs.DiscreteArray:
-    """Of one environment's action."""
+    """Returns the spec of one environment's action."""
+    ...
 
   def reset(self) -> VectorTimeStep:
-    """Begins the first episodes."""
+    """Begins the first episodes; every field is [N, ...]."""
+    ...
 
   def send(self, actions: np.ndarray) -> None:
     """Begins a step; actions are int [N]."""
+    ...
 
   def recv(self) -> VectorTimeStep:
-    """Waits for the step that `send` began."""
+    """Waits for the step that `send` began; every field is [N, ...]."""
+    ...
 
   def close(self) -> None:
-    """Lets go of the environments."""
+    """Releases the environments."""
+    ...
 
 
 class StalledError(RuntimeError):
@@ -101,13 +114,16 @@ class Emulators(Protocol):
   """
 
   def reset(self) -> tuple[Any, dict[str, Any]]:
-    """Observations and further information."""
+    """Begins the first episodes; returns observations and `info`."""
+    ...
 
   def send(self, actions: np.ndarray) -> None:
-    """Begins a step."""
+    """Begins a step; actions are int [N]."""
+    ...
 
   def recv(self) -> tuple[Any, ...]:
-    """Observations, rewards, terminated, truncated, further information."""
+    """Returns observations, rewards, terminated, truncated and `info`."""
+    ...
 
 
 class VectorBase:
@@ -137,7 +153,7 @@ class VectorBase:
     self.name = name
     self.num_envs = num_envs
     self.num_actions = num_actions
-    self._emulators: Emulators | None = emulators
+    self._emulators: Any = emulators  # None once closed.
     self._timeout_s = timeout_s
     self._was_last = np.ones(num_envs, bool)
     self._step: concurrent.futures.Future | None = None

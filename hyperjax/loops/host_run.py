@@ -66,16 +66,15 @@ class HostRun:
       legal: which of the agent's actions its environment has.
     """
     agent_key, _, eval_key = seed_run.run_keys(seed)
-    return self.clear_log(HostState(
+    return HostState(
         train=self.trainer.init(agent_key, legal),
         observation=self.trainer.init_observation(self.trainer.num_envs),
-        log=(),
-        eval_key=eval_key))
+        log=_empty_log(),
+        eval_key=eval_key)
 
   def clear_log(self, state: HostState) -> HostState:
     """Returns the state with an empty log."""
-    return state._replace(log=UpdateLog(
-        jnp.float32(0.), jnp.int32(0), jnp.int32(-1)))
+    return state._replace(log=_empty_log())
 
   def step(
       self, warmup: bool, state: HostState, action: Int[Array, ' N'],
@@ -109,6 +108,10 @@ class HostRun:
         log.loss + jnp.sum(loss),
         log.num_updates + loss.shape[0],
         trainer_lib.first_nonfinite(log.first_nonfinite, first, loss)))
+
+
+def _empty_log() -> UpdateLog:
+  return UpdateLog(jnp.float32(0.), jnp.int32(0), jnp.int32(-1))
 
 
 class EvalState(NamedTuple):

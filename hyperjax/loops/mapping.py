@@ -28,6 +28,7 @@ class RunMap:
   vectorize: bool | None = None
 
   def __post_init__(self):
+    # A list of devices would have no hash.
     devices = tuple(self.devices or jax.devices())
     object.__setattr__(self, 'devices', devices)
     if self.vectorize is None:
@@ -35,9 +36,9 @@ class RunMap:
 
   def mesh(self, num_runs: int) -> jax.sharding.Mesh:
     """The devices that `num_runs` runs are spread over, evenly."""
-    size = max(d for d in range(1, len(self.devices) + 1)
-               if num_runs % d == 0)
-    return jax.sharding.Mesh(np.array(self.devices[:size]), (RUNS,))
+    devices = tuple(self.devices or ())
+    size = max(d for d in range(1, len(devices) + 1) if num_runs % d == 0)
+    return jax.sharding.Mesh(np.array(devices[:size]), (RUNS,))
 
   def sharding(self, num_runs: int) -> jax.sharding.NamedSharding:
     """Of arrays with a leading axis of runs."""

@@ -222,13 +222,11 @@ def _join(logs: Sequence[ChunkLog]) -> ChunkLog:
   logs = jax.device_get(logs)
   num_seeds = logs[0].num_updates.shape[0]
   width = sum(log.episode_return.shape[1] for log in logs)
-  joined = ChunkLog(
+  joined = logs[-1]._replace(  # Only the last one can have learned.
       episode_return=np.zeros((num_seeds, width), np.float32),
       episode_step=np.zeros((num_seeds, width), np.int32),
       num_episodes=np.zeros(num_seeds, np.int32),
-      num_updates=np.asarray(sum(log.num_updates for log in logs)),
-      loss=logs[-1].loss,  # Only the last one can have learned.
-      first_nonfinite=logs[-1].first_nonfinite)
+      num_updates=np.asarray(sum(log.num_updates for log in logs)))
   for log in logs:
     for seed in range(num_seeds):
       start, count = joined.num_episodes[seed], log.num_episodes[seed]

@@ -207,7 +207,7 @@ class SeedRun:
     """
     def steps(carry, length):
       return jax.lax.scan(
-          lambda carry, _: (self._step(*carry, warmup), None),
+          lambda carry, _: (self._step(carry[0], carry[1], warmup), None),
           carry, length=length)[0]
 
     carry = (state, empty_log(num_steps * self.trainer.num_envs))

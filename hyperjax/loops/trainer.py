@@ -346,7 +346,8 @@ class ReplayTrainer:
     """
 
     def update(carry, _):
-      learner, replay, metrics = self.update(*carry, state.replay_key)
+      learner, replay = carry
+      learner, replay, metrics = self.update(learner, replay, state.replay_key)
       return (learner, replay), {
           name: x for name, x in metrics.items() if name != 'losses'}
 
@@ -423,10 +424,11 @@ class StreamTrainer(ReplayTrainer):
       observation: what they showed before, [N, ...].
       timestep: each field [N, ...].
     """
+    arrays = _on_device(timestep)
     if not self.stacked:
-      return timestep.observation
+      return arrays.observation
     return jax.vmap(replay_lib.push)(
-        observation, timestep.observation, timestep.first())
+        observation, arrays.observation, arrays.first())
 
   def observe(
       self, state: TrainState, observation: Array, action: Int[Array, ' N'],
@@ -434,12 +436,18 @@ class StreamTrainer(ReplayTrainer):
   ) -> TrainState:
     """Stores time steps, with the actions that led to them."""
     del observation  # It was stored when it arrived.
+    arrays = _on_device(timestep)
     replay = self.replay.add(state.replay, replay_lib.Entry(
-        observation=timestep.observation, action=action,
-        reward=timestep.reward, discount=timestep.discount,
-        is_first=timestep.first(), uid=self._next_uids(state)))
+        observation=arrays.observation, action=action,
+        reward=arrays.reward, discount=arrays.discount,
+        is_first=arrays.first(), uid=self._next_uids(state)))
     return state._replace(
         replay=replay, num_transitions=state.num_transitions + self.num_envs)
+
+
+def _on_device(timestep: vector.VectorTimeStep) -> Any:
+  """Returns a time step as JAX arrays; on the host they are NumPy's."""
+  return jax.tree.map(jnp.asarray, timestep)
 
 
 def first_nonfinite(

@@ -64,13 +64,12 @@ class Drawable(NamedTuple):
 
 @runtime_checkable
 class Sampler(Protocol):
-  """Draws slots of a ring.
+  """Draws slots of a ring."""
 
-  Attributes:
-    needs_losses: whether `update` wants the losses of what was drawn.
-  """
-
-  needs_losses: bool
+  @property
+  def needs_losses(self) -> bool:
+    """Whether `update` uses the losses of the transitions drawn."""
+    ...
 
   def init(self, num_slots: int) -> SamplerState:
     """Returns the state for an empty ring."""

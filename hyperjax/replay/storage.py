@@ -28,17 +28,22 @@ class ReplayState(NamedTuple):
 
 @runtime_checkable
 class Replay(Protocol):
-  """What a trainer needs of a replay.
+  """The interface of both storages to a trainer."""
 
-  Attributes:
-    spec: of the observations of its transitions.
-    capacity: number of steps kept.
-    sampler: that draws.
-  """
+  @property
+  def spec(self) -> specs.ObservationSpec:
+    """Spec of the observations of the transitions."""
+    ...
 
-  spec: specs.ObservationSpec
-  capacity: int
-  sampler: samplers.Sampler
+  @property
+  def capacity(self) -> int:
+    """Number of steps kept."""
+    ...
+
+  @property
+  def sampler(self) -> samplers.Sampler:
+    """Sampler of the transitions."""
+    ...
 
   def init(self) -> ReplayState:
     """Returns an empty replay, allocated in full."""
@@ -66,6 +71,17 @@ def check_sizes(capacity: int, batch_size: int, n_step: int, num_envs: int):
     raise ValueError(
         f'batch_size must be at most the capacity of the replay, '
         f'{capacity}, got {batch_size}')
+
+
+def drawn_slots(batch: types.Batch) -> Int[Array, ' B']:
+  """Returns the slots of a batch, int32 [B].
+
+  Raises:
+    ValueError: if the batch comes from no replay.
+  """
+  if batch.keys is None:
+    raise ValueError('expected a batch drawn by a replay, got one without keys')
+  return batch.keys
 
 
 def num_bytes(replay: Replay) -> int:

@@ -229,9 +229,12 @@ class StreamReplay:
     """Takes note of the losses [B] that a batch of this replay just had.
 
     Call it before anything is added: the batch's keys are places in the ring.
+
+    Raises:
+      ValueError: if the batch comes from no replay.
     """
-    return state._replace(
-        sampler=self.sampler.update(state.sampler, batch.keys, losses))
+    return state._replace(sampler=self.sampler.update(
+        state.sampler, storage.drawn_slots(batch), losses))
 
   def num_bytes(self) -> int:
     """Returns the memory of one replay, in bytes; allocates nothing."""
