@@ -10,9 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from hyperjax import index as index_lib
-
-# From the number of calls of an actor, int32 [], to a number.
-Schedule = Callable[[Array], Array]
+from hyperjax import schedules
 
 
 def greedy(
@@ -152,10 +150,10 @@ class EpsilonGreedy(Thompson):
 
   Attributes:
     epsilon: probability in [0, 1], or a schedule from the number of steps to
-      the probability, such as `optax.linear_schedule`.
+      the probability, such as `schedules.Linear`.
   """
 
-  epsilon: float | Schedule = 0.05
+  epsilon: float | schedules.Schedule = 0.05
 
   def __post_init__(self):
     super().__post_init__()
