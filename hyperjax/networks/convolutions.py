@@ -57,13 +57,13 @@ class Conv(nn.Module):
           f'expected an image no smaller than the kernel, which is of shape '
           f'{size}, got an image of shape {image.shape}')
     shape = (*size, image.shape[-1], self.features)
-    kernel = self.param('kernel', self.kernel_init, shape)
+    kernel = self.param('kernel', self.kernel_init, shape, jnp.float32)
     # Frames are of uint8: they are moved in that type, a quarter of the bytes,
     # and the kernel is scaled, which is smaller than all the patches.
     x = _patches(image, size, strides).astype(jnp.float32)
     x = x @ (self.input_scale * kernel.reshape(-1, self.features))
     if self.use_bias:
-      x += self.param('bias', self.bias_init, shape)
+      x += self.param('bias', self.bias_init, shape, jnp.float32)
     return x
 
 
