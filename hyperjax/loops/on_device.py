@@ -222,11 +222,18 @@ def _join(logs: Sequence[ChunkLog]) -> ChunkLog:
   logs = jax.device_get(logs)
   num_seeds = logs[0].num_updates.shape[0]
   width = sum(log.episode_return.shape[1] for log in logs)
-  joined = logs[-1]._replace(  # Only the last one can have learned.
+  # Only the last one can have learned. Divided here, so that no NaN is made on
+  # the device, where JAX may look for them.
+  num_updates = logs[-1].num_updates
+  loss = np.full(num_seeds, np.nan, np.float32)
+  np.divide(logs[-1].loss, num_updates, out=loss, where=num_updates > 0)
+  joined = ChunkLog(
       episode_return=np.zeros((num_seeds, width), np.float32),
       episode_step=np.zeros((num_seeds, width), np.int32),
       num_episodes=np.zeros(num_seeds, np.int32),
-      num_updates=np.asarray(sum(log.num_updates for log in logs)))
+      num_updates=np.asarray(num_updates),
+      loss=loss,
+      first_nonfinite=logs[-1].first_nonfinite)
   for log in logs:
     for seed in range(num_seeds):
       start, count = joined.num_episodes[seed], log.num_episodes[seed]

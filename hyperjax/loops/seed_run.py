@@ -54,7 +54,8 @@ class ChunkLog(NamedTuple):
     episode_step: the step count of each environment when they ended, int32 [E].
     num_episodes: that ended in the chunk, int32 [].
     num_updates: done in the chunk, int32 [].
-    loss: mean over the chunk's updates, float32 []; NaN without any.
+    loss: sum over the chunk's updates on the device, float32 []; what
+      `OnDeviceLoop.run` returns is their mean, NaN without any.
     first_nonfinite: the number of the first update whose loss was not finite,
       counted over the whole run, int32 []; -1 if all were.
   """
@@ -80,13 +81,6 @@ def empty_log(num_entries: int) -> ChunkLog:
       num_updates=jnp.int32(0),
       loss=jnp.float32(0.),
       first_nonfinite=jnp.int32(-1))
-
-
-def _with_mean_loss(log: ChunkLog) -> ChunkLog:
-  """The log with the mean of the losses instead of their sum."""
-  mean = log.loss / jnp.maximum(log.num_updates, 1)
-  return log._replace(loss=jnp.where(
-      log.num_updates > 0, mean, jnp.nan).astype(jnp.float32))
 
 
 def run_keys(seed: Any) -> tuple[chex.PRNGKey, chex.PRNGKey, chex.PRNGKey]:
@@ -218,7 +212,7 @@ class SeedRun:
       (state, log), _ = jax.lax.scan(
           lambda carry, _: (self._learn(*steps(carry, period)), None),
           carry, length=num_steps // period)
-    return state, _with_mean_loss(log)
+    return state, log
 
   def run_if(
       self, num_steps: int, warmup: bool, state: RunState,
@@ -228,8 +222,8 @@ class SeedRun:
     return jax.lax.cond(
         active,
         lambda state: self.run(num_steps, warmup, state),
-        lambda state: (state, _with_mean_loss(
-            empty_log(num_steps * self.trainer.num_envs))),
+        lambda state: (
+            state, empty_log(num_steps * self.trainer.num_envs)),
         state)
 
   def evaluate(

@@ -55,13 +55,13 @@ class Conv(nn.Module):
           f'expected an image no smaller than the kernel, which is of shape '
           f'{size}, got an image of shape {image.shape}')
     shape = (*size, image.shape[-1], self.features)
-    kernel = self.param('kernel', self.kernel_init, shape)
+    kernel = self.param('kernel', self.kernel_init, shape, jnp.float32)
     # Patches of uint8 frames are copied as such, a quarter of the bytes, and
     # `input_scale` scales the kernel, which is smaller than the patches.
     x = _patches(image, size, strides).astype(jnp.float32)
     x = x @ (self.input_scale * kernel.reshape(-1, self.features))
     if self.use_bias:
-      x += self.param('bias', self.bias_init, shape)
+      x += self.param('bias', self.bias_init, shape, jnp.float32)
     return x
 
 

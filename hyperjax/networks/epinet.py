@@ -85,9 +85,10 @@ class EpinetValue(nn.Module):
     self.from_features = nn.Dense(
         num_hidden, use_bias=False, kernel_init=part)
     self.from_index = self.param(
-        'from_index', part, (self.index_dim, num_hidden))
+        'from_index', part, (self.index_dim, num_hidden), jnp.float32)
     self.output = self.param(
-        'output', init, (num_hidden, self.index_dim * self.num_actions))
+        'output', init, (num_hidden, self.index_dim * self.num_actions),
+        jnp.float32)
     if self._sees_observation:
       self.from_input = torsos.InputLayer(
           num_hidden, self.spec, part, use_bias=False)

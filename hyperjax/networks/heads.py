@@ -58,14 +58,16 @@ class HypermodelHead(nn.Module):
   def __call__(self, features: Float[Array, ' F']) -> Float[Array, 'heads A']:
     """Returns the heads psi, float32 [M+1, A]."""
     num_features, = features.shape
-    mean = self.param('mean', self.mean_init, (num_features, self.num_actions))
+    mean = self.param('mean', self.mean_init,
+                      (num_features, self.num_actions), jnp.float32)
     factors = self.param('factors', self.factor_init,
-                         (self.index_dim, num_features, self.num_actions))
+                         (self.index_dim, num_features, self.num_actions),
+                         jnp.float32)
     weights = jnp.concatenate([mean[None], factors])
     psi = jnp.einsum('f,mfa->ma', features, weights)
     if self.bias:
       psi += self.param('bias', nn.initializers.zeros,
-                        (self.index_dim + 1, self.num_actions))
+                        (self.index_dim + 1, self.num_actions), jnp.float32)
     return psi
 
 

@@ -61,12 +61,12 @@ class NoisyValue(nn.Module):
   def _layer_params(self, i, n, m):
     bound = n**-0.5
 
-    def mean(key, shape):
-      return jax.random.uniform(key, shape, minval=-bound, maxval=bound)
+    def mean(key, shape, dtype):
+      return jax.random.uniform(key, shape, dtype, -bound, bound)
 
     sigma = nn.initializers.constant(self.initial_sigma * bound)
     return {
-        name: self.param(f'{name}_{i}', init, shape)
+        name: self.param(f'{name}_{i}', init, shape, jnp.float32)
         for name, init, shape in (
             ('mean_kernel', mean, (n, m)), ('mean_bias', mean, (m,)),
             ('sigma_kernel', sigma, (n, m)), ('sigma_bias', sigma, (m,)))}

@@ -93,7 +93,7 @@ class PriorFeatures(nn.Module):
       x = self.torso(observation)
       x = x / (jnp.linalg.norm(x) + 1e-6)
     frequencies = self.param('frequencies', _matern_frequencies,
-                             (x.size, self.num_features))
+                             (x.size, self.num_features), jnp.float32)
     phases = self.param(
         'phases', lambda key, shape: jax.random.uniform(
             key, shape, jnp.float32, 0., 2. * np.pi), (self.num_features,))

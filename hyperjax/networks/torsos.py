@@ -44,16 +44,18 @@ class InputLayer(nn.Module):
         # than `num_values` (`hyperjax.lazy_adam`).
         kernel = nn.meta.unbox(self.get_variable('params', 'kernel'))
       else:
-        kernel = self.param('kernel', tables.table(self.kernel_init), shape)
+        kernel = self.param(
+            'kernel', tables.table(self.kernel_init), shape, jnp.float32)
       # A number out of range stands for the zero vector, so its row is zero.
       # A negative number would otherwise count from the end.
       row = jnp.where(observation < 0, kernel.shape[0], observation)
       x = jnp.take(kernel, row, axis=0, mode='fill', fill_value=0.)
     else:
       inputs = jnp.ravel(observation).astype(jnp.float32)
-      x = inputs @ self.param('kernel', self.kernel_init, shape)
+      x = inputs @ self.param(
+          'kernel', self.kernel_init, shape, jnp.float32)
     if self.use_bias:
-      x += self.param('bias', self.bias_init, shape)
+      x += self.param('bias', self.bias_init, shape, jnp.float32)
     return x
 
 
@@ -74,8 +76,8 @@ class Dense(nn.Module):
   def __call__(self, x: Float[Array, ' inputs']) -> Float[Array, ' F']:
     """Returns the layer's output, float32 [F]."""
     shape = (x.size, self.features)
-    return (x @ self.param('kernel', self.kernel_init, shape)
-            + self.param('bias', self.bias_init, shape))
+    kernel = self.param('kernel', self.kernel_init, shape, jnp.float32)
+    return x @ kernel + self.param('bias', self.bias_init, shape, jnp.float32)
 
 
 class MLPTorso(nn.Module):
