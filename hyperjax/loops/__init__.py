@@ -1,4 +1,4 @@
-"""Loops: where an agent meets an environment."""
+"""Loops that run agents in environments, and the trainers that they run."""
 
 from hyperjax.loops.environment_loop import EnvironmentLoop
 from hyperjax.loops.environment_loop import EpisodeResult

@@ -1,17 +1,17 @@
-"""Many agents in environments that step on the host, together (Sebulba).
+"""Many agents in environments that step on the host (Sebulba).
 
-G agents (tasks times seeds), each in N environments of its own, advance in
-lockstep. In each round
+G agents (tasks times seeds), each in its own N environments, advance together.
+In each round
 
-  the device takes in all time steps and chooses all actions, mapped over
-  agents; the environments step, while the device makes the updates owed.
+  the device observes all time steps and chooses all actions, mapped over
+  agents; the environments step while the device makes the updates due.
 
-Updates are owed every few rounds. Their batches are drawn from all time steps
-so far, and their weights act from the next round on. What a run computes is a
-function of its seeds and does not depend on which of both sides is faster; bit
-for bit on one machine, as far as its matrix products are. (Hessel et al., 2021,
-call an architecture that acts and learns on accelerators beside environments
-on the host Sebulba.)
+Updates are due after every `update_period` steps. Their batches are drawn from
+all earlier time steps, and their weights act from the next round on. The result
+of a run is a function of its seeds and does not depend on the speed of the host
+or the device; it is equal bit for bit on one machine if the machine's matrix
+products are. (Sebulba is the name of Hessel et al., 2021, for an architecture
+that acts and learns on accelerators beside environments on the host.)
 
   loop = HostLoop(agent, environments)
   state = loop.init(seeds)
@@ -42,10 +42,10 @@ class Episode(NamedTuple):
   """An episode that ended.
 
   Attributes:
-    agent: whose it was, of 0..G-1.
-    env_steps: of all environments of that agent so far.
+    agent: number of its agent, 0..G-1.
+    env_steps: number of steps of all environments of that agent until then.
     episode_return: sum of the environment's own rewards.
-    length: in steps.
+    length: number of steps.
   """
 
   agent: int
@@ -55,19 +55,19 @@ class Episode(NamedTuple):
 
 
 class HostLog(NamedTuple):
-  """What a chunk of steps reports.
+  """Log of a chunk of steps.
 
   Attributes:
-    episodes: that ended in it, in order.
-    loss: mean over the chunk's updates, [G]; NaN without any.
-    num_updates: of each agent.
-    first_nonfinite: see `host_run.UpdateLog`, [G].
-    seconds: that the chunk took.
-    waited_for_environments: seconds of these in which the host had nothing to
-      do but wait for time steps.
-    waited_for_device: and for actions.
-    failure: why the chunk ended early, if it did: environments that stalled or
-      died. The state is whole, but the loop is of no more use.
+    episodes: episodes that ended in the chunk, in order.
+    loss: mean over the chunk's updates, [G]; NaN if there were none.
+    num_updates: number of updates per agent.
+    first_nonfinite: number of the first update with a non-finite loss, [G], see
+      `host_run.UpdateLog`.
+    seconds: duration of the chunk.
+    waited_for_environments: seconds in which the host waited for time steps.
+    waited_for_device: seconds in which the host waited for actions.
+    failure: reason why the chunk ended early; None if it did not. Environments
+      stalled or died: the state is complete, but the loop is unusable.
   """
 
   episodes: list[Episode]
@@ -90,11 +90,11 @@ def _timed(waited: dict[str, float], side: str) -> Iterator[None]:
 class HostLoop:
   """Runs G independent agents, each in N environments on the host.
 
-  The environments belong to the loop and not to the state: they cannot be
-  saved, and begin anew with a loop.
+  The environments belong to the loop, not to the state: they are not saved, and
+  begin anew with a new loop.
 
   Attributes:
-    last_state: newest whole state; what `run` has reached when it is
+    last_state: newest complete state, which `run` had reached when it was
       interrupted. The environments then begin anew.
   """
 
@@ -106,18 +106,19 @@ class HostLoop:
       replay_capacity: int | None = None,
       devices: Sequence[jax.Device] | None = None,
   ):
-    """Compiles nothing yet.
+    """Makes a loop; compiles nothing yet.
 
     Args:
-      agent: of every run, with as many actions as the task that has most. The
-        others are told which of them are legal, but their first weights are
-        those of an agent with all. Its observations are those of the
-        environments, or stacks of them.
-      environments: each of one task, with N copies for each agent in it.
-      num_envs: N, environments for each agent.
-      replay_capacity: time steps kept for each agent, if not as its config
-        says.
-      devices: to spread the agents over, see `mapping.RunMap`.
+      agent: agent of every run, with the largest number of actions of all
+        tasks. In other tasks the agent has a mask of legal actions, but the
+        initial weights of an agent with all actions. It observes what the
+        environments show, or stacks of it.
+      environments: vector environments of one task each, with N copies per
+        agent of the task.
+      num_envs: N, number of environments per agent.
+      replay_capacity: number of time steps kept per agent; by default that of
+        the agent's config.
+      devices: devices that the agents are spread over, see `mapping.RunMap`.
 
     Raises:
       ValueError: if agent and environments do not fit.
@@ -134,10 +135,10 @@ class HostLoop:
         agent, num_envs, replay_capacity,
         stacked=_is_stacked(agent, self.environments.observation_spec))
     self._host_run = host_run.HostRun(self.trainer)
-    # Advancing together, also on a CPU: a chunk is one step, and one after
-    # another each would be cut out of the whole and put back. What is mapped
-    # is a function of its class, not a method of one object, so that loops of
-    # equal agents share their programs.
+    # Vectorized also on a CPU: each chunk is one step, and sequential runs
+    # would copy each agent's state out of the whole and back. The mapped
+    # functions belong to classes, not objects, so that loops of equal agents
+    # share their programs.
     self._mapped = mapping.RunMap(devices, vectorize=True)
     self.last_state: host_run.HostState | None = None
     self._arrival = None
@@ -150,7 +151,8 @@ class HostLoop:
     """Returns the state before the first step.
 
     Args:
-      seeds: of each agent, G of them. Agents in different tasks may share one.
+      seeds: seed of each agent, G in total. Agents of different tasks may have
+        the same seed.
 
     Raises:
       ValueError: if there are not G seeds, or one is invalid.
@@ -162,7 +164,7 @@ class HostLoop:
         *arguments)
 
   def abstract_state(self, seeds: Sequence[int]) -> host_run.HostState:
-    """Returns what `init` would, as shapes and shardings; allocates nothing."""
+    """Returns the shapes and shardings of `init`'s state; allocates nothing."""
     return self._mapped.abstract(
         self._host_run.init, self.num_agents, *self._init_arguments(seeds))
 
@@ -180,7 +182,7 @@ class HostLoop:
     return self.num_agents * self.trainer.num_bytes()
 
   def check_memory(self):
-    """Raises MemoryError if the replays do not fit."""
+    """Raises MemoryError if the replays do not fit into the devices' memory."""
     replay_lib.check_fits(
         self.trainer.replay, self._mapped.runs_on_a_device(self.num_agents),
         self._mapped.mesh(self.num_agents).devices[0])
@@ -188,11 +190,11 @@ class HostLoop:
   def refill_replay(self, state: host_run.HostState) -> host_run.HostState:
     """Returns the state with an empty replay, for a run saved without one.
 
-    The agent acts as before but does not learn until the replay holds
-    the time steps of a warm-up again.
+    The agent continues to act, but does not learn until the replay again holds
+    the time steps of a warm-up.
 
     Args:
-      state: whose replay has no meaning.
+      state: state whose replay is meaningless.
     """
     self._refill_steps = self.trainer.warmup_steps
     empty = self._mapped(
@@ -206,18 +208,20 @@ class HostLoop:
     """Advances every environment of every agent.
 
     Args:
-      state: before; its memory is used again, so do not use it afterwards.
-      num_steps: of each environment, the steps that only begin an episode
-        included.
-      env_steps: taken by each agent so far, without these; int [G]. Counted on.
+      state: state before the chunk. Its memory is reused, so do not use the
+        state afterwards.
+      num_steps: number of steps of each environment, including those that only
+        begin an episode.
+      env_steps: number of earlier steps per agent, without those that only
+        begin an episode, int [G]. The array is updated in place.
 
     Returns:
-      The state after, and what happened.
+      The state after the chunk, and its log.
 
     Raises:
-      ValueError: for less than one step.
-      vector.StalledError: if the environments do not even begin; the state
-        before is then untouched.
+      ValueError: if `num_steps` or `env_steps` is invalid.
+      vector.StalledError: if the environments fail to begin; the state is then
+        untouched.
     """
     if num_steps < 1:
       raise ValueError(f'num_steps must be at least 1, got {num_steps}')
@@ -243,8 +247,8 @@ class HostLoop:
         warmup = step < warmup_steps
         state, action = self._mapped(
             host_run.HostRun.step, self._host_run, warmup)(state, *arrival)
-        # Queued before the actions are waited for, so that the device does not
-        # wait for the host.
+        # Queued before the host waits for the actions, so that the device does
+        # not wait for the host.
         if self._refill_steps:
           self._refill_steps -= 1
         elif not warmup and not (
@@ -262,7 +266,7 @@ class HostLoop:
         episodes += self._count(timestep, env_steps)
         arrival = (action, timestep)
     finally:
-      # Also after an interrupt.
+      # Set after an interrupt too.
       self.last_state = state
     self._arrival = arrival
     with _timed(waited, 'device'):
@@ -276,7 +280,7 @@ class HostLoop:
         waited_for_device=waited['device'], failure=failure)
 
   def _count(self, timestep, env_steps) -> list[Episode]:
-    """Adds a step to the running episodes; those that ended."""
+    """Adds a step to the current episodes, and returns those that ended."""
     taken = ~timestep.first()
     env_steps += taken.sum(axis=1)
     self._episode_return = np.where(
@@ -292,20 +296,21 @@ class HostLoop:
       self, params: types.Params, state: host_run.HostState,
       environments: Sequence[vector.VectorEnvironment], step: int,
   ) -> np.ndarray:
-    """Returns the returns of whole episodes, played as the agent is judged.
+    """Returns the returns of whole episodes, played by the evaluation policy.
 
-    Changes nothing in the state; the randomness is a function of the seed and
-    the step.
+    The state does not change. The randomness is a function of the seed and
+    `step`.
 
     Args:
-      params: of each agent, such as `LearnerState.params`.
-      state: of the same agents; only its evaluation keys are read.
-      environments: fresh ones in the order of the loop's own, with E copies
-        for each agent. They are used up.
-      step: a number that tells evaluations apart.
+      params: weights of each agent, such as `LearnerState.params`.
+      state: state of the same agents, of which only the evaluation keys are
+        read.
+      environments: fresh environments in the order of the loop's own, with E
+        copies per agent. They are closed afterwards.
+      step: number that distinguishes evaluations.
 
     Returns:
-      The environments' own returns, [G, E].
+      Undiscounted sums of the environments' own rewards, [G, E].
 
     Raises:
       vector.StalledError: if an environment does not answer.
@@ -331,13 +336,17 @@ class HostLoop:
       timestep = together.recv()
 
   def close(self):
-    """Releases the environments."""
+    """Closes the environments."""
     self.environments.close()
 
 
 def _is_stacked(
     agent: types.Agent, environment_spec: specs.ObservationSpec) -> bool:
-  """Whether the agent sees stacks of what environments show."""
+  """Returns whether the agent observes stacks of what environments show.
+
+  Raises:
+    ValueError: if the agent does not fit the environments.
+  """
   expected, got = agent.observation_spec, environment_spec
   if expected.num_values == got.num_values and expected.dtype == got.dtype:
     if expected.shape == got.shape:
