@@ -154,7 +154,7 @@ class OnDeviceLoop:
     """
     steps = self._steps(state, num_steps, active)
     if active is None and not self._mapped.vectorize:
-      active = np.ones(len(state.num_steps), bool)  # One program for both cases.
+      active = np.ones(len(state.num_steps), bool)  # One program for both.
     logs = []
     try:
       for count, warmup in steps:
@@ -172,7 +172,7 @@ class OnDeviceLoop:
     return state, _join(logs)
 
   def _steps(self, state, num_steps, active) -> list[tuple[int, bool]]:
-    """The parts of a chunk: (steps, whether they are of the warm-up)."""
+    """Returns the parts of a chunk: (steps, whether they are warm-up)."""
     if num_steps < 1:
       raise ValueError(f'num_steps must be at least 1, got {num_steps}')
     done = np.asarray(state.num_steps)

@@ -426,7 +426,7 @@ class StreamTrainer(ReplayTrainer):
         stacked=self.stacked)
 
   def init_observation(self, num_envs: int) -> Array:
-    """Returns what environments show before their first time step."""
+    """Returns observations before the first time step, [num_envs, ...]."""
     spec = self.observation_spec
     return jnp.zeros((num_envs, *spec.shape), spec.dtype)
 
@@ -460,7 +460,7 @@ class StreamTrainer(ReplayTrainer):
 
 
 def _on_device(timestep: vector.VectorTimeStep) -> Any:
-  """Returns a time step as JAX arrays; on the host they are NumPy's."""
+  """Returns a time step as JAX arrays; on the host its fields are NumPy's."""
   return jax.tree.map(jnp.asarray, timestep)
 
 
