@@ -241,7 +241,7 @@ def main(argv: list[str] | None = None):
     records.make_folder(settings.output)
   except ValueError as error:
     sys.exit(f'error: {error}')
-  provenance = records.provenance()  # Before the results change the working tree.
+  provenance = records.provenance()  # Before the results change files.
   peaks = [machine.measure_product()]
   rows = []
   for preset, num_agents in itertools.product(

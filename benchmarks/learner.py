@@ -216,7 +216,7 @@ def benchmark(settings: Settings):
   """
   records.make_folder(settings.output)  # Fails before anything is measured.
   began = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())
-  provenance = records.provenance()  # Before the results change the working tree.
+  provenance = records.provenance()  # Before the results change files.
   points = [Point(loss, size, num_seeds)
             for size in settings.sizes
             for num_seeds in settings.num_seeds

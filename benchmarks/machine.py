@@ -78,7 +78,7 @@ def _mapped(function: Callable[[jax.Array], jax.Array], donate: bool):
 def _best_time(
     function: Callable[[jax.Array], jax.Array], x: jax.Array
 ) -> float:
-  """The shortest of several calls, in seconds, after one that compiles."""
+  """Returns the time of the fastest call, in seconds, after a first one."""
   x = jax.block_until_ready(function(x))
   best = math.inf
   for _ in range(MACHINE_REPEATS):
