@@ -8,10 +8,9 @@ In each round
 
 Updates are due after every `update_period` steps. Their batches are drawn from
 all earlier time steps, and their weights act from the next round on. The result
-of a run is a function of its seeds and does not depend on the speed of the host
-or the device; it is equal bit for bit on one machine if the machine's matrix
-products are. (Sebulba is the name of Hessel et al., 2021, for an architecture
-that acts and learns on accelerators beside environments on the host.)
+of a run is a function of its seeds, independent of the speed of host and
+device; it is equal bit for bit on one machine if its matrix products are.
+Sebulba is an architecture of Hessel et al. (2021).
 
   loop = HostLoop(agent, environments)
   state = loop.init(seeds)
@@ -29,29 +28,13 @@ import numpy as np
 
 from hyperjax import replay as replay_lib
 from hyperjax import seeds as seeds_lib
-from hyperjax import specs
 from hyperjax import types
 from hyperjax.environments import vector
+from hyperjax.loops import episodes as episodes_lib
 from hyperjax.loops import host_run
 from hyperjax.loops import joined
 from hyperjax.loops import mapping
-from hyperjax.loops import trainer as trainer_lib
-
-
-class Episode(NamedTuple):
-  """An episode that ended.
-
-  Attributes:
-    agent: number of its agent, 0..G-1.
-    env_steps: number of steps of all environments of that agent until then.
-    episode_return: sum of the environment's own rewards.
-    length: number of steps.
-  """
-
-  agent: int
-  env_steps: int
-  episode_return: float
-  length: int
+from hyperjax.loops import stream_trainer
 
 
 class HostLog(NamedTuple):
@@ -61,16 +44,15 @@ class HostLog(NamedTuple):
     episodes: episodes that ended in the chunk, in order.
     loss: mean over the chunk's updates, [G]; NaN if there were none.
     num_updates: number of updates per agent.
-    first_nonfinite: number of the first update with a non-finite loss, [G], see
-      `host_run.UpdateLog`.
+    first_nonfinite: see `host_run.UpdateLog`, [G].
     seconds: duration of the chunk.
     waited_for_environments: seconds in which the host waited for time steps.
     waited_for_device: seconds in which the host waited for actions.
-    failure: reason why the chunk ended early; None if it did not. Environments
-      stalled or died: the state is complete, but the loop is unusable.
+    failure: reason why environments ended the chunk early, or None. After a
+      failure the state is complete, but the loop unusable.
   """
 
-  episodes: list[Episode]
+  episodes: list[episodes_lib.Episode]
   loss: np.ndarray
   num_updates: int
   first_nonfinite: np.ndarray
@@ -90,12 +72,11 @@ def _timed(waited: dict[str, float], side: str) -> Iterator[None]:
 class HostLoop:
   """Runs G independent agents, each in N environments on the host.
 
-  The environments belong to the loop, not to the state: they are not saved, and
-  begin anew with a new loop.
+  The environments belong to the loop, not to the state: they are not saved.
 
   Attributes:
-    last_state: newest complete state, which `run` had reached when it was
-      interrupted. The environments then begin anew.
+    last_state: newest complete state, also after an interrupt of `run`, from
+      which the environments begin anew.
   """
 
   def __init__(
@@ -110,8 +91,7 @@ class HostLoop:
 
     Args:
       agent: agent of every run, with the largest number of actions of all
-        tasks. In other tasks the agent has a mask of legal actions, but the
-        initial weights of an agent with all actions. It observes what the
+        tasks; in other tasks a mask marks the legal ones. It observes what the
         environments show, or stacks of it.
       environments: vector environments of one task each, with N copies per
         agent of the task.
@@ -131,9 +111,10 @@ class HostLoop:
       raise ValueError(
           f'the agent has {agent.num_actions} actions, the environments at '
           f'most {most}')
-    self.trainer = trainer_lib.StreamTrainer(
+    self.trainer = stream_trainer.StreamTrainer(
         agent, num_envs, replay_capacity,
-        stacked=_is_stacked(agent, self.environments.observation_spec))
+        stacked=stream_trainer.is_stacked(
+            agent, self.environments.observation_spec))
     self._host_run = host_run.HostRun(self.trainer)
     # Vectorized also on a CPU: each chunk is one step, and sequential runs
     # would copy each agent's state out of the whole and back. The mapped
@@ -142,9 +123,7 @@ class HostLoop:
     self._mapped = mapping.RunMap(devices, vectorize=True)
     self.last_state: host_run.HostState | None = None
     self._arrival = None
-    shape = (self.num_agents, num_envs)
-    self._episode_return = np.zeros(shape)
-    self._episode_length = np.zeros(shape, int)
+    self._counter = episodes_lib.EpisodeCounter(self.num_agents, num_envs)
     self._refill_steps = 0
 
   def init(self, seeds: Sequence[int]) -> host_run.HostState:
@@ -192,9 +171,6 @@ class HostLoop:
 
     The agent continues to act, but does not learn until the replay again holds
     the time steps of a warm-up.
-
-    Args:
-      state: state whose replay is meaningless.
     """
     self._refill_steps = self.trainer.warmup_steps
     empty = self._mapped(
@@ -263,7 +239,7 @@ class HostLoop:
         except vector.StalledError as error:
           failure = str(error)
           break
-        episodes += self._count(timestep, env_steps)
+        episodes += self._counter.count(timestep, env_steps)
         arrival = (action, timestep)
     finally:
       # Set after an interrupt too.
@@ -279,27 +255,13 @@ class HostLoop:
         waited_for_environments=waited['environments'],
         waited_for_device=waited['device'], failure=failure)
 
-  def _count(self, timestep, env_steps) -> list[Episode]:
-    """Adds a step to the current episodes, and returns those that ended."""
-    taken = ~timestep.first()
-    env_steps += taken.sum(axis=1)
-    self._episode_return = np.where(
-        taken, self._episode_return + timestep.score, 0.)
-    self._episode_length = np.where(taken, self._episode_length + 1, 0)
-    return [
-        Episode(int(agent), int(env_steps[agent]),
-                float(self._episode_return[agent, env]),
-                int(self._episode_length[agent, env]))
-        for agent, env in np.argwhere(timestep.last())]
-
   def evaluate(
       self, params: types.Params, state: host_run.HostState,
       environments: Sequence[vector.VectorEnvironment], step: int,
   ) -> np.ndarray:
     """Returns the returns of whole episodes, played by the evaluation policy.
 
-    The state does not change. The randomness is a function of the seed and
-    `step`.
+    The state does not change.
 
     Args:
       params: weights of each agent, such as `LearnerState.params`.
@@ -307,7 +269,8 @@ class HostLoop:
         read.
       environments: fresh environments in the order of the loop's own, with E
         copies per agent. They are closed afterwards.
-      step: number that distinguishes evaluations.
+      step: number of the evaluation; its randomness is a function of this
+        number and the seed.
 
     Returns:
       Undiscounted sums of the environments' own rewards, [G, E].
@@ -338,22 +301,3 @@ class HostLoop:
   def close(self):
     """Closes the environments."""
     self.environments.close()
-
-
-def _is_stacked(
-    agent: types.Agent, environment_spec: specs.ObservationSpec) -> bool:
-  """Returns whether the agent observes stacks of what environments show.
-
-  Raises:
-    ValueError: if the agent does not fit the environments.
-  """
-  expected, got = agent.observation_spec, environment_spec
-  if expected.num_values == got.num_values and expected.dtype == got.dtype:
-    if expected.shape == got.shape:
-      return False
-    if len(expected.shape) == 3 and expected.shape[1:] == got.shape:
-      return True
-  raise ValueError(
-      f'the agent expects observations of shape {expected.shape} and type '
-      f'{expected.dtype}, or frames to stack for it; the environments show '
-      f'{got.shape} of {got.dtype}')

@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt
 from hyperjax import types
 from hyperjax.environments import vector
 from hyperjax.loops import seed_run
+from hyperjax.loops import stream_trainer
 from hyperjax.loops import trainer as trainer_lib
 
 
@@ -57,7 +58,7 @@ class HostRun:
     trainer: agent with its replay, in N environments.
   """
 
-  trainer: trainer_lib.StreamTrainer
+  trainer: stream_trainer.StreamTrainer
 
   def init(self, seed: Array, legal: Bool[Array, ' A']) -> HostState:
     """Returns the state before the first time step.
@@ -111,7 +112,7 @@ class HostRun:
     return state._replace(train=train, log=UpdateLog(
         log.loss + jnp.sum(loss),
         log.num_updates + loss.shape[0],
-        trainer_lib.first_nonfinite(log.first_nonfinite, first, loss)))
+        seed_run.first_nonfinite(log.first_nonfinite, first, loss)))
 
 
 def _empty_log() -> UpdateLog:
@@ -139,7 +140,7 @@ class Evaluation:
     num_episodes: E.
   """
 
-  trainer: trainer_lib.StreamTrainer
+  trainer: stream_trainer.StreamTrainer
   num_episodes: int
 
   def init(self, eval_key: chex.PRNGKey, step: UInt[Array, '']) -> EvalState:

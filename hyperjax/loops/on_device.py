@@ -3,8 +3,7 @@
 Independent runs, one per seed, are mapped over the seeds of one device and
 sharded over devices, and do not communicate. The host calls for one chunk of
 steps at a time, and logs, evaluates and saves in between; a run does not depend
-on how it is cut into chunks. (Anakin is the name of Hessel et al., 2021, for an
-architecture whose environments are in the compiled program.)
+on how it is cut into chunks. Anakin is an architecture of Hessel et al. (2021).
 
   loop = OnDeviceLoop(agent, environment)
   state = loop.init(seeds, env_params)
@@ -24,6 +23,7 @@ from hyperjax import seeds as seeds_lib
 from hyperjax import specs
 from hyperjax import types
 from hyperjax.environments import base
+from hyperjax.loops import base as loops_base
 from hyperjax.loops import mapping
 from hyperjax.loops import trainer as trainer_lib
 from hyperjax.loops.seed_run import ChunkLog
@@ -41,7 +41,7 @@ class OnDeviceLoop:
 
   def __init__(
       self,
-      agent: types.Agent | trainer_lib.Trainer,
+      agent: types.Agent | loops_base.Trainer,
       environment: base.Environment,
       num_envs: int = 1,
       replay_capacity: int | None = None,
@@ -70,7 +70,7 @@ class OnDeviceLoop:
     Raises:
       ValueError: if agent and environment do not fit.
     """
-    if isinstance(agent, trainer_lib.Trainer):
+    if isinstance(agent, loops_base.Trainer):
       self.trainer = agent
     else:
       self.trainer = trainer_lib.ReplayTrainer(agent, num_envs, replay_capacity)

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from hyperjax import types
 from hyperjax.environments import base
-from hyperjax.loops import trainer as trainer_lib
+from hyperjax.loops import base as loops_base
 
 
 class RunState(NamedTuple):
@@ -35,7 +35,7 @@ class RunState(NamedTuple):
       is a function of (eval_key, t).
   """
 
-  train: trainer_lib.TrainerState
+  train: loops_base.TrainerState
   env_params: base.EnvParams
   env_state: base.EnvState
   timestep: types.TimeStep
@@ -105,6 +105,23 @@ def run_keys(seed: Any) -> tuple[chex.PRNGKey, chex.PRNGKey, chex.PRNGKey]:
   return agent_key, env_key, eval_key
 
 
+def first_nonfinite(
+    before: Int[Array, ''], first: Int[Array, ''],
+    loss: Float[Array, ' updates'],
+) -> Int[Array, '']:
+  """Returns the number of the first update with a non-finite loss, or -1.
+
+  Args:
+    before: result for the earlier updates, int32 [].
+    first: number of the first of these updates, int32 [].
+    loss: losses of these updates.
+  """
+  bad = ~jnp.isfinite(loss)
+  found = jnp.where(
+      jnp.any(bad), first + jnp.argmax(bad).astype(jnp.int32), -1)
+  return jnp.where(before < 0, found, before).astype(jnp.int32)
+
+
 @dataclasses.dataclass(frozen=True)
 class SeedRun:
   """Pure functions over the `RunState` of one seed, without the axis [S].
@@ -116,7 +133,7 @@ class SeedRun:
       states.
   """
 
-  trainer: trainer_lib.Trainer
+  trainer: loops_base.Trainer
   environment: base.Environment
   eval_environment: base.Environment
 
@@ -203,7 +220,7 @@ class SeedRun:
     ), log._replace(
         num_updates=log.num_updates + loss.shape[0],
         loss=log.loss + jnp.sum(loss),
-        first_nonfinite=trainer_lib.first_nonfinite(
+        first_nonfinite=first_nonfinite(
             log.first_nonfinite, state.num_updates, loss))
 
   def run(

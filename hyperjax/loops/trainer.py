@@ -1,144 +1,27 @@
-"""Trainers: agents with a replay, as pure functions that loops run.
+"""Trainer of an agent with a replay, as pure functions that loops run.
 
-A loop knows the environments; a trainer determines the warm-up, what is stored,
-when the agent learns, and its evaluation. `ReplayTrainer` is an agent with a
-replay of transitions. `StreamTrainer` is an agent with a replay of streams, for
-loops in which the first time step of an episode has a step of its own. Agents
-without a replay, such as tabular ones, implement the `Trainer` protocol
-directly. The order of a step is
+A loop knows the environments; a trainer (`hyperjax.loops.Trainer`) determines
+the warm-up, what is stored, when the agent learns, and its evaluation. So an
+agent learns in the same way in a compiled loop and in a loop written elsewhere
+(`hyperjax.adapters`). The order of a step is
 
   act (at random for the first `warmup_steps` steps), observe the outcome, and
   learn after every `update_period` steps.
-
-So an agent learns in the same way in a compiled loop and in a loop written
-elsewhere (`hyperjax.adapters`).
 """
 
 import dataclasses
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Int
 
 from hyperjax import networks
 from hyperjax import replay as replay_lib
 from hyperjax import specs
 from hyperjax import types
-from hyperjax.environments import vector
 from hyperjax.replay import storage
-
-TrainerState = Any
-
-
-@runtime_checkable
-class Trainer(Protocol):
-  """The interface of an agent to `hyperjax.loops.OnDeviceLoop`.
-
-  All methods are pure functions. Implementations are frozen and hashable.
-  """
-
-  @property
-  def observation_spec(self) -> specs.ObservationSpec:
-    """Spec of the environment's observations."""
-    ...
-
-  @property
-  def num_actions(self) -> int:
-    """A, number of actions."""
-    ...
-
-  @property
-  def num_envs(self) -> int:
-    """N, number of environments that step together."""
-    ...
-
-  @property
-  def warmup_steps(self) -> int:
-    """Number of steps of the N environments with actions of `warm_up`.
-
-    Afterwards the actions are those of `act`, and `learn` is called. The number
-    is a multiple of `update_period`.
-    """
-    ...
-
-  @property
-  def update_period(self) -> int:
-    """Number of steps of the N environments between two calls of `learn`."""
-    ...
-
-  def num_bytes(self) -> int:
-    """Returns the memory of what grows with the run's length, in bytes."""
-    ...
-
-  def init(self, key: chex.PRNGKey) -> TrainerState:
-    """Returns the state before the first step.
-
-    Args:
-      key: PRNG key of the run.
-    """
-    ...
-
-  def warm_up(
-      self, state: TrainerState) -> tuple[TrainerState, Int[Array, ' N']]:
-    """Chooses the actions of a warm-up step, int32 [N]."""
-    ...
-
-  def act(
-      self, state: TrainerState, observation: Array,
-      is_first: Bool[Array, ' N'],
-  ) -> tuple[TrainerState, Int[Array, ' N']]:
-    """Chooses actions.
-
-    Args:
-      state: state before the step.
-      observation: s, [N, ...].
-      is_first: whether s is the first of its episode, bool [N].
-
-    Returns:
-      The next state and the actions, int32 [N].
-    """
-    ...
-
-  def observe(
-      self, state: TrainerState, observation: Array,
-      action: Int[Array, ' N'], timestep: types.TimeStep,
-  ) -> TrainerState:
-    """Observes the outcome of actions.
-
-    Args:
-      state: state before.
-      observation: observations at which the actions were chosen, [N, ...].
-      action: int32 [N].
-      timestep: time steps after the actions, each field [N, ...]. Their
-        observation is the true successor, also at the end of an episode.
-    """
-    ...
-
-  def learn(
-      self, state: TrainerState) -> tuple[TrainerState, types.Metrics]:
-    """Makes U updates; metrics have 'loss', float32 [U]."""
-    ...
-
-  def init_evaluation(self, key: chex.PRNGKey, num_episodes: int) -> Any:
-    """Returns the actor's state before an evaluation in E episodes."""
-    ...
-
-  def evaluate(
-      self, state: TrainerState, actor: Any, observation: Array
-  ) -> tuple[Any, Int[Array, ' E']]:
-    """Chooses the actions of an evaluation.
-
-    Args:
-      state: state of the run, which is only read.
-      actor: state from `init_evaluation`.
-      observation: s, [E, ...], of one episode each.
-
-    Returns:
-      The next actor state and the actions, int32 [E].
-    """
-    ...
 
 
 class TrainState(NamedTuple):
@@ -396,86 +279,3 @@ class ReplayTrainer:
     return self.agent.evaluate_action(
         self.agent.acting_params(state.learner), actor, observation,
         jnp.zeros(observation.shape[0], bool))
-
-
-@dataclasses.dataclass(frozen=True)
-class StreamTrainer(ReplayTrainer):
-  """One agent with a replay of streams, for `hyperjax.loops.HostLoop`.
-
-  In that loop a time step may begin an episode without an action before it, so
-  the replay stores time steps. If the agent observes stacks of frames, the time
-  steps have single frames.
-
-  Attributes:
-    stacked: whether time steps have single frames of the agent's stacks.
-  """
-
-  stacked: bool = False
-
-  @property
-  def replay(self) -> replay_lib.StreamReplay:
-    """Replay of the agent."""
-    return replay_lib.StreamReplay(
-        spec=self.observation_spec,
-        capacity=self.capacity,
-        batch_size=self.config.batch_size,
-        discount=self.config.discount,
-        n_step=self.config.n_step,
-        num_envs=self.num_envs,
-        sampler=self.config.sampler,
-        stacked=self.stacked)
-
-  def init_observation(self, num_envs: int) -> Array:
-    """Returns observations before the first time step, [num_envs, ...]."""
-    spec = self.observation_spec
-    return jnp.zeros((num_envs, *spec.shape), spec.dtype)
-
-  def next_observation(
-      self, observation: Array, timestep: vector.VectorTimeStep) -> Array:
-    """Returns the agent's observation at a time step, [N, ...].
-
-    Args:
-      observation: agent's observation before the time step, [N, ...].
-      timestep: time steps, each field [N, ...].
-    """
-    arrays = _on_device(timestep)
-    if not self.stacked:
-      return arrays.observation
-    return jax.vmap(replay_lib.push)(
-        observation, arrays.observation, arrays.first())
-
-  def observe(
-      self, state: TrainState, observation: Array, action: Int[Array, ' N'],
-      timestep: vector.VectorTimeStep,
-  ) -> TrainState:
-    """Stores time steps with the actions that led to them."""
-    del observation  # It was stored when it arrived.
-    arrays = _on_device(timestep)
-    replay = self.replay.add(state.replay, replay_lib.Entry(
-        observation=arrays.observation, action=action,
-        reward=arrays.reward, discount=arrays.discount,
-        is_first=arrays.first(), uid=self._next_uids(state)))
-    return state._replace(
-        replay=replay, num_transitions=state.num_transitions + self.num_envs)
-
-
-def _on_device(timestep: vector.VectorTimeStep) -> Any:
-  """Returns a time step as JAX arrays; on the host its fields are NumPy's."""
-  return jax.tree.map(jnp.asarray, timestep)
-
-
-def first_nonfinite(
-    before: Int[Array, ''], first: Int[Array, ''],
-    loss: Float[Array, ' updates'],
-) -> Int[Array, '']:
-  """Returns the number of the first update with a non-finite loss, or -1.
-
-  Args:
-    before: result for the earlier updates, int32 [].
-    first: number of the first of these updates, int32 [].
-    loss: losses of these updates.
-  """
-  bad = ~jnp.isfinite(loss)
-  found = jnp.where(
-      jnp.any(bad), first + jnp.argmax(bad).astype(jnp.int32), -1)
-  return jnp.where(before < 0, found, before).astype(jnp.int32)
