@@ -3,7 +3,6 @@
 acme itself is not needed: its `core.Actor` is a protocol of four methods.
 """
 
-import math
 from typing import Any
 
 import chex
@@ -14,6 +13,7 @@ import numpy as np
 from hyperjax import replay as replay_lib
 from hyperjax import seeds
 from hyperjax import types
+from hyperjax.adapters import checks
 from hyperjax.loops import trainer as trainer_lib
 
 _Trainer = trainer_lib.ReplayTrainer
@@ -163,12 +163,12 @@ class Actor:
     timestep = types.TimeStep(
         step_type=_batch_of_one(next_timestep.step_type, np.int32),
         reward=_batch_of_one(
-            _check_reward(next_timestep.reward), np.float32),
+            checks.check_reward(next_timestep.reward), np.float32),
         discount=_batch_of_one(
-            _check_discount(next_timestep.discount), np.float32),
+            checks.check_discount(next_timestep.discount), np.float32),
         observation=next_observation)
     action = _batch_of_one(
-        _check_action(action, self.agent.num_actions), np.int32)
+        checks.check_action(action, self.agent.num_actions), np.int32)
     self._state = _OBSERVE(
         self._trainer, self._state, observation, action, timestep)
     self._observation = None if next_timestep.last() else next_observation
@@ -264,39 +264,3 @@ class Evaluator:
 def _batch_of_one(value: Any, dtype: Any) -> Any:
   """Returns a NumPy array [1], which jit moves to the device."""
   return np.array([value], dtype)
-
-
-def _check_number(name: str, value: Any) -> float:
-  if value is None or np.shape(value):
-    raise ValueError(
-        f'expected a {name} that is one number, got '
-        f'{value if value is None else f"the shape {np.shape(value)}"}')
-  number = float(value)
-  if not math.isfinite(number):
-    raise ValueError(f'expected a finite {name}, got {number}')
-  return number
-
-
-def _check_reward(reward: Any) -> float:
-  number = _check_number('reward', reward)
-  if abs(number) > np.finfo(np.float32).max:
-    raise ValueError(f'expected a reward that fits float32, got {number}')
-  return number
-
-
-def _check_discount(discount: Any) -> float:
-  number = _check_number('discount', discount)
-  if not 0. <= number <= 1.:
-    raise ValueError(
-        f'expected a discount between 0 and 1, got {number}')
-  return number
-
-
-def _check_action(action: Any, num_actions: int) -> int:
-  if np.shape(action) or not np.issubdtype(np.asarray(action).dtype,
-                                           np.integer):
-    raise ValueError(f'expected an action that is an integer, got {action!r}')
-  if not 0 <= action < num_actions:
-    raise ValueError(
-        f'expected an action of 0..{num_actions - 1}, got {action}')
-  return int(action)

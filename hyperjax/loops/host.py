@@ -116,10 +116,8 @@ class HostLoop:
         stacked=stream_trainer.is_stacked(
             agent, self.environments.observation_spec))
     self._host_run = host_run.HostRun(self.trainer)
-    # Vectorized also on a CPU: each chunk is one step, and sequential runs
-    # would copy each agent's state out of the whole and back. The mapped
-    # functions belong to classes, not objects, so that loops of equal agents
-    # share their programs.
+    # Vectorized also on a CPU: sequential runs would copy each agent's state at
+    # every step. Functions of classes, so that equal agents share programs.
     self._mapped = mapping.RunMap(devices, vectorize=True)
     self.last_state: host_run.HostState | None = None
     self._arrival = None
@@ -130,8 +128,7 @@ class HostLoop:
     """Returns the state before the first step.
 
     Args:
-      seeds: seed of each agent, G in total. Agents of different tasks may have
-        the same seed.
+      seeds: seed of each agent, G in total, equal ones only in different tasks.
 
     Raises:
       ValueError: if there are not G seeds, or one is invalid.

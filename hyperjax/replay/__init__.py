@@ -9,8 +9,8 @@ functions of its state.
 
 from hyperjax.replay.memory import available_bytes
 from hyperjax.replay.memory import check_fits
+from hyperjax.replay.prioritized import Prioritized
 from hyperjax.replay.samplers import Mixed
-from hyperjax.replay.samplers import Prioritized
 from hyperjax.replay.samplers import Sampler
 from hyperjax.replay.samplers import Uniform
 from hyperjax.replay.storage import ReplayState
