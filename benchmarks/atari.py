@@ -1,22 +1,22 @@
-"""Speed on Atari: the loop against its two sides, and the update's arithmetic.
+"""Speed on Atari: the loop relative to its two sides, and the update.
 
   python -m benchmarks.atari --output benchmarks/results
 
 For each preset and number of agents, in one process and interleaved, so that
-drift of the machine falls on all alike:
+drift of the machine affects all equally:
 
-  environments  steps/s of stepping alone, with random actions
-  updates       steps/s that the owed updates alone would allow
+  environments  steps/s of the environments alone, with random actions
+  updates       steps/s that the due updates alone would allow
   loop          steps/s of both, with acting: `hyperjax.loops.host`
 
-and the loop's share of the slower side. Where both sides work on the same
-cores, as on a machine without an accelerator, the share has a ceiling below 1.
+and the ratio of the loop to its slower side. If both sides use the same cores,
+as on a machine without an accelerator, this ratio is below 1.
 
-Besides, of one agent, for each torso and regulariser: updates/s, the share of
-the machine's peak that is (flops as XLA counts them for a CPU, peak of a large
-float32 product), and the same with `flax.linen.Conv` in the place of
-`hyperjax.networks.Conv`, called from the host and, as a loop on the device
-would, within a scan.
+In addition, for one agent and each torso and regulariser: updates/s; their
+share of the machine's peak (flops as XLA counts them for a CPU, relative to a
+large float32 product); and both with `flax.linen.Conv` instead of
+`hyperjax.networks.Conv`, called from the host and within a scan, as in a loop
+on the device.
 """
 
 from collections.abc import Callable
@@ -77,13 +77,15 @@ class Settings:
   """Measures HyperAgent on Atari.
 
   Attributes:
-    output: folder for atari_loop.csv, atari_update.csv and atari.json; earlier
+    output: folder of atari_loop.csv, atari_update.csv and atari.json; earlier
       ones are replaced.
-    presets: of the loop, small_atari and paper_atari.
-    num_agents: that advance together, one environment each.
-    seconds: measuring time of each point in each repeat.
-    repeats: measurements of each point, of which the median is reported.
-    replay_capacity: frames of each agent.
+    presets: presets of the loop, small_atari and paper_atari.
+    num_agents: numbers of agents that advance together, in one environment
+      each.
+    seconds: measuring time of each point in each repeat, in seconds.
+    repeats: number of measurements of each point, of which the median is
+      reported.
+    replay_capacity: number of frames kept per agent.
   """
 
   output: Path
@@ -108,7 +110,7 @@ class Settings:
 
 
 def rate(function: Callable[[], Any], seconds: float, each: int = 1) -> float:
-  """Calls per second, times `each`; a call returns arrays to wait for."""
+  """Returns calls per second, times `each`; a call returns arrays."""
   count, start = 0, time.perf_counter()
   while True:
     jax.block_until_ready(function())
@@ -122,7 +124,7 @@ class Loop:
   """A loop and its two sides."""
 
   def __init__(self, settings: Settings, preset: str, num_agents: int):
-    """Makes the loop and brings it past its random steps and compilation."""
+    """Makes the loop, compiles it and runs it past its warm-up."""
     make = lambda: [envpool.Atari(GAME, list(range(num_agents)))]
     self._environment = make()[0]
     self._environment.reset()
@@ -135,20 +137,20 @@ class Loop:
     self._env_steps = np.zeros(num_agents, int)
     self._seconds = settings.seconds
     self._run(250)
-    # Apart from the loop's own, since both use their memory again.
+    # A copy, since both this and the loop donate their state.
     self._learning = jax.tree.map(jnp.copy, self._state)
 
   def _run(self, num_steps: int):
     self._state, _ = self._loop.run(self._state, num_steps, self._env_steps)
 
   def _learn(self):
-    """What is owed: drawing batches, and updating on them."""
+    """Makes the updates that are due: draws batches and updates on them."""
     self._learning = self._loop._mapped(
         host_run.HostRun.learn, self._loop._host_run)(self._learning)
     return self._learning.log.loss
 
   def measure(self) -> tuple[float, float, float]:
-    """Steps/s of all agents: environments, updates, loop."""
+    """Returns steps/s of all agents: environments, updates, loop."""
     rng = np.random.default_rng(0)
     draw = lambda: rng.integers(
         self._environment.num_actions, size=self._num_agents)
@@ -162,12 +164,13 @@ class Loop:
     return environments, updates, loop
 
   def close(self):
+    """Closes the environments."""
     self._environment.close()
     self._loop.close()
 
 
 class FlaxConv(nn.Module):
-  """`flax.linen.Conv` behind the interface of `hyperjax.networks.Conv`."""
+  """`flax.linen.Conv` with the interface of `hyperjax.networks.Conv`."""
 
   features: int
   kernel_size: int
@@ -185,15 +188,15 @@ class FlaxConv(nn.Module):
 
 
 class Update:
-  """The update of one agent on one batch, again and again."""
+  """The repeated update of one agent on one batch."""
 
   def __init__(self, name: str, convolution: str, within: str):
-    """Compiles it."""
+    """Compiles the update."""
     self.name, self.convolution, self.within = name, convolution, within
     agent = agents.HyperAgent(SPEC, 6, UPDATES[name])
     rng = np.random.default_rng(0)
-    # In a scan a batch for each update: what is the same in all of them would
-    # be taken out of the loop.
+    # A scan has a different batch per update, since XLA would move constant
+    # work out of the loop.
     size = (UPDATES[name].batch_size,)
     if within == 'scan':
       size = (SCAN, *size)
@@ -217,7 +220,7 @@ class Update:
     self._call()
 
   def flops(self) -> float:
-    """Of a call with `hyperjax.networks.Conv`, by XLA's count."""
+    """Returns XLA's count for a call with `hyperjax.networks.Conv`."""
     return machine.costs(
         self._function, self._learner, self._batch).get('flops', np.nan)
 
@@ -226,12 +229,12 @@ class Update:
     return self._learner.steps
 
   def measure(self, seconds: float) -> float:
-    """Updates/s."""
+    """Returns updates/s."""
     return rate(self._call, seconds, SCAN if self.within == 'scan' else 1)
 
 
 def main(argv: list[str] | None = None):
-  """The command; see the module."""
+  """Runs the command; see the module."""
   machine_lib.use_all_cores()
   machine_lib.keep_freed_memory()
   try:
@@ -248,7 +251,7 @@ def main(argv: list[str] | None = None):
     found = np.array([loop.measure() for _ in range(settings.repeats)])
     loop.close()
     environments, updates, both = np.median(found, axis=0)
-    # Of what was measured in turn: the machine's speed may drift.
+    # Ratios of adjacent measurements, since the machine's speed may drift.
     shares = found[:, 2] / found[:, :2].min(axis=1)
     share = np.median(shares)
     rows.append((preset, num_agents,
@@ -262,13 +265,13 @@ def main(argv: list[str] | None = None):
   points = [Update(name, convolution, within) for name in UPDATES
             for convolution in ('hyperjax', 'flax')
             for within in ('host', 'scan')
-            # What is compared there is the convolution, once a torso.
+            # Compares convolutions once per torso.
             if 'samples' not in name or (convolution, within) == (
                 'hyperjax', 'host')]
   found = np.array([[point.measure(settings.seconds / 2.) for point in points]
                     for _ in range(settings.repeats)])
   peaks.append(machine.measure_product())
-  # One agent is on one device; those of a CPU share all its cores.
+  # One agent uses one device; CPU devices share all cores.
   peak, devices = max(peaks), jax.devices()
   if devices[0].platform != 'cpu':
     peak /= len(devices)

@@ -28,11 +28,12 @@ from hyperjax import data_noise
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
+from hyperjax.agents import config as config_lib
 from hyperjax.agents import td
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BootDQNConfig(td.TDConfig):
+class BootDQNConfig(config_lib.TDConfig):
   """Settings of BootDQN, in addition to those of `TDConfig`.
 
   The defaults are those of bsuite's agent (google-deepmind/bsuite at effafc01,
@@ -108,7 +109,7 @@ class BootDQN(td.TDAgent):
         index=index,
         loss=losses.SampledTD(
             network, index, config.double, losses.Members(), config.noise),
-        optimizer=td.adam(config),
+        optimizer=config_lib.adam(config),
         target=config.target)
 
 

@@ -21,11 +21,12 @@ from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
 from hyperjax import regularizers
+from hyperjax.agents import config as config_lib
 from hyperjax.agents import td
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DQNConfig(td.TDConfig):
+class DQNConfig(config_lib.TDConfig):
   """Settings of DQN, in addition to those of `TDConfig`.
 
   The defaults are those of bsuite's DQN (google-deepmind/bsuite at effafc01,
@@ -61,7 +62,7 @@ class DQN(td.TDAgent):
 
   def make_optimizer(self) -> optax.GradientTransformationExtraArgs:
     """Returns the optimiser: Adam with the settings of the config."""
-    return td.adam(self.config)
+    return config_lib.adam(self.config)
 
   def make_components(self) -> td.Components:
     """See `TDAgent`."""

@@ -17,11 +17,12 @@ from hyperjax import acting as acting_lib
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
+from hyperjax.agents import config as config_lib
 from hyperjax.agents import td
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ENNDQNConfig(td.TDConfig):
+class ENNDQNConfig(config_lib.TDConfig):
   """Settings of ENN-DQN, in addition to those of `TDConfig`.
 
   The defaults are those of the authors of HyperAgent for their comparison on
@@ -67,6 +68,6 @@ class ENNDQN(td.TDAgent):
         network=network,
         index=index,
         loss=losses.SampledTD(network, index, config.double, config.pairs),
-        optimizer=td.adam(config),
+        optimizer=config_lib.adam(config),
         target=config.target,
         acting=config.acting)

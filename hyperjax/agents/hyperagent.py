@@ -39,12 +39,13 @@ from hyperjax import losses
 from hyperjax import networks
 from hyperjax import optimizers
 from hyperjax import regularizers
+from hyperjax.agents import config as config_lib
 from hyperjax.agents import priors
 from hyperjax.agents import td
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class HyperAgentConfig(td.TDConfig):
+class HyperAgentConfig(config_lib.TDConfig):
   """Settings of HyperAgent, in addition to those of `TDConfig`.
 
   Attributes:
@@ -157,14 +158,14 @@ class HyperAgent(td.TDAgent):
     """Returns the optimiser, with the penalty on the hypermodel before it."""
     config = self.config
     if config.head_l2 == 0.:
-      return td.adam(config)
+      return config_lib.adam(config)
     return optimizers.chain(
         regularizers.head_l2(
             config.head_l2, index.second_moment,
             config.hidden_sizes[-1] * self.num_actions, config.warmup_steps,
             config.update_period / config.updates_per_period,
             config.replay_capacity),
-        td.adam(config))
+        config_lib.adam(config))
 
   def make_components(self) -> td.Components:
     """See `TDAgent`."""

@@ -19,11 +19,12 @@ from hyperjax import data_noise
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
+from hyperjax.agents import config as config_lib
 from hyperjax.agents import td
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class HyperDQNConfig(td.TDConfig):
+class HyperDQNConfig(config_lib.TDConfig):
   """Settings of HyperDQN, in addition to those of `TDConfig`.
 
   The defaults are those of the authors' code on DeepSea (liziniu/HyperDQN at
@@ -86,5 +87,5 @@ class HyperDQN(td.TDAgent):
         loss=losses.SampledTD(
             network, index, config.double,
             losses.Shared(config.num_index_samples), config.noise),
-        optimizer=td.adam(config),
+        optimizer=config_lib.adam(config),
         target=config.target)

@@ -15,11 +15,12 @@ from hyperjax import acting
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
+from hyperjax.agents import config as config_lib
 from hyperjax.agents import td
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class NoisyDQNConfig(td.TDConfig):
+class NoisyDQNConfig(config_lib.TDConfig):
   """Settings of NoisyNet-DQN, in addition to those of `TDConfig`.
 
   Attributes:
@@ -57,6 +58,6 @@ class NoisyDQN(td.TDAgent):
         index=index,
         loss=losses.SampledTD(
             network, index, config.double, losses.Shared(1, tied=False)),
-        optimizer=td.adam(config),
+        optimizer=config_lib.adam(config),
         target=config.target,
         acting=acting.Thompson(resample_probability=1.))

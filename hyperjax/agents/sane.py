@@ -20,11 +20,12 @@ from hyperjax import acting
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
+from hyperjax.agents import config as config_lib
 from hyperjax.agents import td
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SANEConfig(td.TDConfig):
+class SANEConfig(config_lib.TDConfig):
   """Settings of SANE, in addition to those of `TDConfig`.
 
   As in the released code, the target network selects the target's action.
@@ -67,6 +68,6 @@ class SANE(td.TDAgent):
         index=index,
         loss=losses.SampledTD(
             network, index, config.double, losses.Independent(1)),
-        optimizer=td.adam(config),
+        optimizer=config_lib.adam(config),
         target=config.target,
         acting=acting.Thompson(resample_probability=1.))

@@ -6,7 +6,7 @@ components made from it, in one short file of this folder; this file is
 independent of the algorithm.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 import dataclasses
 from typing import Any
 
@@ -22,111 +22,9 @@ from hyperjax import index as index_lib
 from hyperjax import lazy_adam
 from hyperjax import losses
 from hyperjax import networks
-from hyperjax import optimizers
 from hyperjax import specs
 from hyperjax import targets
 from hyperjax import types
-from hyperjax.replay import samplers
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TDConfig:
-  """Settings that every agent of this package has.
-
-  Attributes:
-    torso: class of the torso, constructed with `hidden_sizes` and the spec of
-      the observation, and by some agents with the keywords `kernel_init`,
-      `bias_init` or `activation` of `networks.MLPTorso`.
-    hidden_sizes: widths of the torso's dense layers.
-    discount: gamma per step, in [0, 1].
-    n_step: n, number of steps of a return.
-    double: whether the online network selects the action of the target.
-    learning_rate: step size of Adam.
-    adam_epsilon: number added to the root of Adam's second moment; positive.
-    max_gradient_norm: largest global norm of a gradient, to which larger ones
-      are scaled down; None for no limit.
-    target: update of the target network.
-    batch_size: B, number of transitions in an update.
-    replay_capacity: number of transitions kept; the oldest are overwritten.
-    sampler: distribution of the transitions drawn from the replay.
-    warmup_steps: number of environment steps before the first update, counted
-      over all environments of an agent. Their actions are uniformly random.
-    update_period: number of environment steps between two rounds of updates,
-      counted over all environments of an agent; rounded down to a multiple of
-      their number, but at least one step of each.
-    updates_per_period: number of updates in each round.
-    lazy_adam: whether updates are lazy: they leave unchanged the rows of the
-      first layer that the batch does not read, if observations are categories
-      (see `hyperjax.lazy_adam`).
-
-  Raises:
-    ValueError: if a setting is invalid.
-  """
-
-  torso: Callable[..., nn.Module] = networks.MLPTorso
-  hidden_sizes: Sequence[int] = (64, 64)
-  discount: float = 0.99
-  n_step: int = 1
-  double: bool = True
-  learning_rate: float = 1e-3
-  adam_epsilon: float = 1.5e-4
-  max_gradient_norm: float | None = 10.
-  target: targets.Target = targets.Periodic(4)
-  batch_size: int = 128
-  replay_capacity: int = 1_000_000
-  sampler: samplers.Sampler = samplers.Uniform()
-  warmup_steps: int = 128
-  update_period: int = 1
-  updates_per_period: int = 1
-  lazy_adam: bool = False
-
-  def __post_init__(self):
-    # A config must be hashable, and a list is not.
-    object.__setattr__(self, 'hidden_sizes', tuple(self.hidden_sizes))
-    self.check_at_least('hidden_sizes', 1, *self.hidden_sizes)
-    if not self.hidden_sizes:
-      raise ValueError('hidden_sizes must name at least one layer, got ()')
-    self.check_within('discount', 0., 1., self.discount)
-    self.check_at_least('learning_rate', 0., self.learning_rate)
-    # Zero would divide 0 by 0 at weights without a gradient so far.
-    if not 0. < self.adam_epsilon < float('inf'):
-      raise ValueError(
-          f'adam_epsilon must be positive and finite, got {self.adam_epsilon}')
-    if self.max_gradient_norm is not None and not self.max_gradient_norm > 0.:
-      raise ValueError(
-          f'max_gradient_norm must be positive or None, '
-          f'got {self.max_gradient_norm}')
-    for name in ('batch_size', 'replay_capacity', 'warmup_steps',
-                 'update_period', 'updates_per_period', 'n_step'):
-      self.check_at_least(name, 1, getattr(self, name))
-    for name in ('batch_size', 'warmup_steps'):
-      if getattr(self, name) > self.replay_capacity:
-        raise ValueError(
-            f'{name} must be at most replay_capacity, {self.replay_capacity}, '
-            f'got {getattr(self, name)}')
-
-  @staticmethod
-  def check_at_least(name: str, minimum: float, *values: float):
-    """Raises ValueError if a value is below the minimum or not finite."""
-    for value in values:
-      if value == float('inf'):
-        raise ValueError(f'{name} must be finite, got {value}')
-      if not value >= minimum:  # Also refuses a NaN.
-        raise ValueError(f'{name} must be at least {minimum}, got {value}')
-
-  @staticmethod
-  def check_within(name: str, low: float, high: float, value: float):
-    """Raises ValueError if a value is outside [low, high]."""
-    if not low <= value <= high:
-      raise ValueError(
-          f'{name} must be between {low} and {high}, got {value}')
-
-
-def adam(config: TDConfig) -> optax.GradientTransformationExtraArgs:
-  """Returns Adam with the settings of an agent."""
-  return optimizers.clipped(
-      optimizers.adam(config.learning_rate, config.adam_epsilon),
-      config.max_gradient_norm)
 
 
 def online_params(learner: types.LearnerState) -> types.Params:
@@ -147,16 +45,14 @@ class Components:
     network: value function, see `hyperjax.networks`.
     index: distribution of z, for acting and evaluation.
     loss: loss of a batch, see `hyperjax.losses`.
-    optimizer: optimiser of params['params']; it takes the extra argument `key`,
-      see `hyperjax.optimizers`.
+    optimizer: optimiser of params['params'], see `hyperjax.optimizers`.
     target: update of the target network.
     acting: policy while the agent learns.
-    evaluation: policy of an evaluation; by default greedy for one index per
-      episode.
+    evaluation: policy of an evaluation; by default one index per episode.
     acting_params: function from the learner to the weights for acting and
       evaluation, `online_params` or `target_params`.
-    before_update: function of the learner and a PRNG key that is called before
-      each update, such as a periodic reset of some weights; None for nothing.
+    before_update: function of the learner and a PRNG key before each update,
+      such as a periodic reset of some weights; None for no function.
   """
 
   network: nn.Module
@@ -175,11 +71,10 @@ class Components:
 class TDAgent:
   """Temporal-difference learning on an index-conditioned value function.
 
-  An agent holds no state. Every method is a pure function that returns (state,
-  output) and can be compiled with jit, mapped over seeds and scanned. Agents of
-  equal specs and configs are equal, so they share their compiled programs.
-
-  A subclass defines an algorithm: it overrides `make_components`.
+  An agent holds no state: every method is a pure function that can be compiled
+  with jit, mapped over seeds and scanned. Agents of equal specs and configs are
+  equal, so they share their compiled programs. A subclass defines an algorithm:
+  it overrides `make_components`.
 
   Attributes:
     observation_spec: dm_env spec of one array, or `specs.ObservationSpec`, to
@@ -220,10 +115,10 @@ class TDAgent:
         f'TDAgent that overrides make_components')
 
   # Set in __post_init__, and determined by the fields above.
-  components: Components = dataclasses.field(init=False, repr=False,
-                                             compare=False, hash=False)
-  _tables: Any = dataclasses.field(init=False, repr=False, compare=False,
-                                   hash=False)
+  components: Components = dataclasses.field(
+      init=False, repr=False, compare=False, hash=False)
+  _tables: Any = dataclasses.field(
+      init=False, repr=False, compare=False, hash=False)
 
   @property
   def network(self) -> nn.Module:
@@ -236,11 +131,7 @@ class TDAgent:
     return self.components.index
 
   def init(self, key: chex.PRNGKey) -> types.LearnerState:
-    """Returns the learner's state before its first update.
-
-    Args:
-      key: PRNG key of the initial weights and of all randomness of learning.
-    """
+    """See `types.Agent`."""
     key_params, key_learner = jax.random.split(key)
     params = networks.unbox(
         self.network.init(key_params, self.observation_spec.zeros()))
@@ -253,17 +144,12 @@ class TDAgent:
         key=key_learner)
 
   def acting_params(self, learner: types.LearnerState) -> types.Params:
-    """Returns the weights for acting and evaluation."""
+    """See `types.Agent`."""
     return self.components.acting_params(learner)
 
   def init_actor(
       self, key: chex.PRNGKey, num_envs: int = 1) -> types.ActorState:
-    """Returns the actor's state before its first step.
-
-    Args:
-      key: PRNG key of acting.
-      num_envs: N, number of environments.
-    """
+    """See `types.Agent`."""
     key_index, key_actor = jax.random.split(key)
     return types.ActorState(
         index=self._sample_index(
@@ -272,14 +158,10 @@ class TDAgent:
 
   def init_evaluation(
       self, key: chex.PRNGKey, num_episodes: int = 1) -> types.ActorState:
-    """Returns the actor's state before an evaluation.
+    """See `types.Agent`.
 
-    Its indices are new, so `is_first` of `evaluate_action` need be set only for
+    The indices are new, so `is_first` of `evaluate_action` need be set only for
     later episodes.
-
-    Args:
-      key: PRNG key of the evaluation.
-      num_episodes: E, number of episodes that are played together.
     """
     return types.ActorState(
         index=self._sample_index(
@@ -290,16 +172,7 @@ class TDAgent:
       self, params: types.Params, actor: types.ActorState, observation: Array,
       is_first: Bool[Array, ' N'],
   ) -> tuple[types.ActorState, Int[Array, ' N']]:
-    """Chooses actions in N environments, each with its own index z.
-
-    Args:
-      params: Flax variables, `acting_params` of the learner.
-      actor: actor's state in the N environments.
-      observation: s, [N, ...].
-      is_first: whether s is the first of its episode, bool [N].
-
-    Returns:
-      The next actor state and the actions, int32 [N].
+    """See `types.Agent`; each environment has its own index z.
 
     Raises:
       ValueError: if the observations do not fit the spec, or `is_first` does
@@ -312,14 +185,14 @@ class TDAgent:
       self, params: types.Params, actor: types.ActorState, observation: Array,
       is_first: Bool[Array, ' E'],
   ) -> tuple[types.ActorState, Int[Array, ' E']]:
-    """Chooses the actions of an evaluation; otherwise as `select_action`."""
+    """See `types.Agent`."""
     return self._act(
         self.components.evaluation, params, actor, observation, is_first)
 
   def select_random_action(
       self, params: types.Params, actor: types.ActorState
   ) -> tuple[types.ActorState, Int[Array, ' N']]:
-    """Chooses uniformly random legal actions, int32 [N]."""
+    """See `types.Agent`."""
     key, key_action = jax.random.split(actor.key)
     values = jnp.zeros((actor.index.shape[0], self.num_actions), jnp.float32)
     # With equal values, the greedy action is a uniformly random legal one.
@@ -331,15 +204,12 @@ class TDAgent:
       self, params: types.Params, observation: Array,
       index: Float[Array, 'N M'],
   ) -> Float[Array, 'N A']:
-    """Returns Q(s, .; z) for each pair of an observation and an index.
+    """Returns Q(s, .; z), float32 [N, A], with -inf for illegal actions.
 
     Args:
       params: Flax variables, such as `LearnerState.params`.
       observation: s, [N, ...].
       index: z, [N, M].
-
-    Returns:
-      Values, float32 [N, A]; -inf for illegal actions.
 
     Raises:
       ValueError: if the observations do not fit the spec.
@@ -356,15 +226,7 @@ class TDAgent:
   def update(
       self, learner: types.LearnerState, batch: types.Batch | types.Transition
   ) -> tuple[types.LearnerState, types.Metrics]:
-    """Makes one step of the optimiser on one batch.
-
-    Args:
-      learner: state before the update.
-      batch: transitions [B], with or without weights.
-
-    Returns:
-      The state after the update and metrics, among them 'loss', float32 [], and
-      'losses', the loss of each transition, float32 [B].
+    """See `types.Agent`; the update is one step of the optimiser.
 
     Raises:
       ValueError: if the observations do not fit the spec.

@@ -14,12 +14,11 @@ EnvState = Any
 
 @runtime_checkable
 class Environment(Protocol):
-  """An environment whose every method is a pure function.
+  """An environment whose methods are pure functions.
 
-  Implementations are frozen dataclasses. What differs between two copies
-  (an action mapping, say) is in `params`, a pytree that stays as it is while
-  the state changes, so that copies can be stacked and mapped over.
-
+  Implementations are frozen dataclasses. Differences between copies, such as an
+  action mapping, are in `params`, a pytree that is constant while the state
+  changes, so that copies can be stacked and mapped over.
   """
 
   @property
@@ -42,7 +41,7 @@ class Environment(Protocol):
 
     Args:
       params: parameters of this copy of the environment.
-      key: PRNG key of whatever is random in the reset.
+      key: PRNG key of the reset.
     """
     ...
 
@@ -54,9 +53,8 @@ class Environment(Protocol):
 
     Args:
       params: parameters of this copy of the environment.
-      state: state of an episode that goes on; after a last time step call
-        `reset` instead.
+      state: state before the step; after a last time step call `reset` instead.
       action: int32 [].
-      key: PRNG key of whatever is random in the step.
+      key: PRNG key of the step.
     """
     ...

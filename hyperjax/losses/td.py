@@ -1,21 +1,4 @@
-"""Temporal-difference losses over an index-conditioned value function.
-
-For a transition (s, a, r, d, s') with noise u in R^M the loss is
-
-  E_z (y + u^T z - Q(s, a; z))^2,   y = r + d Q-(s', a*; z'),
-
-where z' is drawn afresh for each transition, independent of z, and a* is greedy
-at z' for the online network (Double DQN) or for the target network (DQN). See
-Li et al. (2024), eq. 6 to 8. `SampledTD` averages over K draws of z, as
-published; `ExactTD` takes the expectation in closed form, at lower cost and
-without sampling noise.
-
-Algorithms differ in the components of a loss: the pairs of indices z and z'
-(`Independent`, `Shared`, `Members`), the noise of a transition
-(`hyperjax.data_noise`), and optimism over several z' in the target
-(`hyperjax.acting.Optimism`). Regularisers wrap a loss
-(`hyperjax.regularizers`).
-"""
+"""Temporal-difference losses, sampled and exact."""
 
 import dataclasses
 from typing import Any, Protocol, runtime_checkable
@@ -32,6 +15,7 @@ from hyperjax import data_noise
 from hyperjax import index as index_lib
 from hyperjax import networks
 from hyperjax import types
+from hyperjax.losses import pairs as pairs_lib
 
 
 @runtime_checkable
@@ -61,91 +45,6 @@ class Loss(Protocol):
       float32 [B].
     """
     ...
-
-
-@runtime_checkable
-class Pairs(Protocol):
-  """Pairs each index z of a transition with the index z' of its target."""
-
-  @property
-  def tied(self) -> bool:
-    """Whether z' = z; otherwise z' is one independent draw per transition."""
-    ...
-
-  def __call__(
-      self, distribution: index_lib.IndexDistribution, key: chex.PRNGKey,
-      batch_size: int,
-  ) -> Float[Array, 'B K M']:
-    """Returns the indices z of a batch, float32 [B, K, M].
-
-    Args:
-      distribution: distribution of z.
-      key: PRNG key of the draws.
-      batch_size: B.
-    """
-    ...
-
-
-def _check_num_samples(num_samples: int):
-  if num_samples < 1:
-    raise ValueError(f'num_samples must be at least 1, got {num_samples}')
-
-
-@dataclasses.dataclass(frozen=True)
-class Independent:
-  """K independent indices per transition, as in HyperAgent.
-
-  Attributes:
-    num_samples: K, at least 1.
-    tied: whether z' = z, see `Pairs`.
-  """
-
-  num_samples: int = 20
-  tied: bool = False
-
-  def __post_init__(self):
-    _check_num_samples(self.num_samples)
-
-  def __call__(self, distribution, key, batch_size) -> Float[Array, 'B K M']:
-    """See `Pairs`."""
-    return distribution.sample(key, (batch_size, self.num_samples))
-
-
-@dataclasses.dataclass(frozen=True)
-class Shared:
-  """K indices that all transitions of a batch share, as in HyperDQN.
-
-  Attributes:
-    num_samples: K, at least 1.
-    tied: whether z' = z, see `Pairs`.
-  """
-
-  num_samples: int = 20
-  tied: bool = True
-
-  def __post_init__(self):
-    _check_num_samples(self.num_samples)
-
-  def __call__(self, distribution, key, batch_size) -> Float[Array, 'B K M']:
-    """See `Pairs`."""
-    indices = distribution.sample(key, (self.num_samples,))
-    return jnp.broadcast_to(indices, (batch_size, *indices.shape))
-
-
-@dataclasses.dataclass(frozen=True)
-class Members:
-  """The M one-hot indices, z' = z: every member of an ensemble."""
-
-  @property
-  def tied(self) -> bool:
-    """See `Pairs`."""
-    return True
-
-  def __call__(self, distribution, key, batch_size) -> Float[Array, 'B K M']:
-    """See `Pairs`."""
-    del key
-    members = jnp.eye(distribution.dim, dtype=jnp.float32)
-    return jnp.broadcast_to(members, (batch_size, *members.shape))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -242,7 +141,7 @@ class SampledTD(_TD):
     ValueError: for tied pairs with optimism.
   """
 
-  pairs: Pairs = Independent()
+  pairs: pairs_lib.Pairs = pairs_lib.Independent()
   noise: data_noise.DataNoise = data_noise.Perturbation()
   optimism: acting.Optimism | None = None
 
