@@ -6,6 +6,7 @@ from pathlib import Path
 import shutil
 from typing import NamedTuple
 import warnings
+import zlib
 
 import hypothesis
 from hypothesis import strategies as st
@@ -332,7 +333,7 @@ def test_whatever_is_damaged_what_is_restored_is_whole(tmp_path_factory, data):
 def test_a_lack_of_memory_is_not_damage(saved, monkeypatch):
   def fail(*_):
     raise MemoryError
-  monkeypatch.setattr(checkpoint.zlib, 'crc32', fail)
+  monkeypatch.setattr(zlib, 'crc32', fail)
   with pytest.raises(MemoryError):
     restore(saved)
 
@@ -376,7 +377,7 @@ def test_a_save_that_fails_deletes_nothing(saved, monkeypatch):
     raise OSError('no space left')
 
   with monkeypatch.context() as patch:
-    patch.setattr(checkpoint.zlib, 'crc32', fail)
+    patch.setattr(zlib, 'crc32', fail)
     with pytest.raises(OSError, match='no space left'):
       checkpointer.save(3, make_state(33), {})
   assert before.items() <= contents(saved).items()
@@ -434,7 +435,7 @@ def test_a_kill_between_renames_leaves_a_whole_one(
 
 
 def test_reading_changes_nothing_of_another_that_saves(saved, monkeypatch):
-  crc32, seen = checkpoint.zlib.crc32, []
+  crc32, seen = zlib.crc32, []
 
   def read_meanwhile(*args):
     if not seen:
@@ -448,7 +449,7 @@ def test_reading_changes_nothing_of_another_that_saves(saved, monkeypatch):
   (saved / '4.orbax-checkpoint-tmp-1').mkdir()
   checkpointer = checkpoint.Checkpointer(saved)
   with monkeypatch.context() as patch:
-    patch.setattr(checkpoint.zlib, 'crc32', read_meanwhile)
+    patch.setattr(zlib, 'crc32', read_meanwhile)
     checkpointer.save(4, make_state(4), {})
   checkpointer.close()
   state, _ = restore(saved)

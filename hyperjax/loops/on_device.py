@@ -231,13 +231,11 @@ def _join(logs: Sequence[ChunkLog]) -> ChunkLog:
   num_updates = logs[-1].num_updates
   loss = np.full(num_seeds, np.nan, np.float32)
   np.divide(logs[-1].loss, num_updates, out=loss, where=num_updates > 0)
-  joined = ChunkLog(
+  joined = logs[-1]._replace(
       episode_return=np.zeros((num_seeds, width), np.float32),
       episode_step=np.zeros((num_seeds, width), np.int32),
       num_episodes=np.zeros(num_seeds, np.int32),
-      num_updates=np.asarray(num_updates),
-      loss=loss,
-      first_nonfinite=logs[-1].first_nonfinite)
+      loss=loss)
   for log in logs:
     for seed in range(num_seeds):
       start, count = joined.num_episodes[seed], log.num_episodes[seed]

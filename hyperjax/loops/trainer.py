@@ -47,16 +47,18 @@ class TrainState(NamedTuple):
 
 @functools.cache  # It traces an update.
 def _names_of_metrics(agent: types.Agent) -> list[str]:
-  """The metrics that an agent's update gives."""
-  learner = jax.eval_shape(agent.init, jax.random.key(0))
+  """Returns the metrics that an agent's update gives."""
   spec, num = agent.observation_spec, agent.config.batch_size
-  array = lambda dtype, *shape: jax.ShapeDtypeStruct((num, *shape), dtype)
-  transitions = types.Transition(
-      observation=array(spec.dtype, *spec.shape), action=array('int32'),
-      reward=array('float32'), discount=array('float32'),
-      next_observation=array(spec.dtype, *spec.shape), uid=array('int32'))
-  return sorted(
-      jax.eval_shape(agent.update, learner, types.Batch(transitions))[1])
+
+  def metrics(key):
+    zeros = lambda dtype, *shape: jnp.zeros((num, *shape), dtype)
+    batch = types.Batch(types.Transition(
+        observation=zeros(spec.dtype, *spec.shape), action=zeros('int32'),
+        reward=zeros('float32'), discount=zeros('float32'),
+        next_observation=zeros(spec.dtype, *spec.shape), uid=zeros('int32')))
+    return agent.update(agent.init(key), batch)[1]
+
+  return sorted(jax.eval_shape(metrics, jax.random.key(0)))
 
 
 @dataclasses.dataclass(frozen=True)
