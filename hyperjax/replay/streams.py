@@ -56,6 +56,10 @@ class Entry(NamedTuple):
   uid: Int[Array, '...']
 
 
+# Of a slot by its sampler, before it is drawn uniformly.
+_MAX_DRAWS = 20
+
+
 @dataclasses.dataclass(frozen=True)
 class StreamReplay:
   """A replay of N streams; pure functions of a `storage.ReplayState`.
@@ -144,27 +148,33 @@ class StreamReplay:
         state.ring, jax.tree.map(lambda x: x[:, None], entries))
     streams = self.length * jnp.arange(self.num_envs)
     newest = state.ring.current_index
-    # No transition begins at the new time steps until they have successors.
-    sampler = self.sampler.add(
-        state.sampler, streams + newest, jnp.zeros(self.num_envs, bool))
-    sampler = self.sampler.add(
-        sampler, streams + (newest - 1) % self.length, ~entries.is_first)
-    return storage.ReplayState(ring, sampler)
+    never = jnp.zeros(self.num_envs, bool)
+    # The new time steps end a transition; none begins with them as yet.
+    changed = [(newest, never), (newest - 1, ~entries.is_first)]
+    if self.stack > 1:
+      # What has just lost the oldest frame of its stack.
+      changed.append((newest + self.stack - 1, never))
+    positions, drawable = zip(*changed, strict=True)
+    return storage.ReplayState(ring, self.sampler.add(
+        state.sampler,
+        jnp.concatenate([streams + p % self.length for p in positions]),
+        jnp.concatenate(drawable)))
 
   def _drawable(self, state: storage.ReplayState) -> samplers.Drawable:
-    # The newest time step has no successor. In a full ring, the oldest time
-    # steps have no complete stack.
+    # The newest time step has no successor, and the oldest ones of a full ring
+    # have no stack (nor are they drawn in the few steps before it is full).
     size = storage.ring_size(state.ring, self.length)
     return samplers.Drawable(
         num_streams=self.num_envs, length=self.length,
         newest=storage.newest_position(state.ring, self.length), first_age=1,
-        num_ages=size - 1 - jnp.where(state.ring.is_full, self.stack - 1, 0))
+        num_ages=jnp.minimum(size - 1, self.length - self.stack))
 
   def sample(
       self, state: storage.ReplayState, key: chex.PRNGKey) -> types.Batch:
     """Draws transitions [B]; the replay must hold at least one.
 
-    Slots at which no transition begins are drawn again.
+    A slot is drawn again until a transition begins there, after a while
+    uniformly: none may begin in the few slots that a sampler prefers.
     """
     ring = self._drawable(state)
     is_first = state.ring.experience.is_first.reshape(-1)
@@ -178,14 +188,17 @@ class StreamReplay:
       return (age >= 1) & (age <= ring.num_ages) & ~is_first[follower]
 
     def redraw(carry):
-      key, slots = carry
+      key, slots, num_draws = carry
       key, key_draw = jax.random.split(key)
-      return key, jnp.where(begins(slots), slots, draw(key_draw))
+      fresh = jnp.where(
+          num_draws < _MAX_DRAWS, draw(key_draw),
+          ring.uniform(key_draw, (self.batch_size,)))
+      return key, jnp.where(begins(slots), slots, fresh), num_draws + 1
 
     key, key_draw = jax.random.split(key)
-    _, slots = jax.lax.while_loop(
+    _, slots, _ = jax.lax.while_loop(
         lambda carry: ~jnp.all(begins(carry[1])), redraw,
-        (key, draw(key_draw)))
+        (key, draw(key_draw), jnp.int32(1)))
     transitions = jax.vmap(self._transition, in_axes=(None, 0, 0))(
         state, slots // self.length, (ring.newest - slots) % self.length)
     return types.Batch(
