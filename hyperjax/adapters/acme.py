@@ -56,7 +56,7 @@ class Actor:
       It may be assigned to between episodes, for instance from a checkpoint:
       learning then goes on from there.
     metrics: of the newest updates, arrays [updates_per_period] by name; empty
-      before the first.
+      before the first one of this actor, or since a state was assigned.
   """
 
   def __init__(
@@ -95,6 +95,7 @@ class Actor:
     self._state = state
     self._num_steps = int(state.num_transitions)
     self._owes_learning = False
+    self.metrics = {}  # Of updates that this state may never have seen.
 
   def select_action(self, observation: Any) -> int:
     """Returns the action at one observation.
