@@ -12,12 +12,12 @@ GPU ?= runs/gpu
 
 .PHONY: demo atari-demo atari-gpu gpu test test-slow lint bench
 
-demo: $(VENV)/.installed  ## HyperAgent learns DeepSea-20; pictures in demo/.
-	$(BIN)/python -m experiments.deep_sea.run --size 20 --num-seeds 4 \
+demo: $(VENV)/.installed  ## The optimist solves DeepSea-20; pictures in demo/.
+	$(BIN)/python -m experiments.deep_sea.run --preset optimistic --size 20 --num-seeds 4 \
 	    --num-episodes 400 --evaluate-every 10 --output $(DEMO)
 
 atari-demo: $(VENV)/.installed  ## HyperAgent learns Road Runner; pictures.
-	$(BIN)/python -m experiments.atari.run --preset atari_cpu \
+	$(BIN)/python -m experiments.atari.run --preset small_atari \
 	    --games RoadRunner --num-steps 20000 --evaluate-every 5000 \
 	    --eval-episodes 5 --final-episodes 10 --max-frames 18000 \
 	    --output $(ATARI_DEMO)
@@ -46,8 +46,9 @@ test: $(VENV)/.installed  ## The tests, in five to ten minutes on two cores.
 test-slow: $(VENV)/.installed  ## The longer checks alone.
 	$(BIN)/python -m pytest -m slow
 
-lint: $(VENV)/.installed
+lint: $(VENV)/.installed  ## The style, and the types of the package.
 	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: $(VENV)/.installed  ## Updates per second and share of the peak.
 	$(BIN)/python -m benchmarks.learner --output benchmarks/results

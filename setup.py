@@ -18,8 +18,9 @@ EXTRAS = {
     'gymnasium': ['gymnasium>=1.1'],
     # What the commands under experiments/ and benchmarks/ need.
     'experiments': ['matplotlib>=3.8', 'tqdm>=4.66', 'tyro>=0.9'],
-    'test': ['beartype>=0.19', 'hypothesis>=6.100', 'pytest>=8.0',
-             'pytest-xdist>=3.5', 'ruff>=0.8'],
+    # The extra of pyright brings its own node, so that it needs no download.
+    'test': ['beartype>=0.19', 'hypothesis>=6.100', 'pyright[nodejs]>=1.1.400',
+             'pytest>=8.0', 'pytest-xdist>=3.5', 'ruff>=0.8'],
 }
 
 setuptools.setup(
@@ -28,7 +29,17 @@ setuptools.setup(
     description='Agents that explore by posterior sampling, in JAX.',
     long_description=(HERE / 'README.md').read_text(),
     long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    classifiers=[
+        'Development Status :: 3 - Alpha',
+        'Intended Audience :: Science/Research',
+        'License :: OSI Approved :: Apache Software License',
+        'Programming Language :: Python :: 3',
+        'Programming Language :: Python :: 3 :: Only',
+        'Topic :: Scientific/Engineering :: Artificial Intelligence',
+    ],
     packages=setuptools.find_packages(include=['hyperjax', 'hyperjax.*']),
+    package_data={'hyperjax': ['py.typed']},  # The annotations are for users.
     python_requires='>=3.11',
     install_requires=[
         'chex>=0.1.90',

@@ -1,1 +1,1 @@
-"""How fast the library is, and how much of the machine it uses."""
+"""Benchmarks of speed, and of the fraction of the machine that is used."""

@@ -1,22 +1,22 @@
-"""Speed on Atari: the loop against its two sides, and the update's arithmetic.
+"""Speed on Atari: the loop relative to its two sides, and the update.
 
   python -m benchmarks.atari --output benchmarks/results
 
 For each preset and number of agents, in one process and interleaved, so that
-drift of the machine falls on all alike:
+drift of the machine affects all equally:
 
-  environments  steps/s of stepping alone, with random actions
-  updates       steps/s that the owed updates alone would allow
+  environments  steps/s of the environments alone, with random actions
+  updates       steps/s that the due updates alone would allow
   loop          steps/s of both, with acting: `hyperjax.loops.host`
 
-and the loop's share of the slower side. Where both sides work on the same
-cores, as on a machine without an accelerator, the share has a ceiling below 1.
+and the ratio of the loop to its slower side. If both sides use the same cores,
+as on a machine without an accelerator, this ratio is below 1.
 
-Besides, of one agent, for each torso and regulariser: updates/s, the share of
-the machine's peak that is (flops as XLA counts them for a CPU, peak of a large
-float32 product), and the same with `flax.linen.Conv` in the place of
-`hyperjax.networks.Conv`, called from the host and, as a loop on the device
-would, within a scan.
+In addition, for one agent and each torso and regulariser: updates/s; their
+share of the machine's peak (flops as XLA counts them for a CPU, relative to a
+large float32 product); and both with `flax.linen.Conv` instead of
+`hyperjax.networks.Conv`, called from the host and within a scan, as in a loop
+on the device.
 """
 
 from collections.abc import Callable
@@ -36,35 +36,38 @@ import numpy as np
 import tyro
 
 from benchmarks import machine
-from experiments import console
-from experiments import records
+from experiments.common import files
+from experiments.common import machine as machine_lib
+from experiments.common import provenance as provenance_lib
+from experiments.common import run_folder
 from hyperjax import agents
 from hyperjax import networks
 from hyperjax import specs
 from hyperjax import types
+from hyperjax.agents import presets
 from hyperjax.environments import envpool
 from hyperjax.loops import host
 from hyperjax.loops import host_run
 from hyperjax.networks import convolutions
 
 GAME = 'Pong'
-SPEC = specs.ObservationSpec((4, envpool.HEIGHT, envpool.WIDTH), 'uint8', None)
+SPEC = specs.ObservationSpec((4, envpool.HEIGHT, envpool.WIDTH), 'uint8')
 LOOP = ('preset', 'num_agents', 'environments', 'updates', 'loop', 'min',
         'max', 'share_of_slower_side', 'min_share', 'max_share')
 UPDATE = ('update', 'convolution', 'within', 'updates_per_second', 'min', 'max',
           'flops_per_update', 'share_of_peak')
 PRESETS = {
-    'atari_cpu': agents.HyperAgentConfig.atari_cpu,
-    'paper_atari': agents.HyperAgentConfig.paper_atari,
+    'small_atari': presets.hyperagent_small_atari,
+    'paper_atari': presets.hyperagent_paper_atari,
 }
 UPDATES = {
-    'small torso': agents.HyperAgentConfig.atari_cpu(),
-    'Nature': agents.HyperAgentConfig.atari_cpu(
+    'small torso': presets.hyperagent_small_atari(),
+    'Nature': presets.hyperagent_small_atari(
         torso=networks.HyperAgentTorso),
-    'Nature, 20 samples': agents.HyperAgentConfig.paper_atari(
+    'Nature, 20 samples': presets.hyperagent_paper_atari(
         gradient_penalty=0.),
     'Nature, 20 samples, gradient penalty':
-        agents.HyperAgentConfig.paper_atari(),
+        presets.hyperagent_paper_atari(),
 }
 SCAN = 5  # Updates in a scan.
 
@@ -74,17 +77,19 @@ class Settings:
   """Measures HyperAgent on Atari.
 
   Attributes:
-    output: folder for atari_loop.csv, atari_update.csv and atari.json; earlier
+    output: folder of atari_loop.csv, atari_update.csv and atari.json; earlier
       ones are replaced.
-    presets: of the loop, atari_cpu and paper_atari.
-    num_agents: that advance together, one environment each.
-    seconds: measuring time of each point in each repeat.
-    repeats: measurements of each point, of which the median is reported.
-    replay_capacity: frames of each agent.
+    presets: presets of the loop, small_atari and paper_atari.
+    num_agents: numbers of agents that advance together, in one environment
+      each.
+    seconds: measuring time of each point in each repeat, in seconds.
+    repeats: number of measurements of each point, of which the median is
+      reported.
+    replay_capacity: number of frames kept per agent.
   """
 
   output: Path
-  presets: tuple[str, ...] = ('atari_cpu', 'paper_atari')
+  presets: tuple[str, ...] = ('small_atari', 'paper_atari')
   num_agents: tuple[int, ...] = (1, 2)
   seconds: float = 4.
   repeats: int = 3
@@ -105,7 +110,7 @@ class Settings:
 
 
 def rate(function: Callable[[], Any], seconds: float, each: int = 1) -> float:
-  """Calls per second, times `each`; a call returns arrays to wait for."""
+  """Returns calls per second, times `each`; a call returns arrays."""
   count, start = 0, time.perf_counter()
   while True:
     jax.block_until_ready(function())
@@ -119,60 +124,59 @@ class Loop:
   """A loop and its two sides."""
 
   def __init__(self, settings: Settings, preset: str, num_agents: int):
-    """Makes the loop and brings it past its random steps and compilation."""
-    pools = lambda: [envpool.Atari(GAME, list(range(num_agents)))]
-    self._pool = pools()[0]
-    self._pool.reset()
+    """Makes the loop, compiles it and runs it past its warm-up."""
+    make = lambda: [envpool.Atari(GAME, list(range(num_agents)))]
+    self._environment = make()[0]
+    self._environment.reset()
     config = PRESETS[preset](
-        replay_capacity=settings.replay_capacity, min_replay_size=200)
+        replay_capacity=settings.replay_capacity, warmup_steps=200)
     self._config, self._num_agents = config, num_agents
-    agent = agents.HyperAgent(SPEC, self._pool.num_actions, config)
-    self._loop = host.HostLoop(agent, pools())
+    agent = agents.HyperAgent(SPEC, self._environment.num_actions, config)
+    self._loop = host.HostLoop(agent, make())
     self._state = self._loop.init(list(range(num_agents)))
     self._env_steps = np.zeros(num_agents, int)
     self._seconds = settings.seconds
     self._run(250)
-    # Apart from the loop's own, since both use their memory again.
-    self._learner = jax.tree.map(jnp.copy, self._state.learner)
-    self._log = self._loop._mapped(
-        host_run.empty_log, donate=False)(self._learner.steps)
+    # A copy, since both this and the loop donate their state.
+    self._learning = jax.tree.map(jnp.copy, self._state)
 
   def _run(self, num_steps: int):
     self._state, _ = self._loop.run(self._state, num_steps, self._env_steps)
 
   def _learn(self):
-    """What is owed: drawing batches, and updating on them."""
-    self._learner, self._log = self._loop._mapped(
-        host_run.HostRun.update, self._loop._host_run)(
-        self._learner, self._log, self._state.acting.replay,
-        self._state.replay_key)
-    return self._log.loss
+    """Makes the updates that are due: draws batches and updates on them."""
+    self._learning = self._loop._mapped(
+        host_run.HostRun.learn, self._loop._host_run)(self._learning)
+    return self._learning.log.loss
 
   def measure(self) -> tuple[float, float, float]:
-    """Steps/s of all agents: environments, updates, loop."""
+    """Returns steps/s of all agents: environments, updates, loop."""
     rng = np.random.default_rng(0)
-    draw = lambda: rng.integers(self._pool.num_actions, size=self._num_agents)
+    draw = lambda: rng.integers(
+        self._environment.num_actions, size=self._num_agents)
     environments = rate(
-        lambda: self._pool.step(draw()).reward, self._seconds,
+        lambda: self._environment.step(draw()).reward, self._seconds,
         self._num_agents)
     updates = rate(
         self._learn, self._seconds,
-        self._num_agents * self._loop.trainer.steps_per_learn)
+        self._num_agents * self._loop.trainer.update_period)
     loop = rate(lambda: self._run(40), self._seconds, 40 * self._num_agents)
     return environments, updates, loop
 
   def close(self):
-    self._pool.close()
+    """Closes the environments."""
+    self._environment.close()
     self._loop.close()
 
 
 class FlaxConv(nn.Module):
-  """`flax.linen.Conv` behind the interface of `hyperjax.networks.Conv`."""
+  """`flax.linen.Conv` with the interface of `hyperjax.networks.Conv`."""
 
   features: int
   kernel_size: int
   strides: int
   kernel_init: Any
+  bias_init: Any = None  # At zero.
   input_scale: float = 1.
 
   @nn.compact
@@ -184,15 +188,15 @@ class FlaxConv(nn.Module):
 
 
 class Update:
-  """The update of one agent on one batch, again and again."""
+  """The repeated update of one agent on one batch."""
 
   def __init__(self, name: str, convolution: str, within: str):
-    """Compiles it."""
+    """Compiles the update."""
     self.name, self.convolution, self.within = name, convolution, within
     agent = agents.HyperAgent(SPEC, 6, UPDATES[name])
     rng = np.random.default_rng(0)
-    # In a scan a batch for each update: what is the same in all of them would
-    # be taken out of the loop.
+    # A scan has a different batch per update, since XLA would move constant
+    # work out of the loop.
     size = (UPDATES[name].batch_size,)
     if within == 'scan':
       size = (SCAN, *size)
@@ -216,7 +220,7 @@ class Update:
     self._call()
 
   def flops(self) -> float:
-    """Of a call with `hyperjax.networks.Conv`, by XLA's count."""
+    """Returns XLA's count for a call with `hyperjax.networks.Conv`."""
     return machine.costs(
         self._function, self._learner, self._batch).get('flops', np.nan)
 
@@ -225,20 +229,20 @@ class Update:
     return self._learner.steps
 
   def measure(self, seconds: float) -> float:
-    """Updates/s."""
+    """Returns updates/s."""
     return rate(self._call, seconds, SCAN if self.within == 'scan' else 1)
 
 
 def main(argv: list[str] | None = None):
-  """The command; see the module."""
-  console.use_all_cores()
-  console.keep_freed_memory()
+  """Runs the command; see the module."""
+  machine_lib.use_all_cores()
+  machine_lib.keep_freed_memory()
   try:
     settings = tyro.cli(Settings, args=argv, prog='python -m benchmarks.atari')
-    records.make_folder(settings.output)
+    run_folder.make_folder(settings.output)
   except ValueError as error:
     sys.exit(f'error: {error}')
-  provenance = records.provenance()  # Before the results change files.
+  provenance = provenance_lib.provenance()  # Before the results change files.
   peaks = [machine.measure_product()]
   rows = []
   for preset, num_agents in itertools.product(
@@ -247,7 +251,7 @@ def main(argv: list[str] | None = None):
     found = np.array([loop.measure() for _ in range(settings.repeats)])
     loop.close()
     environments, updates, both = np.median(found, axis=0)
-    # Of what was measured in turn: the machine's speed may drift.
+    # Ratios of adjacent measurements, since the machine's speed may drift.
     shares = found[:, 2] / found[:, :2].min(axis=1)
     share = np.median(shares)
     rows.append((preset, num_agents,
@@ -257,17 +261,17 @@ def main(argv: list[str] | None = None):
     print(f'{preset}, {num_agents} agents: environments {environments:,.0f}, '
           f'updates {updates:,.0f}, loop {both:,.0f} steps/s: {share:.0%} of '
           f'the slower side', flush=True)
-  records.write_csv(settings.output / 'atari_loop.csv', LOOP, rows)
+  files.write_csv(settings.output / 'atari_loop.csv', LOOP, rows)
   points = [Update(name, convolution, within) for name in UPDATES
             for convolution in ('hyperjax', 'flax')
             for within in ('host', 'scan')
-            # What is compared there is the convolution, once a torso.
+            # Compares convolutions once per torso.
             if 'samples' not in name or (convolution, within) == (
                 'hyperjax', 'host')]
   found = np.array([[point.measure(settings.seconds / 2.) for point in points]
                     for _ in range(settings.repeats)])
   peaks.append(machine.measure_product())
-  # One agent is on one device; those of a CPU share all its cores.
+  # One agent uses one device; CPU devices share all cores.
   peak, devices = max(peaks), jax.devices()
   if devices[0].platform != 'cpu':
     peak /= len(devices)
@@ -282,10 +286,10 @@ def main(argv: list[str] | None = None):
                                         flops[point.name], share))))
     print(f'{point.name}, {point.convolution}, {point.within}: {speed:.1f} '
           f'updates/s, {share:.0%} of the peak', flush=True)
-  records.write_csv(settings.output / 'atari_update.csv', UPDATE, rows)
-  records.write_atomically(
+  files.write_csv(settings.output / 'atari_update.csv', UPDATE, rows)
+  files.write_atomically(
       settings.output / 'atari.json',
-      json.dumps({'settings': records.settings_as_json(
+      json.dumps({'settings': provenance_lib.settings_as_json(
                       settings, without=('output',)),
                   'cpu': machine.cpu_name(), 'peak_flops': max(peaks),
                   **provenance}, indent=2).encode() + b'\n')

@@ -3,32 +3,32 @@
   python -m benchmarks.learner --output benchmarks/results
 
 For each size N of the grid and each number of seeds, for HyperAgent's default,
-whose updates touch few rows of the first layer, and for plain posterior
-sampling with the expectation over the index exact and sampled (K = 20): updates
-per second of all seeds together, acting, environment, replay and the host's
-calls included. Besides, what fraction of the machine that is:
+whose updates read few rows of the first layer, and for plain posterior sampling
+with the expectation over the index exact and sampled (K = 20): updates per
+second of all seeds together, including acting, environment, replay and the
+host's calls. In addition, the fraction of the machine that is used:
 
   share_of_peak       updates/s * flops_per_update / peak_flops
   share_of_bandwidth  updates/s * bytes_per_update / bandwidth
 
-where the peak is that of a large float32 matrix product and the bandwidth that
-of x + 1 over a large array, each on all devices at once, measured before and
-after the points; the better of the two counts. The flops and bytes of one
-update are XLA's own count, for `agent.update` compiled for a CPU, on every
-machine: compiled for a GPU, the count leaves out products that a library does.
-The count takes most arrays that an operation touches for read or written in
-full, the copy to the target network for made at every update, the body of a
-loop (the random bits) for run once, and integers for floats. What stays in the
-caches it counts all the same, so that a share of the bandwidth can exceed 1.
+The peak is that of a large float32 matrix product, the bandwidth that of x + 1
+over a large array, each on all devices at once, measured before and after the
+points; the better of the two values counts. The flops and bytes of one update
+are XLA's own count of `agent.update` compiled for a CPU, on every machine: a
+count for a GPU omits the products of libraries. The count treats most arrays of
+an operation as read or written in full, the copy to the target network as made
+at every update, the body of a loop (the random bits) as run once, and integers
+as floats. It includes what stays in the caches, so that a share of the
+bandwidth can exceed 1.
 
 The points are interleaved: every repeat measures all of them, so that drift of
-the machine falls on all alike. Only the compiled programs are kept from repeat
-to repeat; a point's state is made anew and brought past its random steps and a
-first chunk before the clock runs. So `peak_memory_bytes` holds one point at a
-time: on Linux the most memory that was resident in the process while the point
-was measured, JAX and all compiled programs included (elsewhere, what was
-resident at its end). Devices that keep statistics of their own, as GPUs do,
-cannot forget: there it is the most since the process began, over all devices.
+the machine affects all equally. Only the compiled programs are kept between
+repeats; the state of a point is made anew and run past its warm-up and a first
+chunk before the time is measured. So `peak_memory_bytes` is that of one point:
+on Linux the largest resident memory of the process during the measurement,
+including JAX and all compiled programs (elsewhere, the resident memory at its
+end). Devices with statistics of their own, such as GPUs, cannot reset them:
+there it is the peak since the process began, over all devices.
 """
 
 from collections.abc import Sequence
@@ -46,19 +46,23 @@ import tyro
 
 from benchmarks import machine
 from benchmarks import plot
-from experiments import console
-from experiments import records
+from experiments.common import files
+from experiments.common import machine as machine_lib
+from experiments.common import provenance as provenance_lib
+from experiments.common import run_folder
 from hyperjax import agents
+from hyperjax.agents import presets
 from hyperjax.environments import deep_sea
 from hyperjax.loops import on_device
 
 CONFIGS = {
     'default': agents.HyperAgentConfig(),
-    'exact': agents.HyperAgentConfig.thompson(),
-    'sampled': agents.HyperAgentConfig.thompson(num_index_samples=20),
+    'optimistic': presets.hyperagent_optimistic(),
+    'exact': presets.hyperagent_thompson_deep_sea(),
+    'sampled': presets.hyperagent_thompson_deep_sea(num_index_samples=20),
 }
-REPLAY_CAPACITY = 20_000  # Transitions; enough that batches differ.
-PROBE_STEPS = 4  # Of the chunk that finds out how long a chunk should be.
+REPLAY_CAPACITY = 20_000  # Transitions; enough for different batches.
+PROBE_STEPS = 4  # Steps of the chunk that determines the length of a chunk.
 MAX_CHUNK_STEPS = 2**14
 FIELDS = (
     'loss', 'size', 'num_seeds', 'updates_per_second', 'min', 'max',
@@ -72,12 +76,14 @@ class Settings:
   """Measures the on-device loop of HyperAgent on DeepSea.
 
   Attributes:
-    output: folder for learner.csv, learner.json and learner.png; earlier ones
+    output: folder of learner.csv, learner.json and learner.png; earlier ones
       are replaced.
-    sizes: N of the N x N grids.
-    num_seeds: independent runs that advance together.
-    seconds: measuring time of each point in each repeat, at least one chunk.
-    repeats: measurements of each point, of which the median is reported.
+    sizes: sizes N of the N x N grids.
+    num_seeds: numbers of independent runs that advance together.
+    seconds: measuring time of each point in each repeat, in seconds, at least
+      one chunk.
+    repeats: number of measurements of each point, of which the median is
+      reported.
   """
 
   output: Path
@@ -89,7 +95,7 @@ class Settings:
   repeats: int = 3
 
   def __post_init__(self):
-    """Raises ValueError for a setting that cannot be meant."""
+    """Raises ValueError for an invalid setting."""
     for name, minimum in (('sizes', 2), ('num_seeds', 1)):
       values = getattr(self, name)
       if not values:
@@ -107,11 +113,11 @@ class Settings:
 
 
 class Cost(NamedTuple):
-  """What one update of one seed costs, as XLA counts it.
+  """Cost of one update of one seed, by XLA's count.
 
   Attributes:
-    flops: arithmetic operations.
-    bytes: read and written; NaN if XLA does not say.
+    flops: number of arithmetic operations.
+    bytes: bytes read and written; NaN if XLA does not count them.
   """
 
   flops: float
@@ -119,13 +125,13 @@ class Cost(NamedTuple):
 
 
 class Measurement(NamedTuple):
-  """One point in one repeat; bytes are of all seeds and devices together.
+  """One point in one repeat; bytes are those of all seeds and devices together.
 
   Attributes:
-    updates_per_second: of all seeds together.
-    state_bytes: of the whole `RunState`.
-    replay_bytes: of the replays in it.
-    peak_memory_bytes: see the module.
+    updates_per_second: updates per second of all seeds together.
+    state_bytes: memory of the whole `RunState`, in bytes.
+    replay_bytes: memory of the replays in it, in bytes.
+    peak_memory_bytes: peak memory, see the module.
   """
 
   updates_per_second: float
@@ -159,7 +165,7 @@ class Point:
     return f'N={self.size:<3} S={self.num_seeds:<2} {self.loss:7}'
 
   def cost(self) -> Cost:
-    """Of one `agent.update` on one batch."""
+    """Returns the cost of one `agent.update` on one batch."""
     replay = self._loop.trainer.replay
     key = jax.random.key(0)
     learner = jax.eval_shape(self.agent.init, key)
@@ -168,20 +174,20 @@ class Point:
     return Cost(costs['flops'], costs.get('bytes accessed', math.nan))
 
   def compile(self, seconds: float):
-    """Compiles the loop, with a chunk of about `seconds` / 4 or less."""
+    """Compiles the loop, with chunks of about `seconds` / 4 or less."""
     state = self._begin()
     took = []
     for _ in range(2):
       start = time.perf_counter()
       state, _ = self._loop.run(state, PROBE_STEPS)
       took.append(time.perf_counter() - start)
-    # A power of two, so that the same command mostly takes the same chunk.
+    # A power of two, so that repeated commands mostly use equal chunks.
     doublings = math.floor(math.log2(max(1., seconds / 4. / min(took))))
     self._chunk_steps = min(PROBE_STEPS * 2**doublings, MAX_CHUNK_STEPS)
     self._loop.run(state, self._chunk_steps)
 
   def measure(self, seconds: float) -> Measurement:
-    """Measures for about so long; see the module."""
+    """Measures for about `seconds` seconds; see the module."""
     machine.reset_peak_memory()
     state = self._begin()
     num_updates, elapsed = 0, 0.
@@ -198,9 +204,9 @@ class Point:
         peak_memory_bytes=machine.peak_memory())
 
   def _begin(self) -> on_device.RunState:
-    """A state past the random steps and a first chunk."""
+    """Returns a state past the warm-up and a first chunk."""
     state = self._loop.init(range(self.num_seeds), self._env_params)
-    state, _ = self._loop.run(state, self._loop.trainer.explore_steps)
+    state, _ = self._loop.run(state, self._loop.trainer.warmup_steps)
     state, _ = self._loop.run(state, self._chunk_steps)
     return jax.block_until_ready(state)
 
@@ -212,14 +218,14 @@ def benchmark(settings: Settings):
     ValueError: if the output folder cannot be written.
     MemoryError: if the replays of a point do not fit into memory.
   """
-  records.make_folder(settings.output)  # Before anything is measured.
+  run_folder.make_folder(settings.output)  # Fails before anything is measured.
   began = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())
-  provenance = records.provenance()  # Before the results change files.
+  provenance = provenance_lib.provenance()  # Before the results change files.
   points = [Point(loss, size, num_seeds)
             for size in settings.sizes
             for num_seeds in settings.num_seeds
             for loss in CONFIGS]
-  costs = {}  # By loss and size, whatever the number of seeds.
+  costs = {}  # By loss and size; independent of the seeds.
   for point in points:
     key = (point.loss, point.size)
     if key not in costs:
@@ -244,10 +250,11 @@ def benchmark(settings: Settings):
   rows = [
       _row(point, costs[point.loss, point.size], found, max(product), max(copy))
       for point, found in zip(points, measurements, strict=True)]
-  records.write_csv(settings.output / 'learner.csv', FIELDS, rows)
-  records.write_atomically(settings.output / 'learner.json', json.dumps({
-      'settings': records.settings_as_json(settings, without=('output',)),
-      'configs': {name: records.settings_as_json(config)
+  files.write_csv(settings.output / 'learner.csv', FIELDS, rows)
+  files.write_atomically(settings.output / 'learner.json', json.dumps({
+      'settings': provenance_lib.settings_as_json(
+          settings, without=('output',)),
+      'configs': {name: provenance_lib.settings_as_json(config)
                   for name, config in CONFIGS.items()},
       'replay_capacity': REPLAY_CAPACITY,
       'began': began,
@@ -267,7 +274,7 @@ def _row(
     point: Point, cost: Cost, found: Sequence[Measurement], peak_flops: float,
     bandwidth: float,
 ) -> tuple[Any, ...]:
-  """A point's values in the order of `FIELDS`."""
+  """Returns the values of a point in the order of `FIELDS`."""
   rates = [m.updates_per_second for m in found]
   rate = float(np.median(rates))
   numbers = (
@@ -281,8 +288,8 @@ def _row(
 
 
 def main(argv: Sequence[str] | None = None):
-  """The command; see the module."""
-  console.use_all_cores()
+  """Runs the command; see the module."""
+  machine_lib.use_all_cores()
   settings = tyro.cli(
       Settings, args=argv, prog='python -m benchmarks.learner')
   try:

@@ -1,4 +1,4 @@
-"""What the machine can do at most, and what memory it uses."""
+"""Peak speed and memory use of the machine."""
 
 from collections.abc import Callable, Sequence
 import math
@@ -13,20 +13,20 @@ import psutil
 
 from hyperjax import replay as replay_lib
 
-# n of the n x n product: the larger the machine the larger.
+# n of the n x n product, larger for larger machines.
 PRODUCT_SIZES = {'cpu': 2048, 'gpu': 8192, 'tpu': 8192}
 COPY_BYTES = 2**31  # Several times the largest caches.
 MACHINE_REPEATS = 5
 
 
 def measure_product() -> float:
-  """Operations per second of float32 matrix products on all devices.
+  """Returns operations per second of float32 matrix products on all devices.
 
-  Each device has its own product. In full precision: what tensor cores could
-  do with less is no peak for float32.
+  Each device has its own product, in full precision: the speed of tensor cores
+  at lower precision is no peak for float32.
   """
   size = product_size()
-  # Every product of these is the same again, so that they can be chained.
+  # The product of these matrices equals them, so that calls can be chained.
   x = _on_all_devices((size, size), 1. / size)
   multiply = _mapped(
       lambda x: jnp.matmul(x[0], x[0], precision='highest')[None],
@@ -35,13 +35,13 @@ def measure_product() -> float:
 
 
 def measure_copy() -> float:
-  """Bytes per second, read and written, of x + 1 in place on all devices."""
+  """Returns bytes per second, read and written, of x + 1 on all devices."""
   devices = jax.devices()
   num_bytes = COPY_BYTES
   available = replay_lib.available_bytes(devices[0])
   if available is not None:
     num_bytes = min(num_bytes, available // 4)
-  if devices[0].platform == 'cpu':  # They share the memory.
+  if devices[0].platform == 'cpu':  # CPU devices share memory.
     num_bytes //= len(devices)
   x = _on_all_devices((num_bytes // 4,), 0.)
   num_bytes = 2 * x.nbytes
@@ -49,6 +49,7 @@ def measure_copy() -> float:
 
 
 def product_size() -> int:
+  """Returns n of the n x n product on this kind of device."""
   return PRODUCT_SIZES[jax.devices()[0].platform]
 
 
@@ -59,14 +60,14 @@ def _sharding() -> jax.sharding.NamedSharding:
 
 
 def _on_all_devices(shape: tuple[int, ...], value: float) -> jax.Array:
-  """An array full of `value`, [D, *shape], a part for each of D devices."""
+  """Returns an array full of `value`, [D, *shape], sharded over D devices."""
   return jax.jit(
       lambda: jnp.full((len(jax.devices()), *shape), value, jnp.float32),
       out_shardings=_sharding())()
 
 
 def _mapped(function: Callable[[jax.Array], jax.Array], donate: bool):
-  """The compiled function of every device's part, [1, ...] to the same."""
+  """Returns the compiled function of every device's part, [1, ...]."""
   sharding = _sharding()
   return jax.jit(
       jax.shard_map(function, mesh=sharding.mesh, in_specs=sharding.spec,
@@ -77,7 +78,7 @@ def _mapped(function: Callable[[jax.Array], jax.Array], donate: bool):
 def _best_time(
     function: Callable[[jax.Array], jax.Array], x: jax.Array
 ) -> float:
-  """The shortest of several calls, in seconds, after one that compiles."""
+  """Returns the time of the fastest call, in seconds, after a first one."""
   x = jax.block_until_ready(function(x))
   best = math.inf
   for _ in range(MACHINE_REPEATS):
@@ -89,13 +90,14 @@ def _best_time(
 
 def print_speeds(
     when: str, product: Sequence[float], copy: Sequence[float]):
-  """Prints the newest of each."""
+  """Prints the newest product and copy speeds."""
   print(f'the machine {when}: {product[-1] / 1e9:,.1f} Gflop/s, '
         f'{copy[-1] / 1e9:,.1f} GB/s on {len(jax.devices())} devices',
         flush=True)
 
 
 def cpu_name() -> str:
+  """Returns the name of the CPU."""
   try:
     with open('/proc/cpuinfo', encoding='utf-8') as f:
       for line in f:
@@ -108,14 +110,13 @@ def cpu_name() -> str:
 
 
 def costs(function: Callable[..., Any], *arguments: Any) -> dict[str, float]:
-  """What XLA counts for one call on a CPU: 'flops', 'bytes accessed'.
+  """Returns XLA's count for one call on a CPU: 'flops' and 'bytes accessed'.
 
-  On other devices it leaves out what libraries do. The first argument is
-  donated, as within a loop: otherwise copies of what does not change would
-  count.
+  A count for other devices omits what libraries do. The first argument is
+  donated, as in a loop: otherwise copies of unchanged arrays would count.
 
   Args:
-    function: to be compiled.
+    function: function to be compiled.
     *arguments: arrays, or their shapes.
   """
   shapes = jax.eval_shape(lambda *x: x, *arguments)
@@ -131,7 +132,7 @@ def costs(function: Callable[..., Any], *arguments: Any) -> dict[str, float]:
 
 
 def num_bytes(tree: Any) -> int:
-  """Bytes of all arrays in a tree, PRNG keys included."""
+  """Returns the bytes of all arrays in a tree, PRNG keys included."""
   return sum(
       (jax.random.key_data(x)
        if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else x).nbytes
@@ -139,7 +140,7 @@ def num_bytes(tree: Any) -> int:
 
 
 def reset_peak_memory():
-  """Lets the kernel forget the process's peak, where it can."""
+  """Resets the kernel's record of the process's peak memory, if possible."""
   try:
     with open('/proc/self/clear_refs', 'w', encoding='utf-8') as f:
       f.write('5')
@@ -148,7 +149,7 @@ def reset_peak_memory():
 
 
 def peak_memory() -> int:
-  """See the module, in bytes."""
+  """Returns the peak memory of the process or its devices, in bytes."""
   stats = [d.memory_stats() or {} for d in jax.local_devices()]
   if all('peak_bytes_in_use' in s for s in stats):
     return sum(s['peak_bytes_in_use'] for s in stats)

@@ -1,4 +1,4 @@
-"""The picture of the benchmark of the learner."""
+"""Figure of the benchmark of the learner."""
 
 from collections.abc import Sequence
 import math
@@ -13,17 +13,17 @@ from matplotlib import ticker
 import numpy as np
 
 from benchmarks import machine
-from experiments import records
+from experiments.common import files
 
 matplotlib.use('Agg')
 
 
 def draw(folder: Path, rows: Sequence[dict[str, Any]]):
-  """Draws learner.png: speed and share of the peak over the size.
+  """Draws learner.png: speed and share of the peak against the size.
 
   Args:
-    folder: where to.
-    rows: of learner.csv, by the names in `FIELDS`.
+    folder: folder of the figure.
+    rows: rows of learner.csv, by the names in `FIELDS`.
   """
   fig = figure.Figure(figsize=(10, 4.4), layout='constrained')
   left, right = fig.subplots(1, 2)
@@ -51,7 +51,7 @@ def draw(folder: Path, rows: Sequence[dict[str, Any]]):
     ax.set_yscale('log')
     ax.set_xticks(sizes, [str(size) for size in sizes])
     ax.minorticks_off()
-    # A decade at least, or the ticks of a short range have no labels.
+    # At least one decade, since ticks of a shorter range have no labels.
     low, high = ax.get_ylim()
     if high < 10. * low:
       middle = math.sqrt(low * high)
@@ -79,4 +79,4 @@ def draw(folder: Path, rows: Sequence[dict[str, Any]]):
   name = (machine.cpu_name() if devices[0].platform == 'cpu'
           else devices[0].device_kind)
   fig.suptitle(f'HyperAgent on DeepSea, {len(devices)} x {name}')
-  records.write_figure(folder / 'learner.png', fig)
+  files.write_figure(folder / 'learner.png', fig)

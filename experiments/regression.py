@@ -18,11 +18,10 @@ the agents are used on DeepSea they have none. Networks are linear in x, but
 for epinet, NoisyNet and SANE, which are what they are.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 import dataclasses
 import functools
 from pathlib import Path
-import sys
 from typing import Any, NamedTuple
 
 from flax import linen as nn
@@ -31,21 +30,22 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments import records
+from experiments.common import study
 from hyperjax import agents
+from hyperjax import data_noise
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
 from hyperjax import optimizers
-from hyperjax import perturbation
 from hyperjax import specs
+from hyperjax import targets
 from hyperjax import types
 from hyperjax.agents import td
 
 DIM, NUM_EXAMPLES, NUM_TESTS, NOISE = 4, 24, 100, 0.5
 SEEDS = range(5)
 NUM_UPDATES, NUM_SAMPLES = 6000, 4000
-SPEC = specs.ObservationSpec((DIM,), 'float32', None)
+SPEC = specs.ObservationSpec((DIM,), 'float32')
 FIELDS = ('method', 'seed', 'mean_error', 'std_ratio')
 
 
@@ -115,6 +115,21 @@ def slowing_adam() -> optax.GradientTransformationExtraArgs:
       optax.cosine_decay_schedule(1e-2, NUM_UPDATES)))
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Config(td.TDConfig):
+  """Settings that hold the components themselves."""
+
+  components: td.Components
+
+
+@dataclasses.dataclass(frozen=True)
+class _Agent(td.TDAgent):
+  """An agent of given components."""
+
+  def make_components(self) -> td.Components:
+    return self.config.components
+
+
 @dataclasses.dataclass(frozen=True)
 class Method:
   """How to approximate the posterior.
@@ -136,11 +151,10 @@ class Method:
 
   def predict(self, key: jax.Array, data: Data) -> tuple[jax.Array, jax.Array]:
     """Mean and variance of the prediction at the test inputs, [T] each."""
-    agent = td.TDAgent(
-        observation_spec=SPEC, num_actions=1, config=td.TDConfig(),
+    agent = _Agent(SPEC, 1, _Config(components=td.Components(
         network=self.network, index=self.index,
         loss=self.make_loss(self.network, self.index),
-        optimizer=self.optimizer)
+        optimizer=self.optimizer, target=targets.Periodic())))
     key_init, key_index = jax.random.split(key)
     tests = jnp.asarray(data.tests, jnp.float32)
 
@@ -171,12 +185,11 @@ def hypermodel(
 
   def make_loss(network, index):
     # Unit norm: sigma u^T z has variance sigma^2 for a Gaussian z.
-    noise = perturbation.Perturbation(index_lib.Sphere(dim), NOISE)
+    noise = data_noise.Perturbation(NOISE, index_lib.Sphere)
     if num_samples is None:
-      return losses.ExactTD(network, index, noise, True)
-    kind = losses.SharedIndices if tied else losses.FreshIndices
-    return losses.SampledTD(
-        network, index, noise, True, kind(num_samples), tied=tied)
+      return losses.ExactTD(network, index, True, noise)
+    pairs = losses.Shared if tied else losses.Independent
+    return losses.SampledTD(network, index, True, pairs(num_samples), noise)
 
   optimizer = with_ridge(slowing_adam()) if ridge else slowing_adam()
   return Method(affine(dim), index_lib.Gaussian(dim), make_loss, optimizer)
@@ -186,12 +199,10 @@ def ensemble(members: int, ridge: bool, mask: float | None = None) -> Method:
   """Ensemble+, whose members have noise; with a mask BootDQN."""
 
   def make_loss(network, index):
-    return losses.SampledTD(
-        network, index,
-        perturbation.Perturbation(
-            index_lib.Gaussian(members), 0. if mask else NOISE),
-        True, losses.EveryMember(), tied=True,
-        mask=perturbation.BootstrapMask(members, mask) if mask else None)
+    noise = data_noise.Perturbation(NOISE, index_lib.Gaussian)
+    if mask:
+      noise = data_noise.BootstrapMask(mask)
+    return losses.SampledTD(network, index, True, losses.Members(), noise)
 
   optimizer = slowing_adam()
   if ridge:
@@ -210,14 +221,12 @@ def langevin(optimizer: optax.GradientTransformationExtraArgs) -> Method:
 
 def plain_loss(network: Any, index: Any) -> losses.Loss:
   """The squared error, at a fresh index for each example."""
-  return losses.SampledTD(
-      network, index, perturbation.Perturbation(index, 0.), True,
-      losses.FreshIndices(1))
+  return losses.SampledTD(network, index, True, losses.Independent(1))
 
 
 def of_agent(agent: td.TDAgent) -> Method:
   """An agent's own network and loss."""
-  return Method(agent.network, agent.index, lambda *_: agent.loss,
+  return Method(agent.network, agent.index, lambda *_: agent.components.loss,
                 slowing_adam())
 
 
@@ -259,22 +268,24 @@ def errors(method: Method, seed: int) -> tuple[float, float]:
           float(np.sqrt(np.mean(variance)) / scale))
 
 
-def main(folder: Path):
-  """Writes errors.csv and prints the means over the data sets."""
-  records.open_folder(folder, {'seeds': list(SEEDS), 'dim': DIM,
-                               'examples': NUM_EXAMPLES, 'noise': NOISE})
-  rows = []
-  print('| method | error of the mean | standard deviation |\n|---|---|---|')
+def lines() -> Iterator[tuple[str, list[tuple]]]:
+  """Yields each method's line of the table, and its rows."""
   for name, method in methods().items():
     found = np.array([errors(method, seed) for seed in SEEDS])
-    rows += [(name, seed, f'{a:.4f}', f'{b:.4f}')
-             for seed, (a, b) in zip(SEEDS, found, strict=True)]
     (a, b), (da, db) = found.mean(axis=0), found.std(axis=0, ddof=1)
-    print(f'| {name} | {a:.2f} ({da:.2f}) | {b:.2f} ({db:.2f}) |', flush=True)
-  records.write_csv(folder / 'errors.csv', FIELDS, rows)
+    yield (f'| {name} | {a:.2f} ({da:.2f}) | {b:.2f} ({db:.2f}) |',
+           [(name, seed, f'{a:.4f}', f'{b:.4f}')
+            for seed, (a, b) in zip(SEEDS, found, strict=True)])
+
+
+def main(folder: Path):
+  """Writes errors.csv and prints the means over the data sets."""
+  study.write(
+      folder, {'seeds': list(SEEDS), 'dim': DIM, 'examples': NUM_EXAMPLES,
+               'noise': NOISE}, 'errors.csv', FIELDS,
+      '| method | error of the mean | standard deviation |\n|---|---|---|',
+      lines())
 
 
 if __name__ == '__main__':
-  if len(sys.argv) != 2:
-    sys.exit('usage: python -m experiments.regression FOLDER')
-  main(Path(sys.argv[1]))
+  main(study.folder_argument('python -m experiments.regression'))

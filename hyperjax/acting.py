@@ -1,4 +1,4 @@
-"""Acting: from the values of actions, at one or several indices, to actions."""
+"""Policies: maps from the values of actions to actions."""
 
 from collections.abc import Callable
 import dataclasses
@@ -10,9 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from hyperjax import index as index_lib
-
-# Calls of an actor so far, int32 [], to a number.
-Schedule = Callable[[Array], Array]
+from hyperjax import schedules
 
 
 def greedy(
@@ -22,10 +20,10 @@ def greedy(
   """Returns the legal action of largest value, ties broken uniformly.
 
   Args:
-    key: used for the ties.
-    values: Q, float32 [..., A]. A value that is not a number counts as 0, so
-      that actions are legal until whoever runs the agent stops it.
-    legal: which actions the environment has; None for all.
+    key: PRNG key of the ties.
+    values: Q, float32 [..., A]. NaN counts as 0, so that actions stay legal
+      until the diverged run is stopped.
+    legal: mask of the legal actions, bool [A]; None if all are.
 
   Returns:
     Actions, int32 [...].
@@ -34,6 +32,8 @@ def greedy(
   if legal is not None:
     values = jnp.where(legal, values, -jnp.inf)
   is_best = values == jnp.max(values, axis=-1, keepdims=True)
+  if legal is not None:
+    is_best &= legal  # For legal actions whose values are -inf themselves.
   lottery = jax.random.uniform(key, values.shape, jnp.float32)
   return jnp.argmax(jnp.where(is_best, lottery, -1.), axis=-1).astype(jnp.int32)
 
@@ -42,85 +42,85 @@ def epsilon_greedy(
     key: chex.PRNGKey, values: Float[Array, '*N A'],
     epsilon: float | Float[Array, ''], legal: Bool[Array, ' A'] | None = None,
 ) -> Int[Array, '*N']:
-  """Returns a uniform legal action with probability epsilon, else the greedy.
+  """Returns a random legal action with probability epsilon, else the greedy.
 
   Args:
-    key: for the choice, the random action and the ties.
+    key: PRNG key of the choice, the random action and the ties.
     values: Q, float32 [..., A].
     epsilon: probability in [0, 1].
-    legal: which actions the environment has; None for all.
+    legal: mask of the legal actions, bool [A]; None if all are.
 
   Returns:
     Actions, int32 [...].
   """
   key_greedy, key_explore, key_random = jax.random.split(key, 3)
   explore = jax.random.bernoulli(key_explore, epsilon, values.shape[:-1])
-  # Greedy where all actions are worth the same: any legal one.
+  # With equal values, the greedy action is a uniformly random legal one.
   random = greedy(key_random, jnp.zeros_like(values), legal)
   return jnp.where(explore, random, greedy(key_greedy, values, legal))
 
 
 @runtime_checkable
 class Optimism(Protocol):
-  """Turns the distribution of Q(s, .; z) over z into values.
+  """Maps the distribution of Q(s, .; z) over z to the values of actions."""
 
-  Attributes:
-    num_indices: K, number of indices to draw; None for one, without the axis.
-  """
-
-  num_indices: int | None
+  @property
+  def num_indices(self) -> int | None:
+    """K, number of indices to draw; None for one index without the axis K."""
+    ...
 
   def values(
       self, distribution: index_lib.IndexDistribution,
       value: Callable[[Array], Array], encoding: Any,
       index: Float[Array, '...'],
   ) -> Float[Array, ' A']:
-    """Returns the values of one state.
+    """Returns the values of one state, float32 [A].
 
     Args:
-      distribution: of the index z.
-      value: from an index [M] to the values [A] of the state.
-      encoding: the network's encoding of the state.
-      index: draws of z, [K, M], or [M] where `num_indices` is None.
+      distribution: distribution of the index z.
+      value: function from an index [M] to the values of the state [A].
+      encoding: network's encoding of the state.
+      index: draws of z, [K, M]; [M] if `num_indices` is None.
     """
     ...
 
 
 @runtime_checkable
 class Acting(Optimism, Protocol):
-  """How an agent acts: when it draws an index, its values, its actions.
+  """Decides when an agent draws a new index, and its actions.
 
-  Attributes:
-    resample_probability: probability of a new index before a step that is not
-      the first of an episode; before the first one the index is always new.
+  The index is always new at the first step of an episode.
   """
 
-  resample_probability: float
+  @property
+  def resample_probability(self) -> float:
+    """Probability of a new index at each later step of an episode."""
+    ...
 
   def choose(
       self, key: chex.PRNGKey, values: Float[Array, 'N A'],
       legal: Bool[Array, ' A'] | None, steps: Int[Array, ''],
   ) -> Int[Array, ' N']:
-    """Returns actions.
+    """Returns actions, int32 [N].
 
     Args:
-      key: of this step.
-      values: of N states.
-      legal: which actions the environment has; None for all.
-      steps: number of steps before this one.
+      key: PRNG key of this step.
+      values: values of N states, float32 [N, A].
+      legal: mask of the legal actions, bool [A]; None if all are.
+      steps: number of earlier steps, int32 [].
     """
     ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Thompson:
-  """Greedy for one index that is drawn for each episode: posterior sampling.
+  """Posterior sampling: greedy actions for one index per episode.
 
-  For a value function without index (M = 0) this is the greedy policy.
+  For a value function without an index (M = 0) this is the greedy policy.
 
   Attributes:
-    resample_probability: probability of a new index before each step within
-      an episode; 1 for a new index at every step.
+    resample_probability: probability of a new index before each later step of
+      an episode; 1 draws a new index at every step.
   """
 
   resample_probability: float = 0.
@@ -134,58 +134,58 @@ class Thompson:
     return None
 
   def values(self, distribution, value, encoding, index) -> Float[Array, ' A']:
-    """Returns the values at the index."""
+    """Returns the values at the index, float32 [A]."""
     del distribution, encoding
     return value(index)
 
   def choose(self, key, values, legal, steps) -> Int[Array, ' N']:
-    """Returns greedy actions."""
+    """Returns greedy actions, int32 [N]."""
     del steps
     return greedy(key, values, legal)
 
 
 @dataclasses.dataclass(frozen=True)
 class EpsilonGreedy(Thompson):
-  """A uniformly random action with probability epsilon, else the greedy one.
+  """Random actions with probability epsilon, else greedy ones.
 
   Attributes:
-    epsilon: probability, or a schedule from the number of steps to it, such as
-      `optax.linear_schedule` makes.
+    epsilon: probability in [0, 1], or a schedule from the number of steps to
+      the probability, such as `schedules.Linear`.
   """
 
-  epsilon: float | Schedule = 0.05
+  epsilon: float | schedules.Schedule = 0.05
 
   def __post_init__(self):
     super().__post_init__()
     if not callable(self.epsilon):
       _check_probability('epsilon', self.epsilon)
       return
-    # A schedule may leave [0, 1] late: look far.
+    # A schedule may leave [0, 1] only after many steps.
     for step in (0, 1, 10, 10**3, 10**5, 10**7, 2**31 - 1):
       _check_probability(
           f'epsilon at step {step}',
           float(self.epsilon(jnp.asarray(step, jnp.int32))))
 
   def choose(self, key, values, legal, steps) -> Int[Array, ' N']:
-    """Returns epsilon-greedy actions."""
+    """Returns epsilon-greedy actions, int32 [N]."""
     if callable(self.epsilon):
       epsilon = jnp.clip(self.epsilon(steps), 0., 1.).astype(jnp.float32)
       return epsilon_greedy(key, values, epsilon, legal)
-    if self.epsilon == 0.:  # Known when traced: nothing is drawn for it.
+    if self.epsilon == 0.:  # Static, so no random numbers are drawn.
       return greedy(key, values, legal)
     return epsilon_greedy(key, values, self.epsilon, legal)
 
 
 @dataclasses.dataclass(frozen=True)
 class SampledOptimism(Thompson):
-  """The values at a quantile over several indices, of each action by itself.
+  """Quantile of the value of each action over several indices.
 
   Optimistic index sampling of Li et al. (2023, section 3.3); their code takes
-  the quantile 0.8 over 5 indices where the paper writes a maximum.
+  the quantile 0.8 of 5 indices where the paper takes the maximum.
 
   Attributes:
     num_draws: K, number of indices, at least 1.
-    quantile: in [0, 1]; 1 is the maximum.
+    quantile: quantile in [0, 1]; 1 is the maximum.
   """
 
   num_draws: int = 5
@@ -203,19 +203,21 @@ class SampledOptimism(Thompson):
     return self.num_draws
 
   def values(self, distribution, value, encoding, index) -> Float[Array, ' A']:
-    """Returns the values at the quantile over the indices."""
+    """Returns the quantile of the values over the indices, float32 [A]."""
     del distribution, encoding
     return jnp.quantile(jax.vmap(value)(index), self.quantile, axis=0)
 
 
 @dataclasses.dataclass(frozen=True)
 class UCB(Thompson):
-  """An upper confidence bound: mean plus a multiple of the standard deviation.
+  """Upper confidence bound: mean plus a multiple of the standard deviation.
 
-  Both are over the index and in closed form, for a value function affine in z,
-  whose encoding is psi, [M+1, A]. What `SampledOptimism` estimates from draws:
-  for a Gaussian index the expected maximum of five is 1.16 standard deviations
-  above the mean. The index that is drawn is not looked at.
+    UCB(s, a) = E_z Q(s, a; z) + scale * sqrt(Var_z Q(s, a; z)),
+
+  in closed form, for a value function affine in z, whose encoding is psi, [M+1,
+  A]. `SampledOptimism` estimates such a bound from draws: for a Gaussian index
+  the expected maximum of five draws is 1.16 standard deviations above the mean.
+  The bound does not depend on the drawn index.
 
   Attributes:
     scale: number of standard deviations, at least 0.
@@ -231,7 +233,7 @@ class UCB(Thompson):
           f'{self.scale}')
 
   def values(self, distribution, value, encoding, index) -> Float[Array, ' A']:
-    """Returns the upper confidence bounds."""
+    """Returns the upper confidence bounds, float32 [A]."""
     del index
     shift = distribution.mean * jnp.sum(encoding[1:], axis=0)
     variance = (distribution.second_moment

@@ -1,14 +1,14 @@
-"""Saving and restoring the whole state of a run, with orbax.
+"""Checkpoints of the whole state of a run, with orbax.
 
-A checkpoint is a folder with a number as its name, in which are
+A checkpoint is a folder whose name is its step number. It contains
 
   arrays/: every array of a state (learner, actor, replay, environment, counters
-    and keys), as orbax writes them.
-  metadata.json: the type and checksums of each array, a dictionary of what else
-    the host remembers, and a checksum of all this.
+    and keys), in the format of orbax.
+  metadata.json: dtype, shape and checksums of each array; the metadata and
+    progress of the run on the host; and a checksum of the file itself.
 
-It is written as `<step>.tmp` and gets its name when it is whole. One that was
-damaged later is found out by its checksums and passed over.
+A checkpoint is written as `<step>.tmp` and renamed when it is complete. One
+that is damaged later is detected by its checksums and skipped.
 """
 
 import gc
@@ -29,7 +29,7 @@ import orbax.checkpoint as ocp
 
 
 def _arrays(state: chex.ArrayTree) -> dict[str, Any]:
-  """The arrays of a state, or their shapes, by name."""
+  """Returns the arrays of a state, or their shapes, by name."""
   leaves, _ = jax.tree_util.tree_flatten_with_path(state)
   arrays = {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
   if len(arrays) < len(leaves):
@@ -43,12 +43,12 @@ def _arrays(state: chex.ArrayTree) -> dict[str, Any]:
 
 
 def _type(leaf) -> str:
-  """The dtype and shape of an array, such as float32[3,4]."""
+  """Returns the dtype and shape of an array, such as float32[3,4]."""
   return f'{leaf.dtype}[{",".join(map(str, leaf.shape))}]'
 
 
 def _differences(stored: dict[str, str], expected: dict[str, str]) -> str:
-  """The first of the arrays that differ, a line for each."""
+  """Returns the first arrays that differ, one per line."""
   names = [name for name in {**stored, **expected}
            if stored.get(name) != expected.get(name)]
   lines = [f'{name or "the state"}: stored {stored.get(name, "no such array")},'
@@ -62,37 +62,39 @@ def _is_key(leaf) -> bool:
 
 
 def _to_saved(leaf) -> np.ndarray | jax.Array:
-  """An array as orbax is to save it."""
+  """Returns an array in a form that orbax saves."""
   if isinstance(leaf, np.generic):
     return np.asarray(leaf)
   return jax.random.key_data(leaf) if _is_key(leaf) else leaf
 
 
 def _from_saved(array: np.ndarray | None, leaf):
-  """What orbax has read, as `leaf` is; None stands for an empty array."""
+  """Returns an array that orbax read in the form of `leaf`; None if empty."""
   if isinstance(leaf, np.ndarray | np.generic):
     return np.empty(leaf.shape, leaf.dtype) if array is None else array
   if array is None:
-    array = jnp.empty(leaf.shape, leaf.dtype)
+    restored = jnp.empty(leaf.shape, leaf.dtype)
   elif _is_key(leaf):
     impl = jax.random.key_impl(jnp.empty((), leaf.dtype))
-    array = jax.random.wrap_key_data(array, impl=impl)
-  array = jax.device_put(array, getattr(leaf, 'sharding', None))
-  if array.dtype != leaf.dtype:
-    raise ValueError(f'an array of {leaf.dtype} became one of {array.dtype}; '
-                     f'expected jax_enable_x64, or NumPy arrays')
-  return array
+    restored = jax.random.wrap_key_data(jnp.asarray(array), impl=impl)
+  else:
+    restored = array
+  restored = jax.device_put(restored, getattr(leaf, 'sharding', None))
+  if restored.dtype != leaf.dtype:
+    raise ValueError(f'an array of {leaf.dtype} became one of {restored.dtype};'
+                     f' expected jax_enable_x64, or NumPy arrays')
+  return restored
 
 
 def _crc32(array: np.ndarray) -> int:
-  return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+  return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
 def _checksums(array: np.ndarray | jax.Array) -> list[list[Any]]:
-  """Blocks of an array, as [start, stop] of each axis, with their checksums.
+  """Returns the blocks of an array, as [start, stop] per axis, and checksums.
 
-  The blocks are its shards, which on a CPU copies nothing. The whole of an
-  array over several devices would be a copy, kept for as long as the array.
+  The blocks are the array's shards, which are not copied on a CPU. The whole of
+  an array over several devices would be a copy that lives as long as the array.
   """
   if isinstance(array, np.ndarray):
     return [[[[0, size] for size in array.shape], _crc32(array)]]
@@ -109,7 +111,11 @@ def _text_checksum(contents: dict[str, Any]) -> int:
 
 
 def _read_json(folder: Path) -> dict[str, Any]:
-  """The JSON part of a checkpoint; an error if it is damaged."""
+  """Returns the JSON part of a checkpoint.
+
+  Raises:
+    ValueError: if the file is damaged.
+  """
   contents = json.loads((folder / 'metadata.json').read_text())
   if contents.pop('checksum') != _text_checksum(contents):
     raise ValueError('the checksum of metadata.json does not match')
@@ -117,32 +123,33 @@ def _read_json(folder: Path) -> dict[str, Any]:
 
 
 class Checkpointer:
-  """Numbered checkpoints in one folder; the newest whole one is restored.
+  """Numbered checkpoints in one folder; the newest undamaged one is restored.
 
   Reading changes nothing in the folder, so another process may save meanwhile.
-  Only one may save at a time.
+  Only one process may save at a time.
   """
 
   def __init__(self, directory: str | os.PathLike, max_to_keep: int = 2):
-    """Opens the folder, which the first `save` makes if need be.
+    """Opens the folder; the first `save` creates it.
 
     Args:
-      directory: of this run's checkpoints alone.
-      max_to_keep: older ones are deleted when a new one is whole. With 2, one
-        is left if the newest is damaged.
+      directory: folder of this run's checkpoints alone.
+      max_to_keep: number of checkpoints kept, at least 1; older ones are
+        deleted after a new one is complete. With 2, one remains if the newest
+        is damaged.
     """
     if max_to_keep < 1:
       raise ValueError(f'max_to_keep is {max_to_keep}; expected at least 1')
-    # Orbax reports every step of its work.
+    # Orbax logs every step of its work.
     logging.getLogger('absl').setLevel(logging.WARNING)
     self._directory = Path(os.path.abspath(directory))
     self._max_to_keep = max_to_keep
     self._orbax = ocp.PyTreeCheckpointer()
-    self._damaged = set()  # Passed over by `restore`.
+    self._damaged = set()  # Skipped by `restore`.
     self._own = set()  # Written, restored, or older than the one restored.
 
   def steps(self) -> list[int]:
-    """The numbers of all checkpoints, damaged ones too, in rising order."""
+    """Returns the ascending numbers of all checkpoints, damaged or not."""
     if not self._directory.is_dir():
       return []
     names = {name.removesuffix('.replaced')
@@ -151,35 +158,39 @@ class Checkpointer:
                   if name.isdecimal() and name == str(int(name)))
 
   def save(self, step: int, state: chex.ArrayTree, metadata: dict[str, Any]):
-    """Writes a checkpoint and returns when it is whole.
+    """Writes a checkpoint and returns when it is complete.
 
-    Only then are others deleted, but for `max_to_keep`: those that this object
-    wrote or restored, and those older than the one restored. What `restore`
-    passed over as damaged does not count, and is renamed to `<step>.damaged`.
+    Afterwards all but the newest `max_to_keep` are deleted, among those that
+    this object wrote or restored and those older than the one restored.
+    Checkpoints that `restore` skipped as damaged do not count; they are renamed
+    to `<step>.damaged`.
 
     Args:
-      step: its number, larger than that of any other checkpoint that is not
-        damaged. The last that this object wrote or restored may be replaced.
-      state: JAX arrays, PRNG keys and NumPy arrays.
-      metadata: what else to remember. It comes back as JSON has it: tuples as
-        lists, keys as strings.
+      step: number of the checkpoint, larger than that of any other undamaged
+        one. The last checkpoint that this object wrote or restored may be
+        replaced.
+      state: tree of JAX arrays, PRNG keys and NumPy arrays.
+      metadata: metadata and progress. They are restored as JSON has them:
+        tuples as lists, keys as strings.
 
     Raises:
-      TypeError: for metadata that is not JSON, or a state of other things.
-      ValueError: for the same, a state without arrays, or such a step.
-      RuntimeError: if it was not written.
+      TypeError: if the metadata are not JSON, or a leaf of the state is no
+        array.
+      ValueError: if the metadata are not JSON, the state has no arrays, or the
+        step is invalid.
+      RuntimeError: if the checkpoint was not written.
     """
-    json.dumps(metadata)  # An error before anything is written.
+    json.dumps(metadata)  # Fails before anything is written.
     leaves = _arrays(state)
     arrays = [_to_saved(leaf) for leaf in leaves.values()]
-    # Orbax does not save empty arrays; the index of an agent without one is
-    # such. By number, as orbax does not take every name.
+    # Orbax saves neither empty arrays, such as the index of an agent without
+    # one, nor arrays under arbitrary names; so they are numbered.
     to_save = {str(i): array for i, array in enumerate(arrays) if array.size}
     if not to_save:
       raise ValueError('the state has no arrays, or only empty ones; expected '
                        'something to save')
     self._check_step(step)
-    for path in self._directory.glob('*.*'):  # A killed process left these.
+    for path in self._directory.glob('*.*'):  # Left by a killed process.
       if path.suffix == '.tmp' or (
           path.suffix == '.replaced' and path.with_suffix('').exists()):
         shutil.rmtree(path)
@@ -193,9 +204,10 @@ class Checkpointer:
     with open(written / 'metadata.json', 'w') as file:
       json.dump({'checksum': _text_checksum(contents), **contents}, file)
       file.flush()
-      os.fsync(file.fileno())  # As orbax does with the arrays.
-    listed = self._orbax.metadata(written / 'arrays').item_metadata.tree
-    if listed.keys() != to_save.keys() or not _read_json(written):
+      os.fsync(file.fileno())  # Orbax does the same with the arrays.
+    listed = self._orbax.metadata(written / 'arrays').item_metadata
+    if (listed is None or listed.tree.keys() != to_save.keys()
+        or not _read_json(written)):
       raise RuntimeError(f'checkpoint {written} was not written')
     self._show(step, written)
     for old in list(self._damaged):
@@ -216,12 +228,12 @@ class Checkpointer:
             f'to be damaged; expected a larger step, or `restore` before')
 
   def _show(self, step: int, written: Path):
-    """Gives a whole checkpoint its name."""
+    """Renames a complete checkpoint to its number."""
     path = self._directory / str(step)
     if step in self._damaged:
       self._set_aside(step)
     elif path.exists():
-      # Under this name it is still found while the other is not there.
+      # `steps` finds this name until the new checkpoint has its own.
       path.rename(path.with_suffix('.replaced'))
     written.rename(path)
     shutil.rmtree(path.with_suffix('.replaced'), ignore_errors=True)
@@ -243,29 +255,29 @@ class Checkpointer:
   def restore(
       self, like: chex.ArrayTree
   ) -> tuple[chex.ArrayTree, dict[str, Any]] | None:
-    """The newest whole checkpoint, or None if there is none.
+    """Returns the newest undamaged checkpoint, or None if there is none.
 
-    A checkpoint that cannot be read or fails a checksum is passed over with a
-    warning that names it, and stays on disk. While it is read, the state needs
-    its memory twice.
+    A checkpoint that cannot be read or fails a checksum is skipped with a
+    warning that names it, and stays on disk. Reading needs twice the memory of
+    the state.
 
     Args:
-      like: a state of the same structure, or its shapes. NumPy arrays come back
-        as such, others as JAX arrays: placed as `like` is or, where it does not
-        say, on the default device.
+      like: state of the same structure, or its shapes. Leaves that are NumPy
+        arrays are restored as such, others as JAX arrays with the sharding of
+        the leaf, or on the default device if it has none.
 
     Returns:
       The state, and the metadata saved with it.
 
     Raises:
       TypeError: if `like` has leaves that are not arrays.
-      ValueError: if the newest whole checkpoint has other arrays than `like`,
-        or an older version of this module wrote it.
+      ValueError: if the newest undamaged checkpoint has other arrays than
+        `like`, or was written by an older version of this module.
     """
     leaves = _arrays(like)
     expected = {name: _type(leaf) for name, leaf in leaves.items()}
     self._damaged = set()
-    # Listed anew each time: another process may save, and delete, meanwhile.
+    # Listed again each time: another process may save and delete meanwhile.
     while steps := [x for x in self.steps() if x not in self._damaged]:
       path = self._path(steps[-1])
       if (path / 'memory').exists():
@@ -277,10 +289,10 @@ class Checkpointer:
         stored = {name: x['type'] for name, x in contents['arrays'].items()}
         if stored == expected:
           arrays = self._read_arrays(path, contents['arrays'], leaves)
-      except MemoryError:  # Not the fault of the checkpoint.
+      except MemoryError:  # Does not mean that it is damaged.
         raise
       except Exception as error:  # pylint: disable=broad-except
-        # Whatever is wrong with it, an older one may be whole.
+        # Whatever the error, an older checkpoint may be undamaged.
         self._damaged.add(steps[-1])
         if path.exists():
           warnings.warn(f'checkpoint {path} is damaged and passed over: '
@@ -289,10 +301,10 @@ class Checkpointer:
       if stored != expected:
         raise ValueError(f'checkpoint {path} has another structure than '
                          f'expected:\n{_differences(stored, expected)}')
-      gc.collect()  # What orbax read from stays, in a cycle, until then.
+      gc.collect()  # Orbax keeps what it read in a reference cycle.
       self._own = set(steps)
       structure = jax.tree.structure(like)
-      # What was read is let go of, one array after the other.
+      # Frees each array that was read before the next one is converted.
       return structure.unflatten(
           [_from_saved(arrays.pop(name), leaf)
            for name, leaf in leaves.items()]), contents['metadata']
@@ -301,7 +313,11 @@ class Checkpointer:
   def _read_arrays(
       self, path: Path, entries: dict[str, Any], leaves: dict[str, Any],
   ) -> dict[str, np.ndarray | None]:
-    """The arrays by name, None for empty ones; an error if one is damaged."""
+    """Returns the arrays by name, None for empty ones.
+
+    Raises:
+      ValueError: if an array is damaged.
+    """
     numbers = {name: str(i) for i, name in enumerate(entries)
                if leaves[name].size}
     read = self._orbax.restore(path / 'arrays', args=ocp.args.PyTreeRestore(
@@ -317,5 +333,5 @@ class Checkpointer:
             for name in leaves}
 
   def close(self):
-    """Releases what orbax holds."""
+    """Releases the resources of orbax."""
     self._orbax.close()

@@ -1,11 +1,11 @@
-"""Noise that belongs to a transition: offsets of its target, and weights.
+"""Noise of a transition: an offset of its target, and a weight of its loss.
 
-HyperAgent adds sigma * xi^T z to the target of a transition, where xi is drawn
-once when the transition is stored (Li et al., 2024, eq. 5; there the symbols
-are exchanged). Bootstrapped ensembles weigh the squared error of a transition
-by a mask that is drawn once. Here nothing is stored: what is random about a
-transition is a function of its uid, drawn again whenever it is needed. The
-replay holds no noise, M may change, and a resumed run sees the same noise.
+HyperAgent adds sigma * xi^T z to the target of a transition, with xi drawn once
+when the transition is stored (Li et al., 2024, eq. 5, where the symbols are
+exchanged). Bootstrapped ensembles weight the squared error of a transition by a
+mask that is drawn once. Here neither is stored: the noise of a transition is a
+function of its uid and is drawn again at every use. So the replay holds no
+noise, M may change, and a resumed run has the same noise.
 """
 
 from collections.abc import Callable
@@ -22,35 +22,41 @@ from hyperjax import index as index_lib
 
 @runtime_checkable
 class DataNoise(Protocol):
-  """Maps uid and index of transitions to offset and weight."""
+  """Maps the uids of transitions and their indices to offsets and weights."""
 
   def __call__(
       self, key: chex.PRNGKey, uids: Int[Array, ' B'],
       indices: Float[Array, 'B K M'], update_key: chex.PRNGKey,
   ) -> tuple[Float[Array, 'B K'], Float[Array, 'B K'] | None]:
-    """Returns offset and weight of each transition at each index.
+    """Returns the offset and the weight of each transition at each index.
 
     Args:
-      key: the same at every call in the life of a learner.
-      uids: of the transitions.
-      indices: z, K for each transition.
-      update_key: fresh at every update, for noise that is not kept.
+      key: PRNG key, the same at every update of a learner.
+      uids: uids of the transitions, int32 [B].
+      indices: K indices z per transition, float32 [B, K, M].
+      update_key: PRNG key, new at every update, for noise that is drawn anew.
 
     Returns:
-      What is added to the target, in units of reward, and the factor of the
-      squared error; None for 1.
+      Offsets of the targets, in units of reward, and factors of the squared
+      errors, or None for 1; both float32 [B, K].
     """
     ...
 
 
 @runtime_checkable
 class LinearNoise(DataNoise, Protocol):
-  """Noise whose offset is u^T z and whose weight is 1, for `losses.ExactTD`."""
+  """Noise with offset u^T z and weight 1, as `losses.ExactTD` requires."""
 
   def vectors(
       self, key: chex.PRNGKey, uids: Int[Array, ' B'], dim: int
   ) -> Float[Array, 'B M']:
-    """Returns u of each transition; `key` as above, `dim` is M."""
+    """Returns the vector u of each transition, float32 [B, M].
+
+    Args:
+      key: PRNG key, the same at every update of a learner.
+      uids: uids of the transitions, int32 [B].
+      dim: M.
+    """
     ...
 
 
@@ -60,7 +66,7 @@ class Perturbation:
 
   Attributes:
     scale: sigma, in units of reward; 0 for no perturbation.
-    distribution: class of the distribution of xi. The analysis asks for unit
+    distribution: class of the distribution of xi. The analysis assumes unit
       norm, as `index.Sphere` has.
   """
 
@@ -74,7 +80,7 @@ class Perturbation:
 
   def vectors(self, key, uids, dim) -> Float[Array, 'B M']:
     """See `LinearNoise`."""
-    if self.scale == 0.:  # Known when traced: no random numbers are drawn.
+    if self.scale == 0.:  # Static, so no random numbers are drawn.
       return jnp.zeros((uids.shape[0], dim), jnp.float32)
     distribution = self.distribution(dim)
     return jax.vmap(lambda uid: self.scale * distribution.sample(
@@ -88,15 +94,15 @@ class Perturbation:
 
 @dataclasses.dataclass(frozen=True)
 class RawPerturbation(Perturbation):
-  """The offset u^T x for a Gaussian x of which z is the direction.
+  """The offset u^T x for a Gaussian x whose direction is z.
 
-  A habit of HyperAgent's released code, for an index on the unit sphere: the
-  network sees z, the perturbation its Gaussian original. The length of x is
-  drawn anew at every update.
+  HyperAgent's released code does so for an index on the unit sphere: the
+  network sees z, but the perturbation uses the Gaussian vector that z is
+  computed from. The length of x is drawn anew at every update.
   """
 
   def vectors(self, key, uids, dim) -> Float[Array, 'B M']:
-    """See `LinearNoise`; with the mean length, for the same mean gradient."""
+    """See `LinearNoise`; u times E|x|, for an equal mean gradient."""
     return index_lib.mean_gaussian_length(dim) * super().vectors(
         key, uids, dim)
 
@@ -111,14 +117,15 @@ class RawPerturbation(Perturbation):
 
 @dataclasses.dataclass(frozen=True)
 class BootstrapMask:
-  """Weights that choose the members of an ensemble that learn from a transition.
+  """Bernoulli masks that decide which members learn from a transition.
 
-  Osband et al. (2016, "Deep exploration via bootstrapped DQN"), here without
-  storing the masks. For one-hot indices: the weight at z is mask^T z.
+  Osband et al. (2016, "Deep exploration via bootstrapped DQN"), without storing
+  the masks. For one-hot indices: the weight at z is mask^T z.
 
   Attributes:
-    probability: of a member to learn from a transition, independently.
-    offset: noise of the target beside the mask.
+    probability: probability that a member learns from a transition, independent
+      over members and transitions.
+    offset: noise of the target, in addition to the mask.
   """
 
   probability: float = 0.5
@@ -137,7 +144,7 @@ class BootstrapMask:
       return offsets, None
 
     def mask(uid):
-      # Another stream than that of the perturbation.
+      # Independent of the perturbation, which uses the unsplit key.
       key_mask, _ = jax.random.split(jax.random.fold_in(key, uid))
       return jax.random.bernoulli(
           key_mask, self.probability, indices.shape[-1:]).astype(jnp.float32)

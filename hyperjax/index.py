@@ -1,19 +1,19 @@
 """Reference distributions of the index z in R^M.
 
-An index selects one member of an approximate posterior: Q(s, a; z) with a
-fresh z is one sample of the value function. Every distribution here says its
-dimension, how to sample, and its first two moments,
+An index selects one member of an approximate posterior: Q(s, a; z) with a fresh
+z is one sample of the value function. Each distribution defines its dimension,
+how to sample, and its first two moments,
 
   E[z] = mean * 1   and   E[z z^T] = second_moment * I,
 
 which is all that the closed form of the squared TD error needs
 (`hyperjax.losses.ExactTD`).
 
-The published distributions: Gaussian and sphere in HyperAgent (Li et al.,
-2024), cube, coordinate and sparse in Ensemble++ (Li et al., 2024, appendix E),
-one-hot for ensembles. `Sphere` has radius 1, as in the authors' code for
-reinforcement learning; all but it and the one-hot ones follow the isotropic
-scaling E[z z^T] = I of the bandit papers.
+The Gaussian and the sphere are from HyperAgent (Li et al., 2024), the cube,
+coordinate and sparse distributions from Ensemble++ (Li et al., 2024, appendix
+E); one-hot indices make ensembles. `Sphere` has radius 1, as in the authors'
+code for reinforcement learning. All distributions except `Sphere` and `OneHot`
+have the isotropic scaling E[z z^T] = I of the bandit papers.
 """
 
 import dataclasses
@@ -28,22 +28,21 @@ from jaxtyping import Array, Float
 
 @runtime_checkable
 class IndexDistribution(Protocol):
-  """A distribution of z in R^M.
+  """A distribution of z in R^M."""
 
-  Attributes:
-    dim: M.
-  """
-
-  dim: int
+  @property
+  def dim(self) -> int:
+    """M, dimension of z."""
+    ...
 
   @property
   def mean(self) -> float:
-    """The common value of every entry of E[z]."""
+    """Common value of the entries of E[z]."""
     ...
 
   @property
   def second_moment(self) -> float:
-    """The c in E[z z^T] = c I."""
+    """Constant c of E[z z^T] = c I."""
     ...
 
   def sample(
@@ -60,7 +59,7 @@ def _check_dim(dim: int):
 
 @dataclasses.dataclass(frozen=True)
 class NoIndex:
-  """M = 0: a plain value function, the same for every sample."""
+  """The empty index, M = 0, of a plain value function."""
 
   dim: int = 0
 
@@ -70,22 +69,25 @@ class NoIndex:
 
   @property
   def mean(self) -> float:
+    """See `IndexDistribution`."""
     return 0.
 
   @property
   def second_moment(self) -> float:
+    """See `IndexDistribution`."""
     return 0.
 
   def sample(
       self, key: chex.PRNGKey, shape: tuple[int, ...] = ()
   ) -> Float[Array, '... M']:
+    """See `IndexDistribution`."""
     del key
     return jnp.zeros((*shape, 0), jnp.float32)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Isotropic:
-  """Mean zero and E[z z^T] = I unless a subclass says otherwise."""
+  """Mean 0 and E[z z^T] = I, unless a subclass overrides them."""
 
   dim: int
 
@@ -94,10 +96,12 @@ class _Isotropic:
 
   @property
   def mean(self) -> float:
+    """See `IndexDistribution`."""
     return 0.
 
   @property
   def second_moment(self) -> float:
+    """See `IndexDistribution`."""
     return 1.
 
 
@@ -108,20 +112,23 @@ class Gaussian(_Isotropic):
   def sample(
       self, key: chex.PRNGKey, shape: tuple[int, ...] = ()
   ) -> Float[Array, '... M']:
+    """See `IndexDistribution`."""
     return jax.random.normal(key, (*shape, self.dim), jnp.float32)
 
 
 @dataclasses.dataclass(frozen=True)
 class Sphere(_Isotropic):
-  """z uniform on the unit sphere S^{M-1}, so that E[z z^T] = I / M."""
+  """z uniform on the unit sphere S^{M-1}, hence E[z z^T] = I / M."""
 
   @property
   def second_moment(self) -> float:
+    """See `IndexDistribution`."""
     return 1. / self.dim
 
   def sample(
       self, key: chex.PRNGKey, shape: tuple[int, ...] = ()
   ) -> Float[Array, '... M']:
+    """See `IndexDistribution`."""
     z = jax.random.normal(key, (*shape, self.dim), jnp.float32)
     return z / jnp.linalg.norm(z, axis=-1, keepdims=True)
 
@@ -133,6 +140,7 @@ class Cube(_Isotropic):
   def sample(
       self, key: chex.PRNGKey, shape: tuple[int, ...] = ()
   ) -> Float[Array, '... M']:
+    """See `IndexDistribution`."""
     return jax.random.rademacher(key, (*shape, self.dim), jnp.float32)
 
 
@@ -143,6 +151,7 @@ class Coordinate(_Isotropic):
   def sample(
       self, key: chex.PRNGKey, shape: tuple[int, ...] = ()
   ) -> Float[Array, '... M']:
+    """See `IndexDistribution`."""
     key_i, key_sign = jax.random.split(key)
     i = jax.random.randint(key_i, shape, 0, self.dim)
     sign = jax.random.rademacher(key_sign, (*shape, 1), jnp.float32)
@@ -152,10 +161,10 @@ class Coordinate(_Isotropic):
 
 @dataclasses.dataclass(frozen=True)
 class Sparse(_Isotropic):
-  """s coordinates chosen without replacement, each +-sqrt(M / s).
+  """z with s uniformly chosen entries of +-sqrt(M / s); the others are 0.
 
   Attributes:
-    nonzeros: s, at least 1 and at most M.
+    nonzeros: s, number of nonzero entries, 1..M.
   """
 
   nonzeros: int = 2
@@ -170,6 +179,7 @@ class Sparse(_Isotropic):
   def sample(
       self, key: chex.PRNGKey, shape: tuple[int, ...] = ()
   ) -> Float[Array, '... M']:
+    """See `IndexDistribution`."""
     key_order, key_sign = jax.random.split(key)
     order = jax.random.uniform(key_order, (*shape, self.dim), jnp.float32)
     rank = jnp.argsort(jnp.argsort(order, axis=-1), axis=-1)
@@ -189,20 +199,23 @@ class OneHot:
 
   @property
   def mean(self) -> float:
+    """See `IndexDistribution`."""
     return 1. / self.dim
 
   @property
   def second_moment(self) -> float:
+    """See `IndexDistribution`."""
     return 1. / self.dim
 
   def sample(
       self, key: chex.PRNGKey, shape: tuple[int, ...] = ()
   ) -> Float[Array, '... M']:
+    """See `IndexDistribution`."""
     i = jax.random.randint(key, shape, 0, self.dim)
     return jax.nn.one_hot(i, self.dim, dtype=jnp.float32)
 
 
 def mean_gaussian_length(dim: int) -> float:
-  """E |x| of x ~ N(0, I) in R^dim: the mean of the chi distribution."""
+  """Returns E|x| of x ~ N(0, I) in R^dim: the mean of the chi distribution."""
   return math.sqrt(2.) * math.exp(
       math.lgamma((dim + 1) / 2) - math.lgamma(dim / 2))

@@ -1,17 +1,17 @@
-"""Lazy Adam: updates that cost the same however many categories there are.
+"""Lazy (sparse) Adam: updates whose cost is independent of the number of rows.
 
-Where an observation is a category, a batch reads few rows of the first layer's
-weights, but Adam sweeps over all of them at every update: over 640,000 weights
-on DeepSea-100, of which a batch of 128 reads a fortieth. Lazy updates leave
-the rows that a batch does not read as they are, their moments included (as
-`SparseAdam` of PyTorch and `LazyAdam` of TensorFlow Addons do). It is another
-optimiser, not the same one made faster: a row's momentum waits for the row's
-next turn.
+If an observation is a category, a batch reads few rows of the first layer's
+weights, but Adam updates all of them: 640,000 weights on DeepSea-100, of which
+a batch of 128 reads a fortieth. Lazy updates leave unchanged the rows that a
+batch does not read, including their moments (as `SparseAdam` of PyTorch and
+`LazyAdam` of TensorFlow Addons do). This is a different optimiser, not a faster
+implementation of Adam: the momentum of a row is applied only when a batch reads
+the row.
 
-This works for any optimiser whose state is of the parameters' shape: the rows
-that a batch reads are cut out of every array, updated as if there were no
-others, and put back. Which arrays have a row for each category, a network says
-in their metadata (`hyperjax.networks.Table`).
+Lazy updates work for any optimiser whose state has the parameters' shape: the
+rows that a batch reads are gathered from every array, updated as if there were
+no others, and scattered back. A network marks the arrays with one row per
+category as `hyperjax.networks.Table`.
 """
 
 from collections.abc import Callable
@@ -37,13 +37,12 @@ def find_tables(
   """Returns the paths of the network's tables, without their collection.
 
   Args:
-    network: whose variables may be wrapped in `networks.Table`.
-    spec: of its observation, a category.
+    network: network whose variables may be `networks.Table`.
+    spec: spec of its observation, a category.
 
   Raises:
-    ValueError: if there is no table, or if the network reads the number of the
-      category other than as the row of a table: rows that are cut out get new
-      numbers, and such a network would read others.
+    ValueError: if there is no table, or if the network uses the number of a
+      category except as a row of its tables: lazy updates renumber the rows.
   """
   boxed = jax.eval_shape(network.init, jax.random.key(0), spec.zeros())
   is_table = lambda x: isinstance(x, networks.Table)
@@ -61,7 +60,7 @@ def find_tables(
 
 
 def _check_reads_tables_alone(network, spec, tables):
-  """Renumbers the categories along with the tables: nothing may change."""
+  """Checks that permuting categories and table rows changes nothing."""
   last = spec.num_values - 1
 
   def differs(key):
@@ -90,37 +89,43 @@ def update(
     step: Update, learner: types.LearnerState, batch: types.Batch,
     num_values: int, tables: frozenset[tuple[str, ...]],
 ) -> tuple[types.LearnerState, types.Metrics]:
-  """Makes one update of the rows that a batch reads, and of other weights.
+  """Updates the rows that a batch reads, and all other weights.
 
   Args:
-    step: the update, which must leave target_params alone.
-    learner: state before.
+    step: update, which must not change target_params.
+    learner: state before the update.
     batch: transitions [B] whose observations are categories.
     num_values: number of categories.
-    tables: paths of the arrays with a row for each category.
+    tables: paths of the arrays with one row per category.
 
   Returns:
-    What `step` returns.
+    The learner state and metrics of `step`.
   """
   transitions = batch.transitions
   batch_size, = transitions.observation.shape
   categories = jnp.concatenate(
       [transitions.observation, transitions.next_observation]
   ).astype(jnp.int32)
-  # All that stands for no category is one row, after the last.
+  # All numbers that are no category share one row, after the last.
   in_range = (categories >= 0) & (categories < num_values)
   rows, position = jnp.unique(
       jnp.where(in_range, categories, num_values), size=2 * batch_size,
       fill_value=num_values, return_inverse=True)
+  # What is no category stays none: a row has a gradient, which would count
+  # towards a limit on its norm.
+  position = jnp.where(in_range, position, 2 * batch_size)
   # Not of the observations' type, which may end below the number of rows.
   small_batch = batch._replace(transitions=transitions._replace(
       observation=position[:batch_size],
       next_observation=position[batch_size:]))
+  weights = {_names(path)[1:]
+             for path, _ in jax.tree.leaves_with_path(learner.params)}
 
   def is_table(path) -> bool:
-    # Whatever wraps it: a collection, a target, an optimiser's moments.
+    # A suffix: collections, targets and moments contain the same path.
     names = _names(path)
-    return any(names[-len(table):] == table for table in tables)
+    ends = (names[i:] for i in range(len(names)))
+    return next((end in tables for end in ends if end in weights), False)
 
   def take(path, x):
     if not is_table(path):
@@ -144,6 +149,6 @@ def update(
 
 
 def _names(path: tuple[Any, ...]) -> tuple[str, ...]:
-  """The keys of dictionaries along a path."""
+  """Returns the dictionary keys along a path."""
   return tuple(entry.key for entry in path
                if isinstance(entry, jax.tree_util.DictKey))

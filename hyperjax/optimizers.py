@@ -1,8 +1,8 @@
-"""Optimisers that are used here, as optax transforms.
+"""Optimisers as optax transforms.
 
-The Langevin ones need a key at every update: `update(gradients, state, params,
-key=...)`. The learner gives one to every optimiser; those that do not want it
-are made with `optax.with_extra_args_support`, which drops it.
+The Langevin optimisers need a PRNG key at every update: `update(gradients,
+state, params, key=...)`. The learner passes a key to every optimiser;
+`optax.with_extra_args_support` drops the key for the others.
 """
 
 import functools
@@ -21,8 +21,12 @@ def adam(
 ) -> optax.GradientTransformationExtraArgs:
   """Returns Adam.
 
-  Cached, as all optimisers here, so that agents of equal settings are equal
-  and hash alike.
+  Cached, as all optimisers of this module, so that agents of equal settings are
+  equal and have equal hashes.
+
+  Args:
+    learning_rate: step size.
+    epsilon: number added to the root of the second moment.
   """
   return optax.with_extra_args_support(optax.adam(learning_rate, eps=epsilon))
 
@@ -32,12 +36,12 @@ def clipped(
     optimizer: optax.GradientTransformationExtraArgs,
     max_gradient_norm: float | None,
 ) -> optax.GradientTransformationExtraArgs:
-  """Returns an optimiser after a limit on the global gradient norm.
+  """Returns an optimiser that limits the global norm of its gradients.
 
   Args:
-    optimizer: that takes the gradients.
-    max_gradient_norm: gradients of a larger norm are scaled down to it; None
-      for no limit.
+    optimizer: optimiser that takes the clipped gradients.
+    max_gradient_norm: largest norm, to which larger gradients are scaled down;
+      None for no limit.
   """
   if max_gradient_norm is None:
     return optimizer
@@ -49,7 +53,7 @@ def clipped(
 def chain(
     *transforms: optax.GradientTransformation,
 ) -> optax.GradientTransformationExtraArgs:
-  """Returns transforms one after another, cached as `adam` is."""
+  """Returns a chain of transforms, cached as `adam` is."""
   return optax.with_extra_args_support(optax.chain(*transforms))
 
 
@@ -57,9 +61,9 @@ class MomentsState(NamedTuple):
   """Running moments of the gradient.
 
   Attributes:
-    count: updates so far, int32 [].
-    mean: of the gradient.
-    square: of its square.
+    count: number of updates, int32 [].
+    mean: running mean of the gradient, a tree like the parameters.
+    square: running mean of the squared gradient, a tree like the parameters.
   """
 
   count: Int[Array, '']
@@ -67,8 +71,8 @@ class MomentsState(NamedTuple):
   square: chex.ArrayTree
 
 
-def _init_moments(params: chex.ArrayTree) -> MomentsState:
-  # Arrays of their own each, so that the state may be donated.
+def _init_moments(params: optax.Params) -> MomentsState:
+  # Separate arrays, so that the state may be donated.
   return MomentsState(
       jnp.int32(0), jax.tree.map(jnp.zeros_like, params),
       jax.tree.map(jnp.zeros_like, params))
@@ -99,10 +103,18 @@ def adam_lmc(
 
     w <- w - lr (g + a m / (sqrt(v) + eps)) + noise_scale sqrt(2 lr) N(0, I),
 
-  with the running moments m, v of the gradient g, not corrected for their
-  bias. Kim, Song and Liang (2022, arXiv 2009.09535), as used in Adam LMCDQN
-  (Ishfaq et al., 2024, algorithm 2). With a = 0 it is plain Langevin dynamics
-  at temperature noise_scale^2.
+  where m and v are the running moments of the gradient g, without correction of
+  their bias. Kim, Song and Liang (2022, arXiv 2009.09535), as used in Adam
+  LMCDQN (Ishfaq et al., 2024, algorithm 2). With a = 0 this is plain Langevin
+  dynamics at temperature noise_scale^2.
+
+  Args:
+    learning_rate: lr.
+    noise_scale: root of the temperature.
+    adam_factor: a, weight of the adaptive drift.
+    epsilon: eps.
+    b1: decay rate of m.
+    b2: decay rate of v.
   """
 
   def update(gradients, state, params=None, *, key):
@@ -115,7 +127,8 @@ def adam_lmc(
         gradients, state.mean, state.square, _standard_normal(key, gradients))
     return updates, state
 
-  return optax.GradientTransformationExtraArgs(_init_moments, update)
+  return optax.GradientTransformationExtraArgs(
+      _init_moments, update)  # pyright: ignore[reportArgumentType] Typed as its base.
 
 
 @functools.cache
@@ -123,7 +136,7 @@ def langevin_adam(
     learning_rate: float, noise_scale: float, epsilon: float = 1e-8,
     b1: float = 0.9, b2: float = 0.999,
 ) -> optax.GradientTransformationExtraArgs:
-  """Returns Adam plus noise that is preconditioned as its step is.
+  """Returns Adam with Langevin noise that is preconditioned as its step is.
 
     w <- Adam's step + noise_scale sqrt(2 lr' / (sqrt(v) + eps)) N(0, I),
     lr' = lr sqrt(1 - b2^t) / (1 - b1^t).
@@ -131,6 +144,13 @@ def langevin_adam(
   The Langevin DQN of Dwaracherla and Van Roy (2020, arXiv 2002.07282) with
   Adam, as in the comparison of Ishfaq et al. (hmishfaq/LMC-LSVI,
   `components/langevin_dqn/optim.py`).
+
+  Args:
+    learning_rate: lr.
+    noise_scale: root of the temperature.
+    epsilon: eps.
+    b1: decay rate of the first moment.
+    b2: decay rate of the second moment v.
   """
 
   def update(gradients, state, params=None, *, key):
@@ -150,4 +170,5 @@ def langevin_adam(
                            _standard_normal(key, gradients))
     return updates, state
 
-  return optax.GradientTransformationExtraArgs(_init_moments, update)
+  return optax.GradientTransformationExtraArgs(
+      _init_moments, update)  # pyright: ignore[reportArgumentType] Typed as its base.

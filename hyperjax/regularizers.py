@@ -1,6 +1,6 @@
 """Regularisers: losses that wrap a loss, and weight decay as optax transforms.
 
-Both are of HyperAgent's released code on Atari.
+HyperAgent's released code for Atari has both.
 """
 
 from collections.abc import Callable
@@ -22,19 +22,20 @@ from hyperjax import types
 
 @dataclasses.dataclass(frozen=True)
 class GradientPenalty:
-  """A loss plus coefficient * |grad_params f|^2, f the mean value of a batch.
+  """Adds coefficient * |grad_params f|^2, with f the mean value, to a loss.
 
-  f = mean_b E_z Q(s_b, a_b; z), for a value function affine in z. HyperAgent's
-  released code has it on Atari, with the expectation sampled. With v the
-  gradient of f, held constant, the gradient of the penalty is that of
-  2 * coefficient * (df along v): f once more, in forward mode, instead of the
-  derivative of a derivative.
+    f = mean_b E_z Q(s_b, a_b; z),
+
+  for a value function affine in z. HyperAgent's released code for Atari has
+  this penalty with the expectation sampled. With v the gradient of f, held
+  constant, the gradient of the penalty is that of 2 * coefficient * (df along
+  v): a forward-mode derivative of f instead of a second derivative.
 
   Attributes:
-    loss: what is penalised.
-    network: see `hyperjax.networks.AffineValue`.
+    loss: loss that the penalty is added to.
+    network: value function, see `hyperjax.networks.AffineValue`.
     index: distribution of z.
-    coefficient: of the penalty.
+    coefficient: coefficient of the penalty.
   """
 
   loss: losses.Loss
@@ -73,29 +74,29 @@ def head_l2(
     coefficient: float, second_moment: float, num_weights: int,
     num_first: int, num_per_update: float, num_most: int,
 ) -> optax.GradientTransformationExtraArgs:
-  """Adds the gradient of an L2 penalty on the weights of a hypermodel.
+  """Returns a transform that adds the gradient of an L2 penalty on the head.
 
-  HyperAgent's released code adds, on Atari,
+  HyperAgent's released code for Atari adds
 
     coefficient / |D| * mean over all weights of E_z w(z)^2,  w(z) = b + A z,
 
-  to the loss, |D| the number of transitions in the replay; here with the
-  expectation exact, E[z] = 0 and E[z z^T] = second_moment * I. |D| counts
-  updates, as a run makes them that is never without its replay, in no more
-  environments than there are steps for each update.
+  to the loss, where |D| is the number of transitions in the replay. Here the
+  expectation is exact, with E[z] = 0 and E[z z^T] = second_moment * I, and |D|
+  is computed from the number of updates. This is right for a run that keeps its
+  replay and has at most as many environments as steps per update.
 
-  Cached, so that agents of equal settings share their programs.
+  Cached, so that agents of equal settings share their compiled programs.
 
   Args:
-    coefficient: of the penalty.
-    second_moment: of the index.
+    coefficient: coefficient of the penalty.
+    second_moment: c of the index, E[z z^T] = c I.
     num_weights: number of weights w(z), F * A.
     num_first: |D| at the first update.
-    num_per_update: growth of |D| with each update.
-    num_most: |D| at most.
+    num_per_update: growth of |D| per update.
+    num_most: largest |D|, the capacity of the replay.
   """
 
-  def decay(moment: float) -> Callable[[Array], Array]:
+  def decay(moment: float) -> optax.Schedule:
     return lambda count: 2. * coefficient * moment / (
         num_weights * jnp.minimum(
             num_first + num_per_update * count, num_most))
@@ -107,7 +108,7 @@ def head_l2(
 
 
 def _leaves_named(name: str) -> Callable[[Any], Any]:
-  """A mask of the weights of `networks.HypermodelHead` of one name."""
+  """Returns a mask of the weights of `networks.HypermodelHead` of one name."""
   return functools.partial(
       jax.tree_util.tree_map_with_path,
       lambda path, _: getattr(path[-1], 'key', None) == name)

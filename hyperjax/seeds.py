@@ -1,4 +1,4 @@
-"""Seeds: one rule for every place that takes one."""
+"""Checks of seeds, the same for every function that takes one."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,12 +11,13 @@ import numpy as np
 def check_seed(seed: Any) -> int:
   """Returns a seed as a Python integer.
 
+  Seeds are never wrapped or rounded: different seeds are different runs.
+
   Args:
-    seed: an integer of Python or NumPy, 0 to 2**32 - 1.
+    seed: Python or NumPy integer, 0..2**32 - 1.
 
   Raises:
-    ValueError: if the seed is no integer or out of range. Seeds are never
-      wrapped or rounded: two seeds that differ are two runs that differ.
+    ValueError: if the seed is not an integer, or is out of range.
   """
   if isinstance(seed, (bool, np.bool_)) or not isinstance(
       seed, (int, np.integer)):
@@ -28,10 +29,10 @@ def check_seed(seed: Any) -> int:
 
 
 def check_seeds(seeds: Sequence[Any]) -> np.ndarray:
-  """Returns several seeds as an array, uint32 [S].
+  """Returns seeds as an array, uint32 [S].
 
   Raises:
-    ValueError: if there is no seed, or one of them is not a seed.
+    ValueError: if there is no seed, or one of them is invalid.
   """
   if not len(seeds):
     raise ValueError('expected at least one seed, got none')
@@ -39,14 +40,14 @@ def check_seeds(seeds: Sequence[Any]) -> np.ndarray:
 
 
 def to_key(seed_or_key: Any) -> chex.PRNGKey:
-  """Returns the PRNG key of a seed; a key is returned as it is.
+  """Returns the PRNG key of a seed, or a PRNG key unchanged.
 
   Args:
-    seed_or_key: a seed as in `check_seed`, or a JAX PRNG key (typed, or raw as
-      `jax.random.PRNGKey` makes it).
+    seed_or_key: seed as in `check_seed`, or a JAX PRNG key, typed or raw
+      (`jax.random.PRNGKey`).
 
   Raises:
-    ValueError: for anything else.
+    ValueError: if the argument is neither.
   """
   if isinstance(seed_or_key, jax.Array) and (
       jax.dtypes.issubdtype(seed_or_key.dtype, jax.dtypes.prng_key)):

@@ -1,4 +1,4 @@
-"""What an agent must know of its environment, checked once and hashable."""
+"""Specs of observations and actions, checked once and hashable."""
 
 import math
 from typing import Any, NamedTuple
@@ -13,17 +13,17 @@ Bound = float | tuple[float, ...] | None
 
 
 class ObservationSpec(NamedTuple):
-  """Shape, type and range of one observation.
+  """Shape, dtype and range of one observation.
 
   Attributes:
-    shape: without any leading axes.
+    shape: shape without leading axes.
     dtype: name of the NumPy dtype.
     num_values: number of categories, for an observation that is a single
-      category; else None. Category i stands for the one-hot vector e_i, and
-      any number outside 0..num_values-1 for the zero vector.
-    minimum: smallest value, one number or one for each entry of the flattened
-      observation; None where it is not known.
-    maximum: largest value, likewise.
+      category; else None. Category i stands for the one-hot vector e_i, and a
+      number outside 0..num_values-1 for the zero vector.
+    minimum: smallest value, one number or one per entry of the flattened
+      observation; None if unknown.
+    maximum: largest value, in the form of `minimum`; None if unknown.
   """
 
   shape: tuple[int, ...]
@@ -34,28 +34,37 @@ class ObservationSpec(NamedTuple):
 
   @property
   def num_inputs(self) -> int:
-    """Width of the observation as a vector."""
+    """Number of entries of the observation as a vector."""
     return self.num_values or math.prod(self.shape)
 
   def zeros(self) -> jax.Array:
-    """Returns an observation to initialise networks and replay with."""
+    """Returns an observation of zeros, to initialise networks and replays."""
     return jnp.zeros(self.shape, self.dtype)
 
   def check(self, observation: Any, num_leading: int = 1):
-    """Raises ValueError if a batch of observations does not fit this spec.
+    """Checks that a batch of observations fits this spec.
 
-    Looks at shape and kind of number only, so it works on traced arrays.
+    The check uses only the shape and the kind of number, so that it accepts
+    traced arrays.
 
     Args:
-      observation: an array with `num_leading` leading axes.
+      observation: array with `num_leading` leading axes.
       num_leading: number of axes before the observation's own.
+
+    Raises:
+      ValueError: if the shape or the kind of number differs.
     """
     shape = jnp.shape(observation)
     if len(shape) < num_leading or shape[num_leading:] != self.shape:
       raise ValueError(
           f'expected observations of shape {self.shape} after {num_leading} '
           f'leading axes, got an array of shape {shape}')
-    dtype = jnp.result_type(observation)
+    try:
+      dtype = jnp.result_type(observation)
+    except TypeError as error:
+      raise ValueError(
+          f'expected observations of type {self.dtype}, got {observation!r}'
+      ) from error
     if _kind(dtype) != _kind(self.dtype):
       category = '' if self.num_values is None else (
           f', a category of 0..{self.num_values - 1}')
@@ -63,15 +72,16 @@ class ObservationSpec(NamedTuple):
           f'expected observations of type {self.dtype}{category}, got {dtype}')
 
   def convert(self, observation: Any) -> np.ndarray:
-    """Returns one observation of an environment as an array of this spec.
+    """Returns an observation of an environment as an array of this spec.
+
+    Floating-point numbers may be rounded.
 
     Args:
       observation: numbers in an array or a (nested) list.
 
     Raises:
-      ValueError: if the shape differs, if the numbers are of another kind, if
-        one of them does not fit into the spec's type, or if one of them is not
-        finite. Floating-point numbers may be rounded to fewer digits.
+      ValueError: if the shape or the kind of number differs, or if a number is
+        not finite or does not fit the dtype.
     """
     array = np.asarray(observation)
     self.check(array, num_leading=0)
@@ -108,11 +118,10 @@ def observation_spec(spec: Any) -> ObservationSpec:
   """Returns the hashable form of a dm_env observation spec.
 
   Args:
-    spec: a `dm_env.specs.Array` or a subclass, or an `ObservationSpec`.
+    spec: `dm_env.specs.Array` or a subclass, or an `ObservationSpec`.
 
   Raises:
-    ValueError: if the observation is not one single array of numbers, or an
-      empty one.
+    ValueError: if the observation is not one array of numbers, or an empty one.
   """
   if not isinstance(spec, ObservationSpec):
     spec = _from_dm_env(spec)
@@ -128,7 +137,7 @@ def _from_dm_env(spec: Any) -> ObservationSpec:
     raise ValueError(
         f'expected an observation spec of one array (dm_env.specs.Array), '
         f'got {spec!r}')
-  # JAX keeps numbers in 32 bits unless it is told otherwise.
+  # Without jax_enable_x64, JAX keeps numbers in 32 bits.
   dtype = np.dtype(jax.dtypes.canonicalize_dtype(spec.dtype))
   if isinstance(spec, specs.DiscreteArray):
     return ObservationSpec(spec.shape, dtype.name, int(spec.num_values))
@@ -142,7 +151,7 @@ def _from_dm_env(spec: Any) -> ObservationSpec:
 
 
 def _bound(bound: np.ndarray, shape: tuple[int, ...]) -> Bound:
-  """A bound as a number where it is one, else as a tuple."""
+  """Returns a bound as one number if its entries are equal, else as a tuple."""
   values = np.broadcast_to(bound, shape).astype(float).ravel()
   if not values.size:
     return None
@@ -154,8 +163,9 @@ def num_actions(spec: Any) -> int:
   """Returns the number of actions of a dm_env action spec.
 
   Args:
-    spec: a scalar `dm_env.specs.DiscreteArray`, a scalar
-      `dm_env.specs.BoundedArray` of integers from 0 on, or the number itself.
+    spec: scalar `dm_env.specs.DiscreteArray`, scalar
+      `dm_env.specs.BoundedArray` of integers from 0, or the number of actions
+      itself.
 
   Raises:
     ValueError: if the actions are not discrete, or there are none.
@@ -177,10 +187,10 @@ def num_actions(spec: Any) -> int:
 
 def of_environment(environment: dm_env.Environment) -> tuple[
     ObservationSpec, int]:
-  """Returns observation spec and number of actions of an environment.
+  """Returns the observation spec and number of actions of an environment.
 
   Raises:
-    ValueError: as `observation_spec` and `num_actions` do.
+    ValueError: if `observation_spec` or `num_actions` raises it.
   """
   return (observation_spec(environment.observation_spec()),
           num_actions(environment.action_spec()))

@@ -1,9 +1,8 @@
-"""How the target network follows the online network."""
+"""Updates of the target network."""
 
 import dataclasses
 from typing import Protocol, runtime_checkable
 
-import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
@@ -12,28 +11,28 @@ import optax
 
 @runtime_checkable
 class Target(Protocol):
-  """The weights of the target network for the next update."""
+  """Computes the target network's weights before each update."""
 
   def __call__(
-      self, params: chex.ArrayTree, target_params: chex.ArrayTree,
+      self, params: optax.Params, target_params: optax.Params,
       steps: Int[Array, ''],
-  ) -> chex.ArrayTree:
+  ) -> optax.Params:
     """Returns the target network's weights.
 
     Args:
-      params: trained weights after `steps` updates.
-      target_params: the target network's so far.
-      steps: number of updates done.
+      params: trained weights of the online network after `steps` updates.
+      target_params: current weights of the target network.
+      steps: number of updates, int32 [].
     """
     ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Periodic:
-  """A copy of the online network every few updates.
+  """Copies the online network every `period` updates.
 
   Attributes:
-    period: updates between two copies, at least 1.
+    period: number of updates between two copies, at least 1.
   """
 
   period: int = 4
@@ -44,18 +43,22 @@ class Periodic:
           f'the period of the target network must be at least 1, got '
           f'{self.period}')
 
-  def __call__(self, params, target_params, steps) -> chex.ArrayTree:
+  def __call__(self, params, target_params, steps) -> optax.Params:
     """See `Target`."""
     return optax.periodic_update(params, target_params, steps, self.period)
 
 
 @dataclasses.dataclass(frozen=True)
 class MovingAverage:
-  """An exponential moving average of the online network.
+  """Exponential moving average of the online network.
+
+    target <- target + step_size (online - target)
+
+  Before the first update the target is the online network.
 
   Attributes:
-    step_size: weight of the newest weights, in (0, 1]; 1 copies at every
-      update.
+    step_size: weight of the online network, in (0, 1]; 1 copies the online
+      network at every update.
   """
 
   step_size: float = 0.005
@@ -66,8 +69,8 @@ class MovingAverage:
           f'the step size of the target network must be in (0, 1], got '
           f'{self.step_size}')
 
-  def __call__(self, params, target_params, steps) -> chex.ArrayTree:
-    """See `Target`; before the first update the target is the network."""
+  def __call__(self, params, target_params, steps) -> optax.Params:
+    """See `Target`."""
     step_size = jnp.where(steps == 0, 1., self.step_size)
     return jax.tree.map(
         lambda new, old: (old + step_size * (new - old)).astype(old.dtype),

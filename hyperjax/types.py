@@ -23,7 +23,7 @@ import optax
 
 from hyperjax import specs
 
-Params = chex.ArrayTree
+Params = Mapping[str, Any]  # Flax variables.
 Metrics = Mapping[str, Array]
 
 
@@ -31,16 +31,16 @@ class Transition(NamedTuple):
   """One step of experience, or a batch of them along a leading axis [B].
 
   Attributes:
-    observation: s, of the shape and dtype of the environment's spec.
+    observation: s, in the shape and dtype of the environment's spec.
     action: a, int32 [].
-    reward: r, float32 []; the discounted sum over n steps if n > 1.
-    discount: gamma^n times the product of the environment's discounts,
-      float32 []: 0 where the episode terminated, not where it was cut short.
-    next_observation: s', the true successor, never the first observation of
-      the next episode.
-    uid: global number of this transition in the life of its agent, int32 [].
-      The uid survives the replay's overwriting, so that whatever is random
-      about a transition is a function of it (see `hyperjax.data_noise`).
+    reward: r, float32 []; the discounted sum of n rewards for n-step returns.
+    discount: gamma^n times the product of the environment's discounts, float32
+      []. It is 0 after a termination but not after a truncation.
+    next_observation: s', the observation n steps after s; at the end of an
+      episode its terminal observation, never the first of the next episode.
+    uid: number of this transition in its agent's run, int32 []. The uid does
+      not change when the replay is overwritten, and the noise of a transition
+      is a function of its uid (see `hyperjax.data_noise`).
   """
 
   observation: Array
@@ -52,13 +52,13 @@ class Transition(NamedTuple):
 
 
 class Batch(NamedTuple):
-  """What a replay gives and an agent learns from.
+  """Transitions for one update, as a replay draws them.
 
   Attributes:
-    transitions: with a leading axis [B].
+    transitions: transitions with a leading axis [B].
     weights: factor of each transition's loss, float32 [B]; None for 1.
-    keys: where the replay keeps each transition, int32 [B]; None for
-      transitions that come from no replay. Only the replay reads them.
+    keys: slot of each transition in the replay, int32 [B]; None for transitions
+      that come from no replay. Only the replay reads the keys.
   """
 
   transitions: Transition
@@ -67,14 +67,15 @@ class Batch(NamedTuple):
 
 
 class TimeStep(NamedTuple):
-  """What an environment in JAX returns; `dm_env.TimeStep` as a pytree.
+  """One time step of an environment in JAX: `dm_env.TimeStep` as a pytree.
 
   Attributes:
-    step_type: 0 first, 1 mid, 2 last (the values of `dm_env.StepType`), int32.
-    reward: float32; 0 at the first step.
-    discount: float32; 0 where the episode terminated. A last step whose
-      discount is not 0 was cut short (truncated).
-    observation: as in the environment's observation spec.
+    step_type: 0 first, 1 mid, 2 last, int32 [] (the values of
+      `dm_env.StepType`).
+    reward: r, float32 []; 0 at a first step.
+    discount: environment's discount, float32 []; 0 after a termination. A last
+      step of another discount was truncated.
+    observation: observation in the shape and dtype of the environment's spec.
   """
 
   step_type: Int[Array, '...']
@@ -83,26 +84,26 @@ class TimeStep(NamedTuple):
   observation: Array
 
   def first(self) -> Bool[Array, '...']:
-    """Returns whether an episode begins here."""
+    """Returns whether the time step begins an episode, bool [...]."""
     return self.step_type == int(dm_env.StepType.FIRST)
 
   def last(self) -> Bool[Array, '...']:
-    """Returns whether an episode ends here."""
+    """Returns whether the time step ends an episode, bool [...]."""
     return self.step_type == int(dm_env.StepType.LAST)
 
 
 class LearnerState(NamedTuple):
-  """Everything that an agent's `update` reads and writes.
+  """The state that an agent's `update` reads and returns.
 
   Attributes:
-    params: Flax variables: 'params', which the optimiser trains, 'prior' where
-      the network has a fixed prior, and 'legal' where the environment lacks
+    params: Flax variables: the collection 'params', which the optimiser trains;
+      'prior' if the network has a fixed prior; 'legal' if the environment lacks
       some of the agent's actions (see `hyperjax.networks.legal_actions`).
-    target_params: the target network's params['params'].
-    opt_state: state of the optax optimiser over params['params'].
-    steps: number of updates done, int32 [].
-    key: constant for the life of the learner. What is random in update t is a
-      function of (key, t); what is random about a transition, of (key, uid).
+    target_params: weights of the target network, a tree like params['params'].
+    opt_state: state of the optax optimiser of params['params'].
+    steps: number of updates, int32 [].
+    key: PRNG key, constant during a run. The randomness of update t is a
+      function of (key, t), that of a transition a function of (key, uid).
   """
 
   params: Params
@@ -113,14 +114,14 @@ class LearnerState(NamedTuple):
 
 
 class ActorState(NamedTuple):
-  """Everything that an agent's `select_action` reads and writes.
+  """The state that an agent's `select_action` reads and returns.
 
   Attributes:
-    index: the index z in use in each environment, float32 [N, M], or the K
-      indices of an agent that is optimistic over several, [N, K, M].
-    key: split at every call.
-    steps: calls so far, random actions included, int32 []. Schedules of acting
-      are functions of it.
+    index: current index z of each environment, float32 [N, M]; [N, K, M] for an
+      agent that is optimistic over K indices.
+    key: PRNG key, split at every call.
+    steps: number of calls, random actions included, int32 []. Schedules of
+      acting are functions of this number.
   """
 
   index: Float[Array, '...']
@@ -130,65 +131,110 @@ class ActorState(NamedTuple):
 
 @runtime_checkable
 class Agent(Protocol):
-  """What loops and adapters need of an agent.
+  """The interface of an agent to loops and adapters.
 
   All methods are pure functions that return (state, output). Implementations
-  are frozen and hashable: two equal agents share what JAX compiles.
-
-  Attributes:
-    observation_spec: what `select_action` and `update` expect.
-    num_actions: A.
-    config: settings; a trainer reads those of replay, warm-up and schedule
-      (see `hyperjax.loops.trainer.ReplayTrainer`).
+  are frozen and hashable: equal agents share their compiled programs.
   """
 
-  observation_spec: specs.ObservationSpec
-  num_actions: int
-  config: Any
+  @property
+  def observation_spec(self) -> specs.ObservationSpec:
+    """Spec of the observations of `select_action` and `update`."""
+    ...
+
+  @property
+  def num_actions(self) -> int:
+    """A, number of actions."""
+    ...
+
+  @property
+  def config(self) -> Any:
+    """Settings; `hyperjax.loops.trainer.ReplayTrainer` lists what it reads."""
+    ...
 
   def init(self, key: chex.PRNGKey) -> LearnerState:
-    """Returns the learner before its first update."""
+    """Returns the learner's state before its first update.
+
+    Args:
+      key: PRNG key of the initial weights and of all randomness of learning.
+    """
     ...
 
   def init_actor(self, key: chex.PRNGKey, num_envs: int = 1) -> ActorState:
-    """Returns the actor before its first step in N environments."""
+    """Returns the actor's state before its first step.
+
+    Args:
+      key: PRNG key of acting.
+      num_envs: N, number of environments.
+    """
     ...
 
   def acting_params(self, learner: LearnerState) -> Params:
-    """Returns the weights to act by and to evaluate."""
+    """Returns the weights for acting and evaluation."""
     ...
 
   def select_action(
       self, params: Params, actor: ActorState, observation: Array,
       is_first: Bool[Array, ' N'],
   ) -> tuple[ActorState, Int[Array, ' N']]:
-    """Acts as the agent does while it learns; observation is [N, ...]."""
+    """Chooses the actions of the agent while it learns.
+
+    Args:
+      params: `acting_params` of the learner.
+      actor: actor's state in N environments.
+      observation: s, [N, ...].
+      is_first: whether s is the first of its episode, bool [N].
+
+    Returns:
+      The next actor state and the actions, int32 [N].
+    """
     ...
 
   def select_random_action(
       self, params: Params, actor: ActorState
   ) -> tuple[ActorState, Int[Array, ' N']]:
-    """Chooses uniformly among the legal actions, for the warm-up."""
+    """Chooses uniformly random legal actions, int32 [N], for the warm-up."""
     ...
 
   def init_evaluation(
       self, key: chex.PRNGKey, num_episodes: int) -> ActorState:
-    """Returns the actor of an evaluation in E episodes."""
+    """Returns the actor's state before an evaluation.
+
+    Args:
+      key: PRNG key of the evaluation.
+      num_episodes: E, number of episodes that are played together.
+    """
     ...
 
   def evaluate_action(
       self, params: Params, actor: ActorState, observation: Array,
       is_first: Bool[Array, ' E'],
   ) -> tuple[ActorState, Int[Array, ' E']]:
-    """Acts as the agent is judged; observation is [E, ...]."""
+    """Chooses the actions of an evaluation.
+
+    Args:
+      params: `acting_params` of the learner.
+      actor: state from `init_evaluation`.
+      observation: s, [E, ...].
+      is_first: whether s is the first of its episode, bool [E].
+
+    Returns:
+      The next actor state and the actions, int32 [E].
+    """
     ...
 
   def update(
       self, learner: LearnerState, batch: Batch | Transition
   ) -> tuple[LearnerState, Metrics]:
-    """Makes one update; transitions have a leading axis [B].
+    """Makes one update.
 
-    Metrics have 'loss', float32 [], and for replays with priorities 'losses',
-    the loss of each transition, float32 [B].
+    Args:
+      learner: state before the update.
+      batch: transitions [B], with or without weights.
+
+    Returns:
+      The state after the update and metrics: 'loss', float32 [], and, for
+      replays with priorities, 'losses', the loss of each transition, float32
+      [B].
     """
     ...

@@ -1,10 +1,12 @@
-"""Greedy and epsilon-greedy choices."""
+"""Greedy and epsilon-greedy choices, and the policies made of them."""
 
+import functools
 import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from hyperjax import acting
@@ -80,50 +82,155 @@ def test_exploration_of_neighbours_is_independent():
 
 
 def test_exploration_is_uniform_over_what_is_legal():
-  values = jnp.tile(jnp.array([0., 1., 2., acting.ILLEGAL]), (_NUM, 1))
-  actions = acting.epsilon_greedy(jax.random.PRNGKey(8), values, 1.)
+  values = jnp.tile(jnp.array([0., 1., 2., 9.]), (_NUM, 1))
+  legal = jnp.array([True, True, True, False])
+  actions = acting.epsilon_greedy(jax.random.PRNGKey(8), values, 1., legal)
   _assert_counts(_counts(actions, 4), [1 / 3, 1 / 3, 1 / 3, 0.])
   assert actions.dtype == jnp.int32
 
 
-def _upper_bound(index, scale, psi):
+def test_a_value_does_not_make_an_action_illegal():
+  """However low; and only the mask does, however high the value."""
+  values = jnp.tile(jnp.array([0., -6e5, -1e30, 1e30]), (_NUM, 1))
+  legal = jnp.array([True, True, True, False])
+  actions = acting.epsilon_greedy(jax.random.PRNGKey(14), values, 0.3, legal)
+  _assert_counts(_counts(actions, 4), [0.8, 0.1, 0.1, 0.])
+  # Where all that is legal is as bad as can be.
+  values = jnp.tile(jnp.array([-math.inf, -6e5, 0.]), (100, 1))
+  for mask, expected in (([True, False, False], {0}),
+                         ([True, True, False], {1})):
+    actions = acting.greedy(jax.random.PRNGKey(15), values, jnp.array(mask))
+    assert set(np.unique(actions)) == expected
+
+
+def _ucb(index, scale, psi):
   value = lambda z: psi[0] + z @ psi[1:]
-  return acting.UpperBound(index, scale)(value, psi, None)
+  return acting.UCB(scale=scale).values(
+      index, value, psi, jnp.zeros(index.dim, jnp.float32))
 
 
 @pytest.mark.parametrize('index', [
     index_lib.Gaussian(3), index_lib.Sphere(3), index_lib.Cube(3)])
-def test_upper_bound_is_mean_plus_deviations(index):
+def test_ucb_is_mean_plus_deviations(index):
   psi = jax.random.normal(jax.random.PRNGKey(9), (4, 5))
   z = index.sample(jax.random.PRNGKey(10), (200_000,))
   values = np.asarray(psi[0] + z @ psi[1:])
-  bound = _upper_bound(index, 1.5, psi)
+  bound = _ucb(index, 1.5, psi)
   np.testing.assert_allclose(
       bound, values.mean(axis=0) + 1.5 * values.std(axis=0), atol=0.03)
 
 
-def test_upper_bound_of_a_one_hot_index_is_over_the_members():
+def test_ucb_of_a_one_hot_index_is_over_the_members():
   psi = jnp.array([[0., 0.], [1., 4.], [3., 4.]])
-  bound = _upper_bound(index_lib.OneHot(2), 2., psi)
+  bound = _ucb(index_lib.OneHot(2), 2., psi)
   np.testing.assert_allclose(bound, [2. + 2. * 1., 4.], atol=1e-3)
+
+
+def test_ucb_does_not_look_at_the_index_that_is_drawn():
+  psi = jax.random.normal(jax.random.PRNGKey(9), (4, 5))
+  value = lambda z: psi[0] + z @ psi[1:]
+  one, two = (acting.UCB(scale=1.).values(
+      index_lib.Gaussian(3), value, psi, jnp.full(3, z)) for z in (0., 7.))
+  np.testing.assert_array_equal(one, two)
 
 
 def test_sampled_optimism_tends_to_the_upper_bound():
   """The expected maximum of 5 Gaussians is 1.163 deviations up."""
   index = index_lib.Gaussian(4)
   psi = jax.random.normal(jax.random.PRNGKey(11), (5, 3))
+  optimism = acting.SampledOptimism(num_draws=5, quantile=1.)
+  assert optimism.num_indices == 5
   indices = index.sample(jax.random.PRNGKey(12), (50_000, 5))
-  sampled = jax.vmap(lambda zs: acting.SampledOptimism(5, 1.)(
-      lambda z: psi[0] + z @ psi[1:], psi, zs))(indices)
+  sampled = jax.vmap(lambda zs: optimism.values(
+      index, lambda z: psi[0] + z @ psi[1:], psi, zs))(indices)
   np.testing.assert_allclose(
-      np.mean(sampled, axis=0),
-      _upper_bound(index, 1.163, psi), atol=0.05)
+      np.mean(sampled, axis=0), _ucb(index, 1.163, psi), atol=0.05)
+
+
+def test_thompson_takes_the_values_at_its_index():
+  psi = jax.random.normal(jax.random.PRNGKey(11), (5, 3))
+  z = jnp.arange(4.)
+  assert acting.Thompson().num_indices is None
+  np.testing.assert_array_equal(
+      acting.Thompson().values(
+          index_lib.Gaussian(4), lambda z: psi[0] + z @ psi[1:], psi, z),
+      psi[0] + z @ psi[1:])
+
+
+@pytest.mark.parametrize('policy', [
+    acting.Thompson(), acting.UCB(), acting.SampledOptimism(),
+    acting.EpsilonGreedy(epsilon=0.)], ids=repr)
+def test_policies_choose_the_greedy_legal_action(policy):
+  values = jax.random.normal(jax.random.PRNGKey(2), (500, 3))
+  legal = jnp.array([True, False, True])
+  key, steps = jax.random.PRNGKey(3), jnp.int32(0)
+  for mask in (None, legal):
+    np.testing.assert_array_equal(
+        policy.choose(key, values, mask, steps),
+        acting.greedy(key, values, mask))
 
 
 def test_no_illegal_action_even_where_values_are_not_numbers():
-  values = jnp.tile(
-      jnp.array([acting.ILLEGAL, math.nan, math.nan, acting.ILLEGAL]),
-      (1000, 1))
+  values = jnp.tile(jnp.array([5., math.nan, math.nan, 5.]), (1000, 1))
+  legal = jnp.array([False, True, True, False])
   for epsilon in (0., 0.5, 1.):
-    actions = acting.epsilon_greedy(jax.random.PRNGKey(13), values, epsilon)
+    actions = acting.epsilon_greedy(
+        jax.random.PRNGKey(13), values, epsilon, legal)
     assert set(np.unique(actions)) == {1, 2}
+
+
+@functools.cache
+def _choose(policy):
+  return jax.jit(policy.choose)
+
+
+def test_epsilon_on_a_schedule():
+  policy = acting.EpsilonGreedy(
+      epsilon=optax.linear_schedule(1., 0.1, 100))
+  values = jnp.tile(jnp.array([0., 5.]), (_NUM, 1))
+  for steps, epsilon in ((0, 1.), (50, 0.55), (100, 0.1), (10**6, 0.1)):
+    actions = _choose(policy)(
+        jax.random.PRNGKey(steps), values, None, jnp.int32(steps))
+    _assert_counts(_counts(actions, 2), [epsilon / 2, 1. - epsilon / 2])
+
+
+@pytest.mark.parametrize('schedule, value', [
+    (lambda step: 1.5 - 0. * step, '1.5'),
+    (lambda step: step * 1e-6, '10.0'),  # Late: at step 10^7.
+    (lambda step: 0.5 - step, '-0.5'),
+    (lambda step: step * math.nan, 'nan'),
+    (optax.linear_schedule(0.5, -0.25, 10), '-0.25'),
+])
+def test_a_schedule_that_leaves_its_range_is_refused(schedule, value):
+  with pytest.raises(
+      ValueError, match=rf'epsilon at step \d+ must be .* got {value}$'):
+    acting.EpsilonGreedy(epsilon=schedule)
+
+
+@pytest.mark.parametrize('make, message', [
+    (lambda: acting.EpsilonGreedy(epsilon=-0.1), r'epsilon must.* got -0\.1'),
+    (lambda: acting.EpsilonGreedy(epsilon=1.1), r'epsilon must.* got 1\.1'),
+    (lambda: acting.EpsilonGreedy(epsilon=math.nan), 'epsilon must.* got nan'),
+    (lambda: acting.Thompson(resample_probability=1.5),
+     r'resample_probability must.* got 1\.5'),
+    (lambda: acting.EpsilonGreedy(resample_probability=-0.5),
+     r'resample_probability must.* got -0\.5'),
+    (lambda: acting.UCB(scale=-1.), 'scale .* got -1'),
+    (lambda: acting.UCB(scale=math.inf), 'scale .* got inf'),
+    (lambda: acting.SampledOptimism(num_draws=0), 'num_draws must.* got 0'),
+    (lambda: acting.SampledOptimism(quantile=1.5), r'quantile must.* got 1\.5'),
+])
+def test_refuses_a_setting_and_names_it(make, message):
+  with pytest.raises(ValueError, match=message):
+    make()
+
+
+@pytest.mark.parametrize('policy, same, other', [
+    (acting.Thompson(0.1), acting.Thompson(0.1), acting.Thompson(0.2)),
+    (acting.UCB(scale=2.), acting.UCB(scale=2.), acting.UCB(scale=1.)),
+    (acting.EpsilonGreedy(epsilon=0.1), acting.EpsilonGreedy(epsilon=0.1),
+     acting.EpsilonGreedy(epsilon=0.2)),
+])
+def test_policies_are_hashable_and_equal_by_value(policy, same, other):
+  assert policy == same and hash(policy) == hash(same)
+  assert policy != other

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments import agents
-from experiments import records
 from experiments.atari import analyse
 from experiments.atari import figures
 from experiments.atari import games
 from experiments.atari import reading
 from experiments.atari import scores as scores_lib
 from experiments.atari import table
+from experiments.common import files
+from experiments.common import provenance
+from experiments.common import run_folder
+from hyperjax.agents import presets
 from tests import csv_files
 
 PICTURES = ('curves.png', 'profiles.png', 'aggregates.png', 'parameters.png')
@@ -43,14 +45,15 @@ def make_run(
     **settings: more of them.
   """
   folder.mkdir(parents=True)
-  config = records.settings_as_json(agents.preset(agent, preset))
-  (folder / 'config.json').write_text(json.dumps({'settings': {
-      'agent': agent, 'preset': preset, 'config': {**config, **(changes or {})},
-      **settings}}))
-  records.write_csv(folder / 'evaluations.csv', reading.EVALUATIONS, [
+  config = provenance.settings_as_json(presets.make(agent, preset))
+  (folder / 'config.json').write_text(json.dumps({
+      'format': run_folder.FORMAT, 'settings': {
+          'agent': agent, 'preset': preset,
+          'config': {**config, **(changes or {})}, **settings}}))
+  files.write_csv(folder / 'evaluations.csv', reading.EVALUATIONS, [
       (agent, game, seed, 1000 * i, raw(game, value), 1.)
       for game, seed, _, _ in runs for i, value in enumerate(curve)])
-  records.write_csv(folder / 'summary.csv', reading.SUMMARY, [
+  files.write_csv(folder / 'summary.csv', reading.SUMMARY, [
       (agent, game, seed, 1000, 250, raw(game, final), 1., 500,
        raw(game, best), 1., parameters, 12.5)
       for game, seed, final, best in runs])
@@ -65,7 +68,7 @@ def aggregates(folder):
 def drawn(monkeypatch):
   """The figures that are drawn, by file name; none is written."""
   found = {}
-  monkeypatch.setattr(figures.records, 'write_figure', lambda path, fig: (
+  monkeypatch.setattr(figures.files, 'write_figure', lambda path, fig: (
       found.__setitem__(path.name, fig)))
   return found
 
@@ -397,7 +400,8 @@ def test_the_same_seed_twice(tmp_path):
     ('evaluations.csv', ',1000,', ',0,', 'after 0 steps twice'),
     ('evaluations.csv', '-17.17', 'nan', "must be a finite number, got 'nan'"),
     ('config.json', '{', '[', 'config.json is not a config of a run'),
-    ('config.json', '"default"', '"fancy"', "unknown preset 'fancy'"),
+    ('config.json', '"default"', '"fancy"',
+     "unknown preset of hyperagent 'fancy'"),
 ])
 def test_damaged_folders_are_refused(tmp_path, name, old, new, message):
   make_run(tmp_path / 'run', [('Pong', 0, 1., 1.)])

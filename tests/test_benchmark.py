@@ -15,7 +15,7 @@ from tests import csv_files
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
   # The tests have chosen their devices.
-  monkeypatch.setattr(learner.console, 'use_all_cores', lambda: None)
+  monkeypatch.setattr(learner.machine_lib, 'use_all_cores', lambda: None)
   monkeypatch.setattr(machine, 'PRODUCT_SIZES', {'cpu': 32})
   monkeypatch.setattr(machine, 'COPY_BYTES', 2**16)
   monkeypatch.setattr(learner, 'REPLAY_CAPACITY', 600)
@@ -75,7 +75,7 @@ def test_interleaves_the_points_and_reports_medians(tmp_path, monkeypatch):
 
   points = [(size, seeds, loss) for size in (20, 50, 100)
             for seeds in (1, 4, 16)
-            for loss in ('default', 'exact', 'sampled')]
+            for loss in ('default', 'optimistic', 'exact', 'sampled')]
   assert measured == 3 * points
   rows = csv_files.rows(tmp_path / 'learner.csv')
   assert [(int(row['size']), int(row['num_seeds']), row['loss'])

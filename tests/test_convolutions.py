@@ -170,7 +170,7 @@ def test_kernel_larger_than_the_image(shape):
     (networks.DataEfficientTorso, (1, 36, 58), False, True)])
 def test_torso_is_flax_layers(make, shape, scale_input, normalise):
   ours = make((7, 5), _spec(*shape), scale_input=scale_input,
-              normalise=normalise)
+              normalize=normalise)
   theirs = _ReferenceTorso(_TORSOS[make], (7, 5), scale_input, normalise)
   observations = _frames(0, 2, *shape)
   params = _params(ours, observations[0])
@@ -191,7 +191,7 @@ def test_torso_is_flax_layers(make, shape, scale_input, normalise):
 @pytest.mark.parametrize('make, num_features', [
     (networks.NatureTorso, 3136), (networks.DataEfficientTorso, 576)])
 def test_output_of_the_convolutions(make, num_features):
-  torso = make((), _spec(4, 84, 84), normalise=True)
+  torso = make((), _spec(4, 84, 84), normalize=True)
   observation = _frames(0, 4, 84, 84)
   params = _params(torso, observation)
   x = torso.apply(params, observation)
@@ -201,7 +201,7 @@ def test_output_of_the_convolutions(make, num_features):
 
 
 def test_constant_features_are_normalised_to_zero():
-  torso = networks.DataEfficientTorso((), _spec(4, 30, 56), normalise=True)
+  torso = networks.DataEfficientTorso((), _spec(4, 30, 56), normalize=True)
   observation = _frames(0, 4, 30, 56)
   params = _params(torso, observation)
   last = params['params']['Conv_1']
@@ -244,12 +244,12 @@ def test_nothing_computes_the_gradient_of_the_observation():
 
 def test_equal_settings_are_equal_torsos():
   spec = _spec(4, 84, 84)
-  torso = networks.NatureTorso((5,), spec, normalise=True)
-  again = networks.NatureTorso((5,), _spec(4, 84, 84), normalise=True)
+  torso = networks.NatureTorso((5,), spec, normalize=True)
+  again = networks.NatureTorso((5,), _spec(4, 84, 84), normalize=True)
   assert torso == again
   assert hash(torso) == hash(again)
   assert torso != networks.NatureTorso((5,), spec)
-  assert torso != networks.DataEfficientTorso((5,), spec, normalise=True)
+  assert torso != networks.DataEfficientTorso((5,), spec, normalize=True)
 
 
 @pytest.mark.parametrize('spec', [
@@ -277,8 +277,8 @@ def test_number_of_parameters(hidden_size, head, published):
   """As published for HyperAgent, DQN and HyperDQN with 6 actions."""
   spec = _spec(4, 84, 84)
   inits = {} if head is networks.LinearHead else dict(
-      mean_init=networks.normal_init(1.),
-      factor_init=networks.factor_xavier_init())
+      mean_init=networks.initializers.normal(1.),
+      factor_init=networks.initializers.factor_xavier)
   body = nn.Sequential((
       networks.NatureTorso((hidden_size,), spec), head(6, **inits)))
   # The prior is as large again, but is not trained.

@@ -11,12 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from hyperjax import acting
+from hyperjax import data_noise
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
+from hyperjax import regularizers
 from hyperjax import specs
 from hyperjax import types
-from hyperjax.perturbation import Perturbation
 
 _DIM = 3
 _ACTIONS = 3
@@ -25,7 +27,7 @@ _BATCH = 8
 _SCALE = 0.5
 _SPEC = specs.observation_spec(dm_specs.Array((_INPUTS,), np.float32))
 _INDEX_KEY = jax.random.PRNGKey(11)
-_PERTURBATION_KEY = jax.random.PRNGKey(12)
+_NOISE_KEY = jax.random.PRNGKey(12)
 
 # Programs here run once: optimising them costs more than it gains.
 _jit = functools.partial(
@@ -67,12 +69,11 @@ def _batch(seed=0) -> types.Transition:
   return jax.tree.map(jnp.asarray, batch)
 
 
-def _noise(scale):
-  return Perturbation(index_lib.Sphere(_DIM), scale)
+_noise = data_noise.Perturbation
 
 
 def _perturbations(scale, batch) -> np.ndarray:
-  return np.stack([_noise(scale)(_PERTURBATION_KEY, uid) for uid in batch.uid])
+  return np.asarray(_noise(scale).vectors(_NOISE_KEY, batch.uid, _DIM))
 
 
 def _q(params, observations, indices, network=_NETWORK):
@@ -127,7 +128,7 @@ def _assert_trees_close(one, two, **tolerance):
 def _loss_fn(loss, target_params, batch):
   def loss_fn(params):
     return loss(
-        params, target_params, batch, _INDEX_KEY, _PERTURBATION_KEY)[0]
+        params, target_params, types.Batch(batch), _INDEX_KEY, _NOISE_KEY)[0]
   return loss_fn
 
 
@@ -147,7 +148,7 @@ _SIGNED = math.sqrt(_DIM) * np.concatenate(
 def test_exact_is_enumeration(index, points, sigma, double):
   params, target_params = _params(0)
   batch = _batch()
-  loss = losses.ExactTD(_NETWORK, index, _noise(sigma), double)
+  loss = losses.ExactTD(_NETWORK, index, double, _noise(sigma))
   value, gradient = _jit(jax.value_and_grad(
       _loss_fn(loss, target_params, batch)))(params)
   targets = _targets(params, target_params, batch, index, double)
@@ -172,19 +173,20 @@ def test_sampled_converges_on_exact(index, sigma):
 
   def gradient(loss, key):
     g = jax.grad(lambda trained: loss(
-        {**params, 'params': trained}, target_params, batch, key,
-        _PERTURBATION_KEY)[0])(params['params'])
+        {**params, 'params': trained}, target_params, types.Batch(batch), key,
+        _NOISE_KEY)[0])(params['params'])
     return jnp.concatenate([x.ravel() for x in jax.tree.leaves(g)])
 
-  shared = (network, index, _noise(sigma), True)
+  noise = _noise(sigma)
   num_samples = (4, 64, 1024)
 
   @_jit
   @jax.vmap
   def squared_errors(key):
-    exact = gradient(losses.ExactTD(*shared), key)
-    sampled = [losses.SampledTD(*shared, losses.FreshIndices(k))
-               for k in num_samples]
+    exact = gradient(losses.ExactTD(network, index, True, noise), key)
+    sampled = [
+        losses.SampledTD(network, index, True, losses.Independent(k), noise)
+        for k in num_samples]
     return jnp.stack([
         jnp.sum((gradient(loss, key) - exact)**2)
         for loss in sampled]), jnp.sum(exact**2)
@@ -206,8 +208,8 @@ def test_without_index_it_is_q_learning(make, double):
   params, target_params = _params(4, network)
   batch = _batch(2)
   index = index_lib.NoIndex()
-  loss, metrics = _jit(make(network, index, Perturbation(index, 0.), double))(
-      params, target_params, batch, _INDEX_KEY, _PERTURBATION_KEY)
+  loss, metrics = _jit(make(network, index, double))(
+      params, target_params, types.Batch(batch), _INDEX_KEY, _NOISE_KEY)
   params, target_params, batch = jax.device_get((params, target_params, batch))
 
   def q(variables, x):
@@ -234,11 +236,10 @@ def test_without_index_it_is_q_learning(make, double):
 
 
 _both = pytest.mark.parametrize('loss', [
-    losses.ExactTD(
-        _NETWORK, index_lib.Sphere(_DIM), _noise(0.7), True),
+    losses.ExactTD(_NETWORK, index_lib.Sphere(_DIM), True, _noise(0.7)),
     losses.SampledTD(
-        _NETWORK, index_lib.Sphere(_DIM), _noise(0.7), True,
-        losses.FreshIndices(5)),
+        _NETWORK, index_lib.Sphere(_DIM), True, losses.Independent(5),
+        _noise(0.7)),
 ], ids=['exact', 'sampled'])
 
 
@@ -247,8 +248,8 @@ def test_no_gradient_to_the_target_network(loss):
   params, target_params = _params(0)
 
   def loss_fn(target_params):
-    return loss(params, target_params, _batch(3), _INDEX_KEY,
-                _PERTURBATION_KEY)[0]
+    return loss(params, target_params, types.Batch(_batch(3)), _INDEX_KEY,
+                _NOISE_KEY)[0]
 
   value_and_grad = _jit(jax.value_and_grad(loss_fn))
   value, gradient = value_and_grad(target_params)
@@ -269,7 +270,7 @@ def test_no_gradient_through_the_target(loss):
       reward=jnp.asarray(targets, jnp.float32),
       discount=jnp.zeros(_BATCH))
   gradient = _jit(jax.grad(lambda p: loss(
-      p, p, batch, _INDEX_KEY, _PERTURBATION_KEY)[0]))(params)
+      p, p, types.Batch(batch), _INDEX_KEY, _NOISE_KEY)[0]))(params)
   expected = _jit(jax.grad(_loss_fn(loss, params, fixed)))(params)
   _assert_trees_close(gradient, expected, rtol=1e-5, atol=1e-5)
 
@@ -281,7 +282,7 @@ def test_gradient_of_the_head(index, sigma):
   """dL/db_a = mean -2 (y - m) phi, dL/dA_ma = mean -2 c (u_m - v_m) phi."""
   params, target_params = _params(0)
   batch = _batch(5)
-  loss = losses.ExactTD(_NETWORK, index, _noise(sigma), True)
+  loss = losses.ExactTD(_NETWORK, index, True, _noise(sigma))
   gradient = _jit(jax.grad(_loss_fn(loss, target_params, batch)))(params)
   got = gradient['params']['body']['layers_1']
 
@@ -317,7 +318,8 @@ def test_each_transition_has_its_own_indices(loss):
   copies = jax.tree.map(lambda x: jnp.repeat(x, 400, axis=0), one)
 
   def value(batch, key):
-    return loss(params, target_params, batch, key, _PERTURBATION_KEY)[0]
+    return loss(
+        params, target_params, types.Batch(batch), key, _NOISE_KEY)[0]
 
   singles = _jit(jax.vmap(value, in_axes=(None, 0)))(
       one, jax.random.split(jax.random.PRNGKey(5), 400))
@@ -334,20 +336,20 @@ def test_losses_are_hashable_and_equal_by_value():
   index = index_lib.Sphere(_DIM)
   one, two = (
       losses.SampledTD(
-          _NETWORK, index, _noise(0.1), True, losses.FreshIndices(4))
+          _NETWORK, index, True, losses.Independent(4), _noise(0.1))
       for _ in range(2))
   assert one == two and hash(one) == hash(two)
   assert one != losses.SampledTD(
-      _NETWORK, index, _noise(0.1), True, losses.FreshIndices(5))
+      _NETWORK, index, True, losses.Independent(5), _noise(0.1))
 
 
 def test_gradient_penalty_is_the_squared_norm_and_has_its_gradient():
   index = index_lib.Coordinate(_DIM)
   params, target_params = _params(0)
   batch = _batch()
-  plain = losses.ExactTD(_NETWORK, index, _noise(0.), True)
+  plain = losses.ExactTD(_NETWORK, index, True, _noise(0.))
   coefficient = 3.
-  penalised = losses.GradientPenalty(plain, _NETWORK, index, coefficient)
+  penalised = regularizers.GradientPenalty(plain, _NETWORK, index, coefficient)
 
   def mean_value(trained):
     """By enumeration of the index."""
@@ -366,8 +368,8 @@ def test_gradient_penalty_is_the_squared_norm_and_has_its_gradient():
 
   def value(loss):
     return lambda trained: loss(
-        {**params, 'params': trained}, target_params, batch, _INDEX_KEY,
-        _PERTURBATION_KEY)[0]
+        {**params, 'params': trained}, target_params, types.Batch(batch),
+        _INDEX_KEY, _NOISE_KEY)[0]
 
   trained = params['params']
   found = [_jit(jax.value_and_grad(value(loss)))(trained)
@@ -393,14 +395,16 @@ def test_a_raw_perturbation_meets_a_gaussian_vector():
   batch = batch._replace(reward=zero(batch.reward),
                          discount=zero(batch.discount))
 
-  def loss(raw):
+  def loss(noise):
     return losses.SampledTD(
-        network, index, _noise(2.), True, losses.FreshIndices(20_000),
-        raw_perturbation=raw)(
-            params, target_params, batch, _INDEX_KEY, _PERTURBATION_KEY)[0]
+        network, index, True, losses.Independent(20_000), noise)(
+            params, target_params, types.Batch(batch), _INDEX_KEY,
+            _NOISE_KEY)[0]
 
-  np.testing.assert_allclose(loss(True), 4., rtol=0.02)  # E (u^T x)^2 = |u|^2.
-  np.testing.assert_allclose(loss(False), 4. / _DIM, rtol=0.02)
+  # E (u^T x)^2 = |u|^2.
+  np.testing.assert_allclose(
+      loss(data_noise.RawPerturbation(2.)), 4., rtol=0.02)
+  np.testing.assert_allclose(loss(_noise(2.)), 4. / _DIM, rtol=0.02)
 
 
 def test_the_mean_length_of_a_gaussian_vector():
@@ -408,3 +412,145 @@ def test_the_mean_length_of_a_gaussian_vector():
   np.testing.assert_allclose(
       index_lib.mean_gaussian_length(4), np.linalg.norm(x, axis=1).mean(),
       rtol=3e-3)
+
+
+@_both
+def test_weights_multiply_the_losses(loss):
+  params, target_params = _params(0)
+  batch = _batch(7)
+  weights = jnp.asarray(
+      np.random.default_rng(0).uniform(0., 2., _BATCH).astype(np.float32))
+
+  @_jit
+  def value_and_gradient(trained, weights):
+    def fn(trained):
+      return loss({**params, 'params': trained}, target_params,
+                  types.Batch(batch, weights), _INDEX_KEY, _NOISE_KEY)
+    return jax.value_and_grad(fn, has_aux=True)(trained)
+
+  trained = params['params']
+  (plain, metrics), gradient = value_and_gradient(trained, None)
+  (ones, _), gradient_of_ones = value_and_gradient(
+      trained, jnp.ones(_BATCH))
+  np.testing.assert_allclose(plain, ones, rtol=1e-6)
+  _assert_trees_close(gradient, gradient_of_ones, rtol=1e-5, atol=1e-6)
+
+  (weighted, weighted_metrics), gradient = value_and_gradient(trained, weights)
+  # Priorities are of the losses as they are.
+  np.testing.assert_allclose(
+      weighted_metrics['losses'], metrics['losses'], rtol=1e-5)
+  np.testing.assert_allclose(
+      weighted, np.mean(weights * metrics['losses']), rtol=1e-5)
+  np.testing.assert_array_equal(weighted_metrics['loss'], weighted)
+  parts = [value_and_gradient(trained, jnp.eye(_BATCH)[i])[1]
+           for i in range(_BATCH)]
+  _assert_trees_close(gradient, jax.tree.map(
+      lambda *g: sum(w * x for w, x in zip(weights, g, strict=True)), *parts),
+      rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('pairs, expected', [
+    (losses.Independent(4), (False, 4, True)),
+    (losses.Independent(4, tied=True), (True, 4, True)),
+    (losses.Shared(4), (True, 4, False)),
+    (losses.Shared(4, tied=False), (False, 4, False)),
+    (losses.Members(), (True, _DIM, False)),
+], ids=repr)
+def test_pairs(pairs, expected):
+  """Whether tied, K, and whether each transition has indices of its own."""
+  tied, num, own = expected
+  assert pairs.tied == tied
+  z = np.asarray(pairs(index_lib.Gaussian(_DIM), jax.random.key(0), 6))
+  assert z.shape == (6, num, _DIM)
+  assert len(np.unique(z.reshape(6, -1), axis=0)) == (6 if own else 1)
+  if not isinstance(pairs, losses.Members):
+    assert len(np.unique(z[0], axis=0)) == num
+    other = pairs(index_lib.Gaussian(_DIM), jax.random.key(1), 6)
+    assert (z != np.asarray(other)).all()
+  else:
+    np.testing.assert_array_equal(z[0], np.eye(_DIM))
+
+
+@pytest.mark.parametrize('make', [losses.Independent, losses.Shared])
+def test_pairs_refuse_no_samples(make):
+  with pytest.raises(ValueError, match='num_samples must.* got 0'):
+    make(0)
+
+
+@pytest.mark.parametrize('pairs', [
+    losses.Independent(2, tied=True), losses.Shared(2)], ids=repr)
+def test_a_tied_target_is_taken_at_the_same_index(pairs):
+  """Against NumPy, from the values at each pair."""
+  params, target_params = _params(0)
+  batch, index = _batch(8), index_lib.Gaussian(_DIM)
+  _, metrics = _jit(losses.SampledTD(_NETWORK, index, True, pairs))(
+      params, target_params, types.Batch(batch), _INDEX_KEY, _NOISE_KEY)
+  z = pairs(index, jax.random.split(_INDEX_KEY)[0], _BATCH)
+  rows, squares = np.arange(_BATCH), []
+  for k in range(2):
+    q = np.asarray(_compiled_q(params, batch.observation, z[:, k], _NETWORK))
+    q_next, q_choose = (np.asarray(_compiled_q(
+        p, batch.next_observation, z[:, k], _NETWORK))
+        for p in (target_params, params))
+    y = batch.reward + batch.discount * q_next[rows, q_choose.argmax(axis=1)]
+    squares.append((y - q[rows, batch.action])**2)
+  np.testing.assert_allclose(
+      metrics['losses'], np.mean(squares, axis=0), rtol=1e-4, atol=1e-5)
+
+
+def test_masks_and_offsets_are_of_the_squared_errors():
+  """Each member's error by its mask and its noise, from the members alone."""
+  network = networks.AffineValue(_hypermodel())
+  params, target_params = _params(0, network)
+  batch, index = _batch(9), index_lib.OneHot(_DIM)
+  batch = batch._replace(discount=jnp.zeros(_BATCH))
+  noise = data_noise.BootstrapMask(0.5, _noise(0.8, index_lib.Gaussian))
+  _, metrics = _jit(losses.SampledTD(
+      network, index, True, losses.Members(), noise))(
+          params, target_params, types.Batch(batch), _INDEX_KEY, _NOISE_KEY)
+  members = losses.Members()(index, _INDEX_KEY, _BATCH)
+  offsets, masks = noise(_NOISE_KEY, batch.uid, members, _INDEX_KEY)
+  assert set(np.unique(masks)) == {0., 1.}
+  expected = 0.
+  for k in range(_DIM):
+    q = np.asarray(_compiled_q(
+        params, batch.observation, members[:, k], network))
+    error = batch.reward + offsets[:, k] - q[np.arange(_BATCH), batch.action]
+    expected += masks[:, k] * error**2 / _DIM
+  np.testing.assert_allclose(metrics['losses'], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_tied_target_is_not_optimistic():
+  with pytest.raises(ValueError, match='tied .* got optimism UCB'):
+    losses.SampledTD(
+        _NETWORK, index_lib.Gaussian(_DIM), True, losses.Shared(2),
+        optimism=acting.UCB(scale=1.))
+
+
+@pytest.mark.parametrize('second_moment', [1., 0.25])
+def test_head_l2_is_the_gradient_of_its_penalty(second_moment):
+  """coefficient / |D| * mean over the weights of E_z (b + A z)^2."""
+  coefficient, features, actions = 0.3, 5, 2
+  rng = np.random.default_rng(0)
+  params = {'head': {
+      'mean': jnp.asarray(rng.normal(size=(features, actions)), jnp.float32),
+      'factors': jnp.asarray(
+          rng.normal(size=(_DIM, features, actions)), jnp.float32),
+      'bias': jnp.ones(actions)}}
+  optimizer = regularizers.head_l2(
+      coefficient, second_moment, features * actions, num_first=10,
+      num_per_update=2., num_most=13)
+  zeros = jax.tree.map(jnp.zeros_like, params)
+
+  def penalty(params, num):
+    head = params['head']
+    return coefficient / num * jnp.mean(
+        head['mean']**2 + second_moment * jnp.sum(
+            head['factors']**2, axis=0))
+
+  state = optimizer.init(params)
+  for num in (10., 12., 13., 13.):
+    updates, state = optimizer.update(
+        zeros, state, params, key=jax.random.key(0))
+    _assert_trees_close(
+        updates, jax.grad(penalty)(params, num), rtol=1e-5, atol=1e-8)

@@ -12,9 +12,14 @@ import optax
 import pytest
 
 from hyperjax import agents
+from hyperjax import data_noise
+from hyperjax import index as index_lib
 from hyperjax import networks
 from hyperjax import specs
+from hyperjax import targets
 from hyperjax import types
+from hyperjax.agents import presets
+from hyperjax.agents import priors
 
 _N = 4  # A DeepSea of _N x _N cells.
 _ACTIONS = 3
@@ -23,9 +28,11 @@ _ACTIONS = 3
 _jit = functools.partial(
     jax.jit, compiler_options={'xla_backend_optimization_level': 0})
 
-_CONFIG = agents.HyperAgentConfig.thompson(
-    hidden_sizes=(8, 6), index_dim=5, scale=0.5, prior_scale=3., prior_std=2.,
-    perturbation_scale=0.1, learning_rate=1e-2, target_period=3)
+_CONFIG = presets.hyperagent_thompson_deep_sea(
+    hidden_sizes=(8, 6), index_dim=5, scale=0.5, mean_std=2.,
+    prior=priors.Hypermodel(scale=3., std=2., mean_std=2.),
+    noise=data_noise.Perturbation(0.1), learning_rate=1e-2,
+    target=targets.Periodic(3))
 
 
 def _agent(spec, config=_CONFIG):
@@ -135,10 +142,10 @@ def test_plain_value_is_dense_layers():
       rtol=1e-4, atol=1e-5)
 
 
-def test_no_prior_where_its_scale_is_zero():
+def test_no_prior_where_there_is_none():
   agent = _agent(
       dm_specs.DiscreteArray(4),
-      agents.HyperAgentConfig(hidden_sizes=(4,), prior_scale=0.))
+      agents.HyperAgentConfig(hidden_sizes=(4,), prior=None))
   assert set(_init(agent)(jax.random.PRNGKey(0)).params) == {'params'}
 
 
@@ -156,7 +163,8 @@ def test_prior_has_no_gradient():
   params = _init(agent)(jax.random.PRNGKey(0)).params
   key = jax.random.PRNGKey(1)
   gradients = _jit(jax.grad(
-      lambda p: agent.loss(p, params, _batch(0), key, key)[0]))(params)
+      lambda p: agent.components.loss(
+          p, params, types.Batch(_batch(0)), key, key)[0]))(params)
   assert set(gradients) == {'params', 'prior'}
   assert jax.tree.leaves(gradients['prior'])
   for g in jax.tree.leaves(gradients['prior']):
@@ -203,7 +211,7 @@ def _spread(agent, params, observations):
 
 def test_uniform_prior_is_the_same_everywhere():
   agent = _agent(dm_specs.DiscreteArray(400), agents.HyperAgentConfig(
-      scale=0., prior_scale=0.7))
+      scale=0., prior=priors.Uniform(0.7)))
   params = _init(agent)(jax.random.PRNGKey(0)).params
   cells = jnp.arange(400)
   psi = jax.vmap(lambda s: agent.network.apply(params, s))(cells)
@@ -215,8 +223,175 @@ def test_uniform_prior_is_the_same_everywhere():
   np.testing.assert_array_equal(agent.network.apply(params, jnp.int32(400)), 0.)
 
 
+# The priors of HyperAgent where observations are no categories.
+
+_INDICES = [index_lib.Gaussian(4), index_lib.Sphere(4)]
+_WITH_BOUNDS = pytest.mark.parametrize(
+    'bounded', [True, False], ids=['bounds', 'no_bounds'])
+
+
+def _prior(spec, index, scale=1., hidden_sizes=(16, 16)):
+  """The network of a uniform prior, and its scale."""
+  prior = priors.Uniform(scale)
+  torso = functools.partial(networks.MLPTorso, hidden_sizes, spec)
+  return prior.network(spec, 2, index, torso), prior.scale
+
+
+def _range_spec(dim, bounded, low=0., high=1.):
+  shape = () if dim is None else (dim,)
+  return specs.observation_spec(
+      dm_specs.BoundedArray(shape, np.float32, low, high) if bounded
+      else dm_specs.Array(shape, np.float32))
+
+
+@functools.cache
+def _psi(network, num_priors):
+  """psi of several priors at observations [N, ...], [priors, N, M+1, A]."""
+
+  @_jit
+  def psi(observations):
+    def one(key):
+      variables = network.init(key, observations[0])
+      return jax.vmap(lambda s: network.apply(variables, s))(observations)
+
+    return jax.lax.map(one, jax.random.split(jax.random.key(5), num_priors))
+
+  return psi
+
+
+@pytest.mark.parametrize('index', _INDICES, ids=repr)
+@_WITH_BOUNDS
+@pytest.mark.parametrize('dim', [1, 6, 50])
+def test_spread_of_a_uniform_prior_is_its_scale(index, bounded, dim):
+  """At an observation of zeros too, and far out of the range."""
+  spec = _range_spec(dim, bounded)
+  network, scale = _prior(spec, index, scale=0.7)
+  rng = np.random.default_rng(dim)
+  observations = np.concatenate([
+      np.zeros((1, dim)), rng.uniform(size=(5, dim)),
+      rng.normal(size=(5, dim)), 100. * rng.normal(size=(2, dim))])
+  psi = scale * _psi(network, 3)(jnp.float32(observations))
+  np.testing.assert_array_equal(psi[:, :, 0], 0.)  # Mean 0.
+  z = index.sample(jax.random.key(0), (20_000,))
+  std = np.std(np.einsum('zm,pnma->zpna', z, psi[:, :, 1:]), axis=0)
+  np.testing.assert_allclose(std, 0.7, rtol=0.05)
+  exact = np.sqrt(index.second_moment) * np.linalg.norm(psi[:, :, 1:], axis=2)
+  np.testing.assert_allclose(exact, 0.7, rtol=1e-5)
+
+
+def _correlation(psi) -> np.ndarray:
+  """Between the values over the index at neighbours [priors, 2, N, M+1, A]."""
+  one, two = np.moveaxis(psi[:, :, :, 1:], 1, 0)
+  dot = np.sum(one * two, axis=2)
+  return dot / np.linalg.norm(one, axis=2) / np.linalg.norm(two, axis=2)
+
+
+@_WITH_BOUNDS
+@pytest.mark.parametrize('dim', [1, 2, 6, 50])
+def test_a_uniform_prior_tells_neighbours_apart(dim, bounded):
+  """A tenth of the range apart, in one coordinate."""
+  network, _ = _prior(_range_spec(dim, bounded), index_lib.Gaussian(4))
+  rng = np.random.default_rng(dim)
+  one = rng.uniform(0., 0.9, size=(30, dim))
+  two = one.copy()
+  two[np.arange(30), rng.integers(dim, size=30)] += 0.1
+  psi = _psi(network, 20)(jnp.float32(np.concatenate([one, two])))
+  correlation = _correlation(np.asarray(psi).reshape(20, 2, 30, 5, 2))
+  assert correlation.mean() < 0.9
+  assert correlation.mean() > 0.  # But it is no white noise either.
+
+
+@pytest.mark.parametrize('low, high', [(0., 1.), (-1., 1.), (0., 255.)])
+def test_a_uniform_prior_knows_the_range_of_its_spec(low, high):
+  """What is drawn depends on the place in the range alone."""
+  index = index_lib.Gaussian(4)
+  unit, _ = _prior(_range_spec(3, True), index)
+  other, _ = _prior(_range_spec(3, True, low, high), index)
+  s = np.random.default_rng(0).uniform(size=(4, 3))
+  np.testing.assert_allclose(
+      _psi(unit, 2)(jnp.float32(s)),
+      _psi(other, 2)(jnp.float32(low + (high - low) * s)),
+      rtol=1e-3, atol=1e-3)
+
+
+def test_bounds_that_say_nothing_are_no_bounds():
+  """Infinite ones, those of a type, and a range of no width."""
+  index = index_lib.Gaussian(4)
+  limit = float(np.finfo(np.float32).max)
+  spec = specs.observation_spec(dm_specs.BoundedArray(
+      (4,), np.float32, [-np.inf, -limit, 1., 0.], [np.inf, limit, 1., 2.]))
+  network, _ = _prior(spec, index)
+  plain, _ = _prior(_range_spec(4, False), index)
+  s = np.random.default_rng(0).uniform(size=(4, 4)).astype(np.float32)
+  psi = _psi(network, 2)(s)
+  assert np.isfinite(psi).all()
+  np.testing.assert_allclose(
+      psi, _psi(plain, 2)(s * np.float32([1., 1., 1., 0.5])),
+      rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize('shape', [(), (1,)])
+def test_a_uniform_prior_tells_the_cells_of_a_corridor_apart(shape):
+  """Ten cells as one number from 0 to 9, with bounds and without."""
+  index = index_lib.Gaussian(4)
+  for bounded in (True, False):
+    spec = specs.observation_spec(
+        dm_specs.BoundedArray(shape, np.float32, 0., 9.) if bounded
+        else dm_specs.Array(shape, np.float32))
+    network, _ = _prior(spec, index)
+    cells = jnp.arange(10.).reshape(10, *shape)
+    psi = np.asarray(_psi(network, 20)(cells))
+    neighbours = _correlation(np.stack([psi[:, :-1], psi[:, 1:]], axis=1))
+    assert neighbours.mean() < 0.9
+    ends = _correlation(np.stack([psi[:, :1], psi[:, -1:]], axis=1))
+    assert abs(ends.mean()) < 0.25
+
+
+def test_prior_features_have_a_matern_kernel():
+  """(1 + r) exp(-r), r = sqrt(3) |x - y| / length_scale, and length 1."""
+  features = networks.PriorFeatures(
+      _range_spec(2, False), num_features=20_000, length_scale=0.3)
+  distance = np.array([0., 0.05, 0.3, 0.6, 3.])
+  x = jnp.float32(np.stack([0.2 + 0.8 * distance, 0.6 * distance], axis=1))
+  variables = features.init(jax.random.key(0), x[0])
+  phi = jax.vmap(lambda s: features.apply(variables, s))(x)
+  r = math.sqrt(3.) * distance / 0.3
+  np.testing.assert_allclose(
+      phi @ phi[0], (1. + r) * np.exp(-r), atol=0.04)
+
+
+def test_a_uniform_prior_on_frames_tells_frames_apart():
+  index = index_lib.Gaussian(4)
+  spec = specs.observation_spec(
+      dm_specs.BoundedArray((2, 36, 36), np.uint8, 0, 255))
+  torso = functools.partial(networks.DataEfficientTorso, (16,), spec)
+  network = priors.Uniform(1.).network(spec, 2, index, torso)
+  rng = np.random.default_rng(0)
+  frames = np.zeros((4, 2, 36, 36), np.uint8)
+  frames[1:] = rng.integers(256, size=(3, 2, 36, 36))
+  psi = np.asarray(_psi(network, 5)(jnp.asarray(frames)))
+  np.testing.assert_allclose(
+      np.linalg.norm(psi[:, :, 1:], axis=2), 1., rtol=1e-5)
+  from_zeros = _correlation(np.stack(
+      [np.repeat(psi[:, :1], 3, axis=1), psi[:, 1:]], axis=1))
+  assert from_zeros.mean() < 0.9
+
+
+@pytest.mark.parametrize('make, message', [
+    (lambda: priors.Uniform(0.), 'must be positive, got 0.0; expected None'),
+    (lambda: priors.Uniform(math.nan), 'must be positive, got nan'),
+    (lambda: priors.Hypermodel(scale=-0.5), r'scale .* got -0\.5'),
+    (lambda: priors.Hypermodel(std=-0.5), r'std .* got -0\.5'),
+])
+def test_priors_refuse_a_setting_and_name_it(make, message):
+  with pytest.raises(ValueError, match=message):
+    make()
+
+
 def test_what_was_never_seen_stays_uncertain():
-  config = agents.HyperAgentConfig(batch_size=64, lazy_rows=False)
+  scale = 0.3
+  config = presets.hyperagent_optimistic(
+      batch_size=64, prior=priors.Uniform(scale), lazy_adam=False)
   agent = _agent(dm_specs.DiscreteArray(_N * _N), config)
   learner = _init(agent)(jax.random.PRNGKey(0))
   update = _jit(agent.update)
@@ -227,18 +402,18 @@ def test_what_was_never_seen_stays_uncertain():
         observation=batch.observation % seen,
         reward=jnp.zeros(64), discount=jnp.zeros(64)))
   spread = _spread(agent, learner.params, jnp.arange(_N * _N))
-  assert spread[:seen].max() < 0.1 * config.prior_scale
-  assert spread[seen:].min() > 0.5 * config.prior_scale
+  assert spread[:seen].max() < 0.1 * scale
+  assert spread[seen:].min() > 0.5 * scale
 
 
 def test_initialisers():
   key = jax.random.PRNGKey(3)
   shape = (4, 30, 20)  # [M, F, A]
-  sphere = networks.sphere_init(2.)(key, shape[1:])
+  sphere = networks.initializers.sphere(2.)(key, shape[1:])
   assert np.linalg.norm(sphere) == pytest.approx(2., rel=1e-5)
-  rows = networks.factor_sphere_init(3.)(key, shape)
+  rows = networks.initializers.factor_sphere(3.)(key, shape)
   np.testing.assert_allclose(np.linalg.norm(rows, axis=0), 3., rtol=1e-5)
-  xavier = np.asarray(networks.factor_xavier_init()(key, shape))
+  xavier = np.asarray(networks.initializers.factor_xavier(key, shape))
   std = math.sqrt(2. / (4 + 30 * 20))
   # The standard error of a standard deviation is std / sqrt(2 n).
   assert abs(xavier.std() - std) < 5. * std / math.sqrt(2 * xavier.size)
@@ -291,7 +466,8 @@ def test_number_and_grid_have_the_same_gradients():
 
   def gradient(agent, batch):
     return _jit(jax.grad(
-        lambda p: agent.loss(p, params, batch, key, key)[0]))(params)
+        lambda p: agent.components.loss(
+            p, params, types.Batch(batch), key, key)[0]))(params)
 
   numbers = gradient(_numbers(), batch)
   kernel = numbers['params']['body']['layers_0']['InputLayer_0']['kernel']
@@ -331,7 +507,7 @@ def test_initial_spread_over_the_index_is_the_published_one(size, published):
   """
   agent = agents.HyperAgent(
       dm_specs.DiscreteArray(size**2), 2,
-      agents.HyperAgentConfig.paper_deep_sea())
+      presets.hyperagent_paper_deep_sea())
   cells = jnp.arange(size**2)
 
   @_jit
@@ -360,3 +536,16 @@ def test_torso_flattens_any_array(observation):
   expected = _numpy_mlp(
       params['params'], np.ravel(observation).astype(np.float32))
   np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_biases_of_layers_are_uniform_with_their_inputs():
+  spec = specs.observation_spec(dm_specs.Array((25,), np.float32))
+  torso = networks.MLPTorso(
+      (100, 400), spec, bias_init=networks.initializers.uniform_bias)
+  params = torso.init(jax.random.key(0), spec.zeros())['params']
+  for name, bound in (('InputLayer_0', 0.2), ('Dense_0', 0.1)):
+    bias = np.asarray(params[name]['bias'])
+    assert np.abs(bias).max() <= bound
+    assert np.std(bias) == pytest.approx(bound / math.sqrt(3.), rel=0.2)
+  # So there are features at an observation of zeros.
+  assert np.any(torso.apply({'params': params}, spec.zeros()))

@@ -1,4 +1,7 @@
-"""The replay: what is kept, what is drawn, and how much memory it takes."""
+"""A ring of transitions: what is kept, n-step returns, and its memory.
+
+What is drawn by which sampler is in `test_samplers`.
+"""
 
 import functools
 import time
@@ -11,6 +14,7 @@ import pytest
 from hyperjax import replay as replay_lib
 from hyperjax import specs
 from hyperjax import types
+from hyperjax.replay import memory
 
 _CELL = specs.ObservationSpec((), 'int32', 100)
 _IMAGE = specs.ObservationSpec((2, 3), 'uint8', None)
@@ -51,9 +55,9 @@ def _filled(replay, sizes) -> replay_lib.ReplayState:
 
 
 def _draw(replay, state, num=200) -> types.Transition:
-  """`num` batches, [num, B]."""
+  """The transitions of `num` batches, [num, B]."""
   keys = jax.random.split(jax.random.PRNGKey(0), num)
-  return _sample(replay)(state, keys)
+  return _sample(replay)(state, keys).transitions
 
 
 @pytest.mark.parametrize('sizes', [
@@ -64,7 +68,7 @@ def _draw(replay, state, num=200) -> types.Transition:
     [3, 10, 2, 10],
 ], ids=str)
 def test_keeps_the_last_ones(sizes):
-  replay = replay_lib.Replay(_CELL, capacity=10, batch_size=4)
+  replay = replay_lib.TransitionReplay(_CELL, capacity=10, batch_size=4)
   assert sum(sizes) == 25
   uids = _draw(replay, _filled(replay, sizes)).uid
   assert set(np.unique(uids)) == set(range(15, 25))
@@ -72,7 +76,7 @@ def test_keeps_the_last_ones(sizes):
 
 @pytest.mark.parametrize('sizes', [[1], [3], [1, 1, 4], [9], [10]], ids=str)
 def test_draws_only_what_was_stored(sizes):
-  replay = replay_lib.Replay(_CELL, capacity=10, batch_size=5)
+  replay = replay_lib.TransitionReplay(_CELL, capacity=10, batch_size=5)
   batch = _draw(replay, _filled(replay, sizes))
   assert batch.uid.shape == (200, 5)
   assert set(np.unique(batch.uid)) == set(range(sum(sizes)))
@@ -81,7 +85,7 @@ def test_draws_only_what_was_stored(sizes):
 @pytest.mark.parametrize('sizes, kept', [
     ([7], range(7)), ([10], range(10)), ([8, 8, 8], range(14, 24))], ids=str)
 def test_draws_uniformly_with_replacement(sizes, kept):
-  replay = replay_lib.Replay(_CELL, capacity=10, batch_size=10)
+  replay = replay_lib.TransitionReplay(_CELL, capacity=10, batch_size=10)
   uids = np.asarray(_draw(replay, _filled(replay, sizes), num=2000).uid)
   counts = np.array([(uids == uid).sum() for uid in kept])
   assert counts.sum() == uids.size
@@ -97,7 +101,7 @@ def test_draws_uniformly_with_replacement(sizes, kept):
 @pytest.mark.parametrize('spec', [
     _CELL, _IMAGE, specs.ObservationSpec((4,), 'float32', None)], ids=repr)
 def test_values_and_dtypes_round_trip(spec):
-  replay = replay_lib.Replay(spec, capacity=10, batch_size=8)
+  replay = replay_lib.TransitionReplay(spec, capacity=10, batch_size=8)
   batch = jax.device_get(_draw(replay, _filled(replay, [6, 6]), num=5))
   for i in range(5):
     for j in range(8):
@@ -113,7 +117,7 @@ def test_values_and_dtypes_round_trip(spec):
 
 
 def test_uids_beyond_float_precision_round_trip():
-  replay = replay_lib.Replay(_CELL, capacity=4, batch_size=4)
+  replay = replay_lib.TransitionReplay(_CELL, capacity=4, batch_size=4)
   first = 2**24 + 1
   state = _add(replay)(replay.init(), _transitions(first, 4))
   assert set(np.unique(_draw(replay, state).uid)) == set(
@@ -121,10 +125,11 @@ def test_uids_beyond_float_precision_round_trip():
 
 
 def test_sample_is_a_function_of_state_and_key():
-  replay = replay_lib.Replay(_CELL, capacity=10, batch_size=8)
+  replay = replay_lib.TransitionReplay(_CELL, capacity=10, batch_size=8)
   state = _filled(replay, [10])
   one, two, other = (
-      replay.sample(state, jax.random.PRNGKey(k)).uid for k in (0, 0, 1))
+      replay.sample(state, jax.random.PRNGKey(k)).transitions.uid
+      for k in (0, 0, 1))
   np.testing.assert_array_equal(one, two)
   assert (np.asarray(one) != np.asarray(other)).any()
 
@@ -133,38 +138,39 @@ def test_sample_is_a_function_of_state_and_key():
     _CELL, _IMAGE, specs.ObservationSpec((5, 5), 'float32', None)], ids=repr)
 @pytest.mark.parametrize('capacity', [7, 1000])
 def test_num_bytes_is_what_the_state_takes(spec, capacity):
-  replay = replay_lib.Replay(spec, capacity=capacity, batch_size=3)
+  replay = replay_lib.TransitionReplay(spec, capacity=capacity, batch_size=3)
   expected = sum(x.nbytes for x in jax.tree.leaves(replay.init()))
   assert replay.num_bytes() == expected
   per_transition = 2 * np.dtype(spec.dtype).itemsize * int(
-      np.prod(spec.shape)) + 4 * 4
+      np.prod(spec.shape)) + 4 * 4 + 1
   assert expected >= capacity * per_transition
 
 
 def test_refuses_what_does_not_fit():
-  """Constructing and asking must not allocate: this is 2.4 exabytes."""
+  """Constructing and asking must not allocate: this is 2.5 exabytes."""
   start = time.monotonic()
-  replay = replay_lib.Replay(_CELL, capacity=10**17, batch_size=3)
+  replay = replay_lib.TransitionReplay(_CELL, capacity=10**17, batch_size=3)
   with pytest.raises(MemoryError) as error:
     replay_lib.check_fits(replay, 1, jax.devices()[0])
-  assert '2400000000.0 GB' in str(error.value)
-  assert str(10**17) in str(error.value)
+  assert '2500000000.0 GB' in str(error.value)
+  assert 'replay_capacity' in str(error.value)
   assert time.monotonic() - start < 30.
 
 
 def test_counts_every_replay(monkeypatch):
-  monkeypatch.setattr(replay_lib, 'available_bytes', lambda device: 10_000_000)
+  monkeypatch.setattr(memory, 'available_bytes', lambda device: 11_000_000)
   device = jax.devices()[0]
-  replay = replay_lib.Replay(_CELL, capacity=100_000, batch_size=3)  # 2.4 MB
+  replay = replay_lib.TransitionReplay(_CELL, capacity=100_000, batch_size=3)
+  assert 2_500_000 <= replay.num_bytes() < 2_500_100
   replay_lib.check_fits(replay, 4, device)
-  with pytest.raises(MemoryError, match='5 replays of 100000 steps'):
+  with pytest.raises(MemoryError, match='the replays of 5 agents need'):
     replay_lib.check_fits(replay, 5, device)
 
 
 def test_accepts_where_the_device_does_not_say(monkeypatch):
-  monkeypatch.setattr(replay_lib, 'available_bytes', lambda device: None)
+  monkeypatch.setattr(memory, 'available_bytes', lambda device: None)
   replay_lib.check_fits(
-      replay_lib.Replay(_CELL, 10**15, 3), 1, jax.devices()[0])
+      replay_lib.TransitionReplay(_CELL, 10**15, 3), 1, jax.devices()[0])
 
 
 def test_available_bytes_of_this_machine():
@@ -173,87 +179,150 @@ def test_available_bytes_of_this_machine():
 
 
 def test_refuses_a_batch_larger_than_the_capacity():
-  replay_lib.Replay(_CELL, capacity=10, batch_size=10)
+  replay_lib.TransitionReplay(_CELL, capacity=10, batch_size=10)
   with pytest.raises(ValueError, match='10, got 11'):
-    replay_lib.Replay(_CELL, capacity=10, batch_size=11)
+    replay_lib.TransitionReplay(_CELL, capacity=10, batch_size=11)
 
 
-@pytest.mark.parametrize('added', [30, 75, 230])
-def test_a_part_of_each_batch_is_recent(added):
-  """Before the ring is full, and after it has wrapped around."""
-  capacity, window = 100, 20
-  replay = replay_lib.Replay(
-      _CELL, capacity, batch_size=8, recent_fraction=0.5, recent_window=window)
-  uids = np.asarray(_draw(replay, _filled(replay, added // 5 * [5])).uid)
-  recent, rest = uids[:, :4].ravel(), uids[:, 4:].ravel()
-  # All of the window and of the replay, and nothing else; evenly.
-  for drawn, size in ((recent, window), (rest, min(added, capacity))):
-    counts = np.bincount(drawn, minlength=added)
-    assert not counts[:added - size].any()
-    expected = drawn.size / size
-    assert np.abs(counts[added - size:] - expected).max() < 6 * expected**0.5
+@pytest.mark.parametrize('change, words', [
+    (dict(capacity=0), 'capacity of a replay must be at least 1, got 0'),
+    (dict(batch_size=0), 'batch_size of a replay must be at least 1, got 0'),
+    (dict(n_step=0), 'n_step of a replay must be at least 1, got 0'),
+    (dict(num_envs=0), 'num_envs of a replay must be at least 1, got 0'),
+    (dict(n_step=4, num_envs=3),
+     '3 environments and 4 steps must be at least 12, got 10'),
+])
+def test_refuses_what_cannot_be(change, words):
+  with pytest.raises(ValueError, match=words):
+    replay_lib.TransitionReplay(
+        **{'spec': _CELL, 'capacity': 10, 'batch_size': 4, **change})
 
 
-def test_a_window_wider_than_the_replay_is_the_replay():
-  replay = replay_lib.Replay(
-      _CELL, 10, batch_size=8, recent_fraction=1., recent_window=1000)
-  uids = np.asarray(_draw(replay, _filled(replay, [5])).uid)
-  assert set(uids.ravel()) == set(range(5))
+def test_add_refuses_what_it_cannot_keep():
+  replay = replay_lib.TransitionReplay(_CELL, capacity=10, batch_size=4)
+  with pytest.raises(ValueError, match='at most 10 transitions.* got 11'):
+    replay.add(replay.init(), _transitions(0, 11))
+  n_step = replay_lib.TransitionReplay(
+      _CELL, capacity=10, batch_size=4, n_step=2, num_envs=3)
+  with pytest.raises(ValueError, match='all 3 environments.* got 2 trans'):
+    n_step.add(n_step.init(), _transitions(0, 2), jnp.zeros(2, bool))
+  with pytest.raises(ValueError, match='is_last, got 3 .* is_last None'):
+    n_step.add(n_step.init(), _transitions(0, 3))
 
 
-def _prioritized(tournament_size):
-  return replay_lib.Replay(
-      _CELL, 10, batch_size=8, recent_fraction=0.25, recent_window=1,
-      prioritized_fraction=0.5, tournament_size=tournament_size)
+# Returns of several steps.
 
 
-def _record(replay, state, uids, losses):
-  """The state after the losses of these transitions were noted."""
-  transitions = jax.tree.map(lambda x: jnp.asarray(x)[np.array(uids)],
-                             _transitions(0, max(uids) + 1))
-  return replay.record(state, transitions, jnp.asarray(losses, jnp.float32))
+class _Steps:
+  """Random steps of N environments and their returns, the obvious way."""
+
+  def __init__(self, seed, num_envs, num_steps):
+    rng = np.random.default_rng(seed)
+    shape = (num_steps, num_envs)
+    # Terminated, cut short, a life lost (the episode goes on), or neither.
+    kind = rng.choice(['over', 'cut', 'life', 'mid'], shape,
+                      p=[0.1, 0.1, 0.1, 0.7])
+    self.is_last = (kind == 'over') | (kind == 'cut')
+    uid = np.arange(num_steps * num_envs, dtype=np.int32).reshape(shape)
+    self.transitions = types.Transition(
+        observation=uid,
+        action=rng.integers(3, size=shape, dtype=np.int32),
+        reward=rng.normal(size=shape).astype(np.float32),
+        discount=np.where(
+            (kind == 'over') | (kind == 'life'), 0., 0.9).astype(np.float32),
+        # The true successor, never the next episode's first observation.
+        next_observation=uid + 10_000,
+        uid=uid)
+
+  def n_step(self, uid, n, num_steps):
+    """What begins with a transition, when `num_steps` have been taken."""
+    t, env = divmod(int(uid), self.is_last.shape[1])
+    first = jax.tree.map(lambda x: x[t, env], self.transitions)
+    reward, discount, last = 0., 1., t
+    for last in range(t, min(t + n, num_steps)):
+      reward += discount * self.transitions.reward[last, env]
+      discount *= self.transitions.discount[last, env]
+      if self.is_last[last, env] or discount == 0.:
+        break
+    return first._replace(
+        reward=reward, discount=discount,
+        next_observation=self.transitions.next_observation[last, env])
 
 
-@pytest.mark.parametrize('size', [1, 3])
-def test_a_part_of_each_batch_goes_to_the_largest_losses(size):
-  """As often as the largest of `size` uniform draws; the ring has wrapped."""
-  replay = _prioritized(size)
-  state = _filled(replay, [7, 7])
-  # By rank of loss, from the smallest: not the order of the uids.
-  by_rank = np.array([9, 4, 13, 6, 11, 5, 12, 7, 10, 8])
-  state = _record(replay, state, by_rank, 0.1 * np.arange(10))
-  uids = np.asarray(_draw(replay, state, num=2000).uid)
-  assert (uids[:, :2] == 13).all()  # The newest.
-  rank = np.arange(1, 11)
-  for drawn, share in (
-      (uids[:, 2:4], np.full(10, 0.1)),
-      (uids[:, 4:], (rank / 10)**size - ((rank - 1) / 10)**size)):
-    expected = drawn.size * share
-    counts = np.array([(drawn == uid).sum() for uid in by_rank])
-    assert (np.abs(counts - expected) < 5. * np.sqrt(expected) + 1.).all()
+@pytest.mark.parametrize('num_envs, n_step, capacity', [
+    (1, 3, 20), (3, 2, 20), (2, 5, 11), (4, 1, 9)])
+def test_returns_of_several_steps(num_envs, n_step, capacity):
+  """Before and after the ring has come round, within a step of it too."""
+  replay = replay_lib.TransitionReplay(
+      _CELL, capacity, batch_size=8, n_step=n_step, num_envs=num_envs)
+  num_checked = 0
+  for seed in range(3):
+    steps = _Steps(seed, num_envs, 3 * capacity // num_envs + 1)
+    state = replay.init()
+    for t in range(len(steps.is_last)):
+      state = _add(replay)(state, *jax.tree.map(
+          lambda x, t=t: x[t], (steps.transitions, steps.is_last)))
+      if t % 5:
+        continue
+      batch = jax.device_get(_draw(replay, state, num=40))
+      num_stored = (t + 1) * num_envs
+      assert set(batch.uid.ravel()) == set(
+          range(max(0, num_stored - capacity), num_stored))
+      for index in np.ndindex(40, 8):
+        got = jax.tree.map(lambda x, index=index: x[index], batch)
+        expected = steps.n_step(got.uid, n_step, t + 1)
+        for name, x, y in zip(
+            types.Transition._fields, got, expected, strict=True):
+          assert x == pytest.approx(y, rel=1e-5, abs=1e-6), name
+        num_checked += 1
+  assert num_checked > 1000
 
 
-def test_what_was_never_drawn_comes_before_any_loss():
-  replay = _prioritized(50)
-  state = _record(replay, _filled(replay, [10]), range(9), 9 * [1e30])
-  assert (np.asarray(_draw(replay, state).uid)[:, 4:] == 9).mean() > 0.95
-  # Another one in the place of number 3 has a loss of its own to come.
-  state = _record(replay, state, [9], [0.])
-  state = _add(replay)(state, _transitions(10, 4))
-  state = _record(replay, state, [10, 11, 12], 3 * [1e30])
-  assert (np.asarray(_draw(replay, state).uid)[:, 4:] == 13).mean() > 0.95
+@pytest.mark.parametrize('num_envs, n_step', [(1, 1), (1, 3), (2, 3)])
+def test_streams_and_transitions_hold_the_same(num_envs, n_step):
+  """Of one stream of experience, whichever way it is kept.
 
+  The environments' episodes end together, since a stream has a row for the
+  first observation of an episode, which is no transition.
+  """
+  num_steps, capacity = 40, 200
+  steps = _Steps(0, num_envs, num_steps)
+  steps.is_last[:] = steps.is_last[:, :1]
+  transitions = replay_lib.TransitionReplay(
+      _CELL, capacity, 8, n_step=n_step, num_envs=num_envs)
+  streams = replay_lib.StreamReplay(
+      _CELL, capacity, 8, discount=0.9, n_step=n_step, num_envs=num_envs)
+  ring, stream = transitions.init(), streams.init()
 
-def test_more_than_a_whole_batch_is_refused():
-  replay_lib.Replay(
-      _CELL, 10, batch_size=8, recent_fraction=0.9, prioritized_fraction=0.1)
-  with pytest.raises(ValueError, match='1 together, got 0.5 and 0.75'):
-    replay_lib.Replay(
-        _CELL, 10, batch_size=8, recent_fraction=0.5, prioritized_fraction=0.75)
+  def entry(observation, uid, t=None):
+    zeros = np.zeros(num_envs, np.float32)
+    step = steps.transitions
+    return replay_lib.Entry(
+        observation=observation,
+        action=zeros.astype(np.int32) if t is None else step.action[t],
+        reward=zeros if t is None else step.reward[t],
+        discount=zeros if t is None else np.float32(step.discount[t] / 0.9),
+        is_first=np.full(num_envs, t is None), uid=uid)
 
-
-def test_without_prioritisation_no_loss_is_kept():
-  replay = replay_lib.Replay(_CELL, 10, batch_size=8, recent_fraction=0.5)
-  state = _filled(replay, [5])
-  assert _record(replay, state, [2], [1.]) is state
-  assert state.losses is None
+  for t in range(num_steps):
+    now = jax.tree.map(lambda x, t=t: x[t], steps.transitions)
+    begins = t == 0 or steps.is_last[t - 1, 0]
+    if begins:
+      stream = _add(streams)(stream, entry(now.observation, now.uid))
+    ends = t + 1 == num_steps or steps.is_last[t, 0]
+    # Within an episode a successor is the next observation.
+    if not ends:
+      now = now._replace(
+          next_observation=steps.transitions.observation[t + 1])
+    ring = _add(transitions)(ring, now, steps.is_last[t])
+    stream = _add(streams)(stream, entry(
+        now.next_observation,
+        now.uid + num_envs if not ends else now.uid * 0 - 1, t))
+  held = []
+  for replay, state in ((transitions, ring), (streams, stream)):
+    batch = jax.device_get(_draw(replay, state, num=200))
+    rows = {tuple(float(f'{x[i]:.5g}') for x in batch)
+            for i in np.ndindex(200, 8)}
+    held.append(rows)
+  assert len(held[0]) == num_steps * num_envs
+  assert held[0] == held[1]

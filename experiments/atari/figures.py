@@ -10,11 +10,11 @@ from matplotlib import figure
 from matplotlib import ticker
 import numpy as np
 
-from experiments import records
 from experiments.atari import games as games_lib
 from experiments.atari import reading
 from experiments.atari import scores as scores_lib
 from experiments.atari import table
+from experiments.common import files
 
 TITLES = {'iqm': 'IQM', 'median': 'median', 'mean': 'mean',
           'optimality_gap': 'optimality gap'}
@@ -24,7 +24,7 @@ SIX_ACTIONS = 'Pong'
 
 def published_curves() -> dict[str, tuple[np.ndarray, np.ndarray]]:
   """The HyperAgent authors' evaluations by game: steps [T], returns [R, T]."""
-  columns = records.read_columns(
+  columns = files.read_columns(
       games_lib.PUBLISHED / 'atari8_hard_curves.csv')
   curves = {}
   for game in dict.fromkeys(columns['game']):
@@ -121,7 +121,7 @@ def draw_curves(runs: reading.Runs, path: Path):
       handles.setdefault(label, handle)
   fig.legend(handles.values(), handles, frameon=False, fontsize='small',
              loc='outside upper center', ncols=min(2, len(handles)))
-  records.write_figure(path, fig)
+  files.write_figure(path, fig)
 
 
 def draw_profiles(runs: reading.Runs, path: Path):
@@ -154,7 +154,7 @@ def draw_profiles(runs: reading.Runs, path: Path):
   axes[0].set_ylabel(r'fraction of runs with score > $\tau$')
   fig.legend(*axes[0].get_legend_handles_labels(), frameon=False,
              fontsize='small', loc='outside lower center')
-  records.write_figure(path, fig)
+  files.write_figure(path, fig)
 
 
 def draw_aggregates(rows: list[table.Row], path: Path):
@@ -191,7 +191,7 @@ def draw_aggregates(rows: list[table.Row], path: Path):
   axes[0].set_ylim(len(rows) - 0.5, -0.5)
   fig.supxlabel('human-normalised score; filled: of all runs, with 95% '
                 "interval; hollow: of the games' means", fontsize='small')
-  records.write_figure(path, fig)
+  files.write_figure(path, fig)
 
 
 def draw_parameters(runs: reading.Runs, path: Path) -> list[str]:
@@ -233,5 +233,5 @@ def draw_parameters(runs: reading.Runs, path: Path) -> list[str]:
   ax.set_ylabel('trainable parameters, with six actions')
   ax.spines[['top', 'right']].set_visible(False)
   fig.legend(frameon=False, fontsize='small', loc='outside upper center')
-  records.write_figure(path, fig)
+  files.write_figure(path, fig)
   return reasons

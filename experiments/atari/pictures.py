@@ -9,9 +9,9 @@ from matplotlib import figure
 from matplotlib import ticker
 import numpy as np
 
-from experiments import records
 from experiments.atari import games as games_lib
-from hyperjax import frames
+from experiments.common import files
+from hyperjax import replay
 from hyperjax import types
 from hyperjax.environments import envpool
 
@@ -27,8 +27,8 @@ def learning_curves(folder: Path):
   Args:
     folder: of a run, with evaluations.csv and episodes.csv.
   """
-  evaluations = records.read_columns(folder / 'evaluations.csv')
-  episodes = records.read_columns(folder / 'episodes.csv')
+  evaluations = files.read_columns(folder / 'evaluations.csv')
+  episodes = files.read_columns(folder / 'episodes.csv')
   games = list(dict.fromkeys(evaluations['game']))
   columns = min(4, len(games))
   rows = -(-len(games) // columns)
@@ -58,24 +58,24 @@ def learning_curves(folder: Path):
     ax.spines[['top', 'right']].set_visible(False)
   axes[0].set_ylabel('return: evaluations (lines), learning (dots)')
   axes[0].legend(frameon=False, fontsize='x-small')
-  records.write_figure(folder / 'learning_curves.png', fig)
+  files.write_figure(folder / 'learning_curves.png', fig)
 
 
 def strip(folder: Path, agent: types.Agent, params: types.Params,
-          pool: envpool.Atari):
+          environment: envpool.Atari):
   """Draws strip.png: moments of a game, and what the agent thinks of actions.
 
   Args:
     folder: of the run.
     agent: whose it is.
     params: of its learner.
-    pool: one fresh environment.
+    environment: one fresh environment.
   """
   indices = agent.index.sample(jax.random.key(1), (200,))
 
   @jax.jit
   def look(stack, frame, is_first):
-    stack = frames.push(stack, frame, is_first)
+    stack = replay.push(stack, frame, is_first)
     # Greedy for one index, as an evaluation is for its own.
     values = agent.q_values(params, stack[None], indices[:1])
     return stack, jnp.argmax(values, axis=1)
@@ -87,16 +87,16 @@ def strip(folder: Path, agent: types.Agent, params: types.Params,
 
   spec = agent.observation_spec
   stack = jnp.zeros(spec.shape, spec.dtype)
-  timestep, stacks = pool.reset(), []
+  timestep, stacks = environment.reset(), []
   for _ in range(MOST_STEPS):
     stack, action = look(stack, timestep.observation[0], timestep.first()[0])
     stacks.append(np.asarray(stack))
     if timestep.last()[0]:
       break
-    timestep = pool.step(np.asarray(action))
-  pool.close()
+    timestep = environment.step(np.asarray(action))
+  environment.close()
   chosen = np.linspace(0, len(stacks) - 1, MOMENTS + 1).astype(int)[1:]
-  num_actions = pool.num_actions
+  num_actions = environment.num_actions
   seen = [(stacks[t][-1], np.asarray(posterior(stacks[t]))[:, :num_actions])
           for t in chosen]
   fig = figure.Figure(figsize=(2.1 * MOMENTS, 4.4), layout='constrained')
@@ -117,5 +117,5 @@ def strip(folder: Path, agent: types.Agent, params: types.Params,
     if column:
       bottom.set_yticklabels([])
   axes[1, 0].set_ylabel('value: mean and 2 deviations\nover the index')
-  fig.suptitle(pool.game)
-  records.write_figure(folder / 'strip.png', fig)
+  fig.suptitle(environment.name)
+  files.write_figure(folder / 'strip.png', fig)

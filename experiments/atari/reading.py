@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments import agents
 from experiments.atari import games as games_lib
 from experiments.atari import scores as scores_lib
+from experiments.common import registry
 
 EVALUATIONS = ('agent', 'game', 'seed', 'env_steps', 'eval_return', 'eval_std')
 SUMMARY = ('agent', 'game', 'seed', 'env_steps', 'updates', 'final_return',
@@ -111,10 +111,12 @@ def _read_folder(folder: Path) -> list[Run]:
   return runs
 
 
-def _read_settings(folder: Path) -> dict[str, Any]:
+def _read_config(folder: Path) -> dict[str, Any]:
   path = folder / 'config.json'
   try:
-    return json.loads(path.read_text(encoding='utf-8'))['settings']
+    config = json.loads(path.read_text(encoding='utf-8'))
+    _ = config['settings']
+    return config
   except (ValueError, KeyError, TypeError) as error:
     raise ValueError(f'{path} is not a config of a run: {error}') from error
 
@@ -130,11 +132,12 @@ def read(folder: Path) -> tuple[Runs, list[str]]:
   for path in sorted(folder.rglob('summary.csv')):
     if not (path.parent / 'config.json').exists():
       continue
-    settings = _read_settings(path.parent)
+    config = _read_config(path.parent)
+    settings = config['settings']
     if 'agent' not in settings:  # A sweep's own, over runs in other folders.
       continue
     try:
-      name = f'{settings["agent"]}: {agents.settings_in_words(settings)}'
+      name = f'{settings["agent"]}: {registry.settings_in_words(config)}'
     except (ValueError, KeyError) as error:
       raise ValueError(f'{path.parent / "config.json"}: {error}') from error
     settings_of.setdefault(name, []).append(settings)

@@ -6,7 +6,7 @@ from typing import Annotated, Generic, TypeVar
 
 import tyro
 
-from experiments import agents
+from hyperjax.agents import presets
 
 Config = TypeVar('Config')
 
@@ -40,9 +40,9 @@ class Settings(Generic[Config]):
   """
 
   output: Path
-  config: Config
+  config: Annotated[Config, tyro.conf.arg(name='')]
   agent: Annotated[str, tyro.conf.arg(
-      metavar='{' + ','.join(agents.AGENTS) + '}')] = 'hyperagent'
+      metavar='{' + ','.join(presets.AGENTS) + '}')] = 'hyperagent'
   preset: str = 'paper_atari'
   games: str | None = None
   suite: str | None = None

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments import records
 from experiments.atari import games as games_lib
 from experiments.atari import reading
 from experiments.atari import scores as scores_lib
+from experiments.common import files
 
 # Published means over runs, by suite.
 PUBLISHED_MEANS = {'atari26': 'atari26_scores.csv',
@@ -66,7 +66,7 @@ def published_rows(games: Iterable[str]) -> list[Row]:
   for suite, filename in PUBLISHED_MEANS.items():
     if not games <= set(games_lib.SUITES[suite]):
       continue
-    columns = records.read_columns(games_lib.PUBLISHED / filename)
+    columns = files.read_columns(games_lib.PUBLISHED / filename)
     of_runs = {}
     if games == set(games_lib.ATARI26):
       of_runs = _published_aggregates()
@@ -91,7 +91,7 @@ def published_rows(games: Iterable[str]) -> list[Row]:
 
 def _published_aggregates() -> dict[str, dict[str, scores_lib.Estimate]]:
   """The published aggregates over all runs of the 26 games, by agent."""
-  columns = records.read_columns(
+  columns = files.read_columns(
       games_lib.PUBLISHED / 'atari26_aggregates.csv')
 
   def number(name, i):
@@ -122,7 +122,7 @@ def write_aggregates(rows: list[Row], path: Path):
         '' if row.num_runs is None else row.num_runs,
         *[text(x) for x in estimates],
         text(row.of_means['iqm']), text(row.of_means['optimality_gap'])))
-  records.write_csv(path, tuple(fields), lines)
+  files.write_csv(path, tuple(fields), lines)
 
 
 def markdown(rows: list[Row]) -> str:

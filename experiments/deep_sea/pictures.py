@@ -9,13 +9,13 @@ import matplotlib
 from matplotlib import figure
 import numpy as np
 
-from experiments import records
+from experiments.common import files
 from hyperjax import types
 from hyperjax.environments import deep_sea
 
 matplotlib.use('Agg')
 
-MOMENTS = ('before', 'learned', 'after')
+MOMENTS = ('before', 'solved', 'after')
 
 
 def posterior_of_values(
@@ -47,7 +47,7 @@ def save_posterior(
     folder: Path, moment: str, episode: int, mean: np.ndarray,
     std: np.ndarray):
   """Keeps the posterior of one of the `MOMENTS` for `posterior`."""
-  records.write_npz(folder / f'posterior_{moment}.npz',
+  files.write_npz(folder / f'posterior_{moment}.npz',
                     episode=episode, mean=mean, std=std)
 
 
@@ -82,19 +82,19 @@ def posterior(folder: Path):
       if row == 0:
         episode = int(found[moment]['episode'])
         ax.set_title({'before': 'before training',
-                      'learned': f'when learned, episode {episode}',
+                      'solved': f'when solved, episode {episode}',
                       'after': f'at the end, episode {episode}'}[moment])
       if column == 0:
         ax.set_ylabel(label)
     fig.colorbar(image, ax=axes[row, :], shrink=0.85)
   fig.suptitle(f'DeepSea-{size}: posterior of max$_a$ Q(s, a; z) in each cell')
-  records.write_figure(folder / 'posterior.png', fig)
+  files.write_figure(folder / 'posterior.png', fig)
 
 
 def learning_curves(folder: Path):
   """Draws learning_curves.png from episodes.csv and evaluations.csv."""
-  evaluations = records.read_columns(folder / 'evaluations.csv')
-  episodes = records.read_columns(folder / 'episodes.csv')
+  evaluations = files.read_columns(folder / 'evaluations.csv')
+  episodes = files.read_columns(folder / 'episodes.csv')
   fig = figure.Figure(figsize=(10, 3.8), layout='constrained')
   left, right = fig.subplots(1, 2, sharex=True)
   seeds = list(dict.fromkeys(evaluations['seed']))
@@ -120,4 +120,4 @@ def learning_curves(folder: Path):
     right.legend(frameon=False, fontsize='small', loc='lower right')
   agent, size = evaluations['agent'][0], evaluations['size'][0]
   fig.suptitle(f'{agent} on DeepSea-{size}')
-  records.write_figure(folder / 'learning_curves.png', fig)
+  files.write_figure(folder / 'learning_curves.png', fig)

@@ -19,8 +19,8 @@ import matplotlib
 from matplotlib import figure
 import numpy as np
 
-from experiments import agents
-from experiments import records
+from experiments.common import files
+from experiments.common import registry
 from experiments.deep_sea import table
 
 UNSOLVED = table.UNSOLVED
@@ -85,9 +85,9 @@ def ours(folder: Path) -> tuple[Lines, Lines]:
   for path in folder.glob('*/summary.csv'):
     config = json.loads((path.parent / 'config.json').read_text())
     settings = config['settings']
-    name = f'{settings["agent"]}: {agents.settings_in_words(settings)}'
+    name = f'{settings["agent"]}: {registry.settings_in_words(config)}'
     episodes = table.episodes_to_learn(path.parent)
-    rows = records.read_columns(path.parent / 'episodes.csv')
+    rows = files.read_columns(path.parent / 'episodes.csv')
     bsuite = np.array([
         bsuite_episode(rows['episode_return'][rows['seed'] == seed].astype(
             float)) for seed in dict.fromkeys(rows['seed'])])
@@ -149,7 +149,7 @@ def draw(folder: Path):
     ax.legend(frameon=False, fontsize='x-small', ncols=columns,
               loc='upper center', bbox_to_anchor=(0.5, -0.12))
   axes[0].set_ylabel('mean episodes to learn')
-  records.write_figure(folder / 'deep_sea.png', fig)
+  files.write_figure(folder / 'deep_sea.png', fig)
 
 
 if __name__ == '__main__':

@@ -8,21 +8,25 @@ Each point is a run of `experiments.deep_sea.run` in a folder of its own, in
 which each seed ends soon after it has learned. The same command again resumes
 the point that was interrupted and runs no finished one again; with more agents
 or sizes it adds theirs. An agent's preset stands behind a colon:
-hyperagent:paper.
+hyperagent:paper_deep_sea.
 """
 
 from collections.abc import Sequence
 import csv
 import dataclasses
 from pathlib import Path
-import sys
 
 import tyro
 
-from experiments import agents
-from experiments import console
-from experiments import records
-from experiments.deep_sea import run as run_lib
+from experiments.common import files
+from experiments.common import machine
+from experiments.common import provenance
+from experiments.common import run as run_lib
+from experiments.common import run_folder
+from experiments.deep_sea import records
+from experiments.deep_sea import run as task_lib
+from experiments.deep_sea import settings as settings_lib
+from hyperjax.agents import presets
 from hyperjax.environments import deep_sea
 
 
@@ -52,7 +56,7 @@ class Settings:
   eval_episodes: int = 100
   stochastic: bool = False
 
-  def points(self) -> list[run_lib.Settings]:
+  def points(self) -> list[settings_lib.Settings]:
     """The runs of the sweep, size by size.
 
     Raises:
@@ -70,9 +74,9 @@ class Settings:
       for chosen in self.agents.split(','):
         agent, _, preset = chosen.partition(':')
         preset = preset or 'default'
-        points.append(run_lib.Settings(
+        points.append(settings_lib.Settings(
             output=self.output / f'{agent}_{preset}{noise}_{size}',
-            config=agents.preset(agent, preset), agent=agent, preset=preset,
+            config=presets.make(agent, preset), agent=agent, preset=preset,
             size=size, num_seeds=self.num_seeds, seed=self.seed,
             num_episodes=self.num_episodes, stochastic=self.stochastic,
             evaluate_every=self.evaluate_every,
@@ -90,31 +94,25 @@ def sweep(settings: Settings):
   """
   points = settings.points()
   # A sweep may grow by agents and sizes.
-  records.open_folder(settings.output, records.settings_as_json(
+  run_folder.open_folder(settings.output, provenance.settings_as_json(
       settings, without=('output', 'agents', 'sizes')))
   for point in points:
-    run = run_lib.Run(point)
-    try:
-      run()
-    finally:
-      run.close()
+    run_lib.run(task_lib.DeepSeaTask(point))
   rows = []
   for path in sorted(settings.output.glob('*/summary.csv')):
     with open(path, newline='', encoding='utf-8') as f:
       rows += [(path.parent.name, *row) for row in list(csv.reader(f))[1:]]
-  records.write_csv(
-      settings.output / 'summary.csv', ('run', *run_lib.SUMMARY), rows)
+  files.write_csv(
+      settings.output / 'summary.csv', ('run', *records.SUMMARY), rows)
 
 
 def main(argv: Sequence[str] | None = None):
   """The command; see the module."""
-  console.use_all_cores()
+  machine.use_all_cores()
   settings = tyro.cli(
       Settings, args=argv, prog='python -m experiments.deep_sea.sweep')
-  try:
+  with run_lib.errors_in_a_line():
     sweep(settings)
-  except (ValueError, MemoryError, FloatingPointError) as error:
-    sys.exit(f'error: {error}')
 
 
 if __name__ == '__main__':

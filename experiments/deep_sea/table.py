@@ -11,8 +11,8 @@ import sys
 import numpy as np
 from scipy import stats
 
-from experiments import agents
-from experiments import records
+from experiments.common import files
+from experiments.common import registry
 
 PUBLISHED = Path(__file__).parents[1] / 'published' / 'deep_sea.csv'
 # What the publication calls the agents that are in it.
@@ -21,14 +21,17 @@ PUBLISHED_NAMES = {'hyperagent': 'HyperAgent', 'hyperdqn': 'HyperDQN',
 # What the publication counts for a seed that never learns.
 UNSOLVED = 10_000
 HEADER = (
-    '| agent | settings | N | published | ours | 95% interval | learned | '
+    '| agent | settings | N | published | ours | 95% interval | solved | '
     'given up after | core-hours |\n|---|---|---|---|---|---|---|---|---|')
 
 
 def published_episodes(agent: str, preset: str, size: int) -> float | None:
   """Mean episodes to learn as published, None if there is no such number."""
-  name = PUBLISHED_NAMES.get(agent) if preset in ('default', 'paper') else None
-  if preset == 'paper_optimistic':
+  name = PUBLISHED_NAMES.get(agent) if (
+      preset == 'paper_deep_sea' or agent != 'hyperagent') else None
+  if preset == 'enn_acme_bsuite':
+    name = None
+  if preset == 'paper_deep_sea_optimistic':
     name = 'HyperAgent-OIS'
   with open(PUBLISHED, newline='', encoding='utf-8') as f:
     for row in csv.DictReader(f):
@@ -38,8 +41,8 @@ def published_episodes(agent: str, preset: str, size: int) -> float | None:
 
 
 def episodes_to_learn(folder: Path) -> np.ndarray:
-  """Of each seed of a run, [S]; 10,000 for one that has not learned."""
-  summary = records.read_columns(folder / 'summary.csv')
+  """Returns the episodes to learn of each seed, [S]; 10,000 if unsolved."""
+  summary = files.read_columns(folder / 'summary.csv')
   solved = summary['solved'] == '1'
   episodes = np.full(len(solved), float(UNSOLVED))
   episodes[solved] = summary['episodes_to_learn'][solved].astype(float)
@@ -59,18 +62,18 @@ def row(folder: Path) -> str:
   """The table's row of one run."""
   config = json.loads((folder / 'config.json').read_text(encoding='utf-8'))
   settings = config['settings']
-  summary = records.read_columns(folder / 'summary.csv')
+  summary = files.read_columns(folder / 'summary.csv')
   solved = summary['solved'] == '1'
   episodes = episodes_to_learn(folder)
   published = None
   if not settings.get('stochastic'):
     published = published_episodes(
-        settings['agent'], settings['preset'], settings['size'])
+        settings['agent'], registry.preset_of(config), settings['size'])
   low, high = interval(episodes)
   # Until the last seed had learned, on all devices; a CPU device is a core.
   hours = (summary['wall_seconds'].astype(float).max() / 3600
            * len(config['devices']))
-  return (f'| {settings["agent"]} | {agents.settings_in_words(settings)} '
+  return (f'| {settings["agent"]} | {registry.settings_in_words(config)} '
           f'| {settings["size"]} '
           f'| {"-" if published is None else f"{published:,.0f}"} '
           f'| {np.mean(episodes):,.0f} | {low:,.0f} to {high:,.0f} '
@@ -80,12 +83,13 @@ def row(folder: Path) -> str:
 
 def main(folder: Path):
   """Prints the table of all finished runs in a folder."""
-  runs = [(json.loads((p.parent / 'config.json').read_text())['settings'], p)
+  runs = [(json.loads((p.parent / 'config.json').read_text()), p)
           for p in folder.glob('*/summary.csv')]
   if not runs:
     sys.exit(f'error: no finished run in {folder}')
   runs.sort(key=lambda run: (
-      run[0]['agent'], agents.settings_in_words(run[0]), run[0]['size']))
+      run[0]['settings']['agent'], registry.settings_in_words(run[0]),
+      run[0]['settings']['size']))
   print(HEADER)
   for _, path in runs:
     print(row(path.parent))

@@ -3,7 +3,7 @@
   python -m experiments.deep_sea.tabular_optimist \\
       experiments/results/tabular_optimist
 
-In the place of a network there is a table: what was tried once is known
+Instead of a network there is a table: what was tried once is known
 exactly, and every action that was not is worth a bonus, drawn once for each
 cell and action. The optimist plans with both and is greedy. All that is left
 of an agent are its bonuses, and the question is how much they may differ: as
@@ -14,13 +14,13 @@ Written to episodes.csv, one row for each run; no number where the treasure was
 not found.
 """
 
+from collections.abc import Iterator
 import itertools
 from pathlib import Path
-import sys
 
 import numpy as np
 
-from experiments import records
+from experiments.common import study
 
 SIZES, DISCOUNTS, SEEDS = [20, 50, 100], [0.99, 0.98, 0.97], range(3)
 # Of the Gaussian vectors; None for bonuses that are all the same.
@@ -80,18 +80,10 @@ def episodes_to_treasure(bonus: np.ndarray, discount: float) -> int | None:
   return None
 
 
-def main(folder: Path):
-  """Writes episodes.csv and prints the means over the seeds."""
-  records.open_folder(folder, {
-      'sizes': SIZES, 'discounts': DISCOUNTS, 'dims': DIMS,
-      'seeds': list(SEEDS), 'mean_bonus': MEAN_BONUS,
-      'num_episodes': NUM_EPISODES})
-  rows = []
-  print('| N | discount | ' + ' | '.join(
-      'all the same' if dim is None else f'M = {dim}' for dim in DIMS)
-      + ' |\n|---|---|' + '---|' * len(DIMS))
+def lines() -> Iterator[tuple[str, list[tuple]]]:
+  """Yields the table's line of each size and discount, and its rows."""
   for size, discount in itertools.product(SIZES, DISCOUNTS):
-    means = []
+    means, rows = [], []
     for dim in DIMS:
       found = [episodes_to_treasure(bonuses(size, dim, seed), discount)
                for seed in SEEDS]
@@ -99,11 +91,21 @@ def main(folder: Path):
                for seed, episodes in zip(SEEDS, found, strict=True)]
       means.append(f'{np.mean(found):.0f}' if all(found) else
                    f'{sum(map(bool, found))} of {len(found)}')
-    print(f'| {size} | {discount} | ' + ' | '.join(means) + ' |', flush=True)
-  records.write_csv(folder / 'episodes.csv', FIELDS, rows)
+    yield f'| {size} | {discount} | ' + ' | '.join(means) + ' |', rows
+
+
+def main(folder: Path):
+  """Writes episodes.csv and prints the means over the seeds."""
+  header = '| N | discount | ' + ' | '.join(
+      'all the same' if dim is None else f'M = {dim}' for dim in DIMS
+  ) + ' |\n|---|---|' + '---|' * len(DIMS)
+  study.write(
+      folder, {'sizes': SIZES, 'discounts': DISCOUNTS, 'dims': DIMS,
+               'seeds': list(SEEDS), 'mean_bonus': MEAN_BONUS,
+               'num_episodes': NUM_EPISODES},
+      'episodes.csv', FIELDS, header, lines())
 
 
 if __name__ == '__main__':
-  if len(sys.argv) != 2:
-    sys.exit('usage: python -m experiments.deep_sea.tabular_optimist FOLDER')
-  main(Path(sys.argv[1]))
+  main(study.folder_argument(
+      'python -m experiments.deep_sea.tabular_optimist'))

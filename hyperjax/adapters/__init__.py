@@ -1,1 +1,1 @@
-"""Stateful faces of the pure functions, for loops written elsewhere."""
+"""Stateful interfaces of the pure functions, for loops written elsewhere."""

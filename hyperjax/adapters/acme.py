@@ -3,7 +3,6 @@
 acme itself is not needed: its `core.Actor` is a protocol of four methods.
 """
 
-import math
 from typing import Any
 
 import chex
@@ -14,13 +13,14 @@ import numpy as np
 from hyperjax import replay as replay_lib
 from hyperjax import seeds
 from hyperjax import types
+from hyperjax.adapters import checks
 from hyperjax.loops import trainer as trainer_lib
 
 _Trainer = trainer_lib.ReplayTrainer
 
 
 def _compile(function, **options):
-  """Compiles a method of frozen objects once for all that are equal."""
+  """Compiles a method of frozen objects once for all equal objects."""
   return jax.jit(function, static_argnums=0, **options)
 
 
@@ -33,7 +33,7 @@ def _evaluate(agent, judged, params, actor, observation, is_first):
   return act(params, actor, observation, is_first)
 
 
-# What changes at every step is donated: the replay is written in place.
+# States are donated, so that the replay is updated in place.
 _INIT = _compile(_Trainer.init)
 _WARM_UP = _compile(_Trainer.warm_up, donate_argnums=1)
 _ACT = _compile(_Trainer.act, donate_argnums=1)
@@ -43,20 +43,20 @@ _EVALUATE = jax.jit(_evaluate, static_argnums=(0, 1), donate_argnums=3)
 
 
 class Actor:
-  """One agent, with its replay, that acts and learns in one environment.
+  """One agent with its replay that acts and learns in one environment.
 
   Call `observe_first` with the first time step of an episode, then in turns
-  `select_action`, `observe` and `update`, as acme's and
-  `hyperjax.loops.EnvironmentLoop` do. `evaluator` gives an actor that shares
-  the weights and learns nothing.
+  `select_action`, `observe` and `update`, as acme's loop and
+  `hyperjax.loops.EnvironmentLoop` do. `evaluator` returns an actor that shares
+  the weights and does not learn.
 
   Attributes:
-    state: the agent's whole state, see `trainer.TrainState`. It may be read
-      between calls; the next one takes its arrays, so copy what is to be kept.
-      It may be assigned to between episodes, for instance from a checkpoint:
-      learning then goes on from there.
-    metrics: of the newest updates, arrays [updates_per_period] by name; empty
-      before the first one of this actor, or since a state was assigned.
+    state: agent's whole state, see `trainer.TrainState`. It may be read between
+      calls; the next call reuses its arrays, so copy what must be kept. It may
+      be assigned between episodes, for instance from a checkpoint, from which
+      learning then continues.
+    metrics: metrics of the newest updates, arrays [updates_per_period] by name;
+      empty before the first update, and after a state was assigned.
   """
 
   def __init__(
@@ -66,12 +66,13 @@ class Actor:
     """Allocates the replay.
 
     Args:
-      agent: what to run.
-      key: of everything random, or an integer seed of 0..2**32 - 1.
-      replay_capacity: transitions kept, if not as the agent's config says.
+      agent: agent that acts and learns.
+      key: PRNG key of the run, or an integer seed, 0..2**32 - 1.
+      replay_capacity: number of transitions kept; by default that of the
+        agent's config.
 
     Raises:
-      ValueError: for an invalid seed.
+      ValueError: if the seed is invalid.
       MemoryError: if the replay does not fit into memory.
     """
     key = seeds.to_key(key)
@@ -87,7 +88,7 @@ class Actor:
 
   @property
   def state(self) -> trainer_lib.TrainState:
-    """See the class."""
+    """Whole state of the agent, see the class."""
     return self._state
 
   @state.setter
@@ -103,14 +104,14 @@ class Actor:
     Raises:
       ValueError: if the observation does not fit the agent's spec.
     """
-    observation = self.agent.observation_spec.convert(observation)[None]
+    observation = self._convert(observation)
     if self._num_steps < self._trainer.warmup_steps:
       self._state, action = _WARM_UP(self._trainer, self._state)
     else:
       self._state, action = _ACT(
           self._trainer, self._state, observation,
           np.array([self._is_first]))
-      self._is_first = False  # The index of this episode is drawn.
+      self._is_first = False  # The episode has its index.
     return int(action[0])
 
   def observe_first(self, timestep: dm_env.TimeStep) -> None:
@@ -119,12 +120,15 @@ class Actor:
     Raises:
       ValueError: if the observation does not fit the agent's spec.
     """
-    self._observation = self.agent.observation_spec.convert(
-        timestep.observation)[None]
+    self._observation = self._convert(timestep.observation)
     self._is_first = True
 
   def observe(self, action: int, next_timestep: dm_env.TimeStep) -> None:
-    """Stores a transition; `next_timestep` is what the action led to.
+    """Stores a transition.
+
+    Args:
+      action: action at the last observed time step.
+      next_timestep: time step after the action.
 
     Raises:
       ValueError: if a value does not fit the agent's spec or is not finite, or
@@ -140,24 +144,32 @@ class Actor:
   ) -> None:
     """Stores the transition from one time step to another.
 
+    Args:
+      timestep: time step at which the action was chosen.
+      action: action at `timestep`.
+      next_timestep: time step after the action.
+
     Raises:
-      ValueError: as `observe` does.
+      ValueError: if a value does not fit the agent's spec or is not finite.
+        Nothing is stored then.
     """
     self._store(
-        self.agent.observation_spec.convert(timestep.observation)[None],
-        action, next_timestep)
+        self._convert(timestep.observation), action, next_timestep)
+
+  def _convert(self, observation: Any) -> Any:
+    return self.agent.observation_spec.convert(observation)[None]
 
   def _store(self, observation, action, next_timestep):
-    next_observation = self.agent.observation_spec.convert(
-        next_timestep.observation)[None]
+    next_observation = self._convert(next_timestep.observation)
     timestep = types.TimeStep(
-        step_type=np.array([next_timestep.step_type], np.int32),
-        reward=np.array([_check_reward(next_timestep.reward)], np.float32),
-        discount=np.array(
-            [_check_discount(next_timestep.discount)], np.float32),
+        step_type=_batch_of_one(next_timestep.step_type, np.int32),
+        reward=_batch_of_one(
+            checks.check_reward(next_timestep.reward), np.float32),
+        discount=_batch_of_one(
+            checks.check_discount(next_timestep.discount), np.float32),
         observation=next_observation)
-    action = np.array(
-        [_check_action(action, self.agent.num_actions)], np.int32)
+    action = _batch_of_one(
+        checks.check_action(action, self.agent.num_actions), np.int32)
     self._state = _OBSERVE(
         self._trainer, self._state, observation, action, timestep)
     self._observation = None if next_timestep.last() else next_observation
@@ -167,17 +179,17 @@ class Actor:
         and self._num_steps % self._trainer.update_period == 0)
 
   def update(self, wait: bool = False) -> None:
-    """Makes the updates that are owed since the last `observe`, if any.
+    """Makes the updates that are due since the last `observe`, if any.
 
     Args:
       wait: whether to return only when they are done.
 
     Raises:
-      FloatingPointError: if the loss of the updates before these was not
-        finite: the weights are lost then.
+      FloatingPointError: if the loss of the previous updates was not finite;
+        the weights are then lost.
     """
     if self._owes_learning:
-      # These are ready by now: looking at them waits for nothing.
+      # The previous metrics are ready, so that reading them does not wait.
       self._check_finite()
       self._state, self.metrics = _LEARN(self._trainer, self._state)
       self._owes_learning = False
@@ -195,25 +207,25 @@ class Actor:
   def evaluator(
       self, key: chex.PRNGKey | int = 0, as_it_acts: bool = False
   ) -> 'Evaluator':
-    """Returns an actor with the weights of this one, that learns nothing.
+    """Returns an actor with the weights of this one that does not learn.
 
     Args:
-      key: of everything random, or an integer seed.
-      as_it_acts: whether it acts as this actor does after its warm-up; by
-        default as the agent is judged, for most agents greedily for a fresh
-        index in each episode.
+      key: PRNG key of the evaluation, or an integer seed.
+      as_it_acts: whether the policy is that of this actor after its warm-up; by
+        default it is the evaluation policy, for most agents greedy for one
+        index per episode.
     """
     return Evaluator(self, key, as_it_acts)
 
 
 class Evaluator:
-  """Acts by the newest weights of an `Actor`; changes nothing in it."""
+  """Acts with the newest weights of an `Actor`, which does not change."""
 
   def __init__(
       self, actor: Actor, key: chex.PRNGKey | int = 0,
       as_it_acts: bool = False,
   ):
-    """See `Actor.evaluator`."""
+    """Makes an evaluator, see `Actor.evaluator`."""
     self._learning_actor = actor
     self._agent = actor.agent
     self._is_judged = not as_it_acts
@@ -242,45 +254,14 @@ class Evaluator:
     self._is_first = True
 
   def observe(self, action: int, next_timestep: dm_env.TimeStep) -> None:
-    """Does nothing: what is evaluated is not learned from."""
+    """Does nothing: an evaluator does not learn."""
     del action, next_timestep
 
   def update(self, wait: bool = False) -> None:
-    """Does nothing."""
+    """Does nothing: an evaluator does not learn."""
     del wait
 
 
-def _check_number(name: str, value: Any) -> float:
-  if value is None or np.shape(value):
-    raise ValueError(
-        f'expected a {name} that is one number, got '
-        f'{value if value is None else f"the shape {np.shape(value)}"}')
-  number = float(value)
-  if not math.isfinite(number):
-    raise ValueError(f'expected a finite {name}, got {number}')
-  return number
-
-
-def _check_reward(reward: Any) -> float:
-  number = _check_number('reward', reward)
-  if abs(number) > np.finfo(np.float32).max:
-    raise ValueError(f'expected a reward that fits float32, got {number}')
-  return number
-
-
-def _check_discount(discount: Any) -> float:
-  number = _check_number('discount', discount)
-  if not 0. <= number <= 1.:
-    raise ValueError(
-        f'expected a discount between 0 and 1, got {number}')
-  return number
-
-
-def _check_action(action: Any, num_actions: int) -> int:
-  if np.shape(action) or not np.issubdtype(np.asarray(action).dtype,
-                                           np.integer):
-    raise ValueError(f'expected an action that is an integer, got {action!r}')
-  if not 0 <= action < num_actions:
-    raise ValueError(
-        f'expected an action of 0..{num_actions - 1}, got {action}')
-  return int(action)
+def _batch_of_one(value: Any, dtype: Any) -> Any:
+  """Returns a NumPy array [1], which jit moves to the device."""
+  return np.array([value], dtype)

@@ -11,17 +11,17 @@ from hyperjax.adapters import acme
 
 
 class Agent:
-  """One agent for `bsuite.baselines.experiment.run` and loops like it.
+  """One agent for `bsuite.baselines.experiment.run` and similar loops.
 
   Attributes:
-    actor: the same agent with acme's interface.
+    actor: agent with acme's interface.
   """
 
   def __init__(
       self, agent: types.Agent, key: chex.PRNGKey | int = 0,
       replay_capacity: int | None = None,
   ):
-    """See `hyperjax.adapters.acme.Actor`."""
+    """Allocates the replay, see `hyperjax.adapters.acme.Actor`."""
     self.actor = acme.Actor(agent, key, replay_capacity)
 
   def select_action(self, timestep: dm_env.TimeStep) -> int:
@@ -38,10 +38,16 @@ class Agent:
       self, timestep: dm_env.TimeStep, action: int,
       new_timestep: dm_env.TimeStep,
   ) -> None:
-    """Stores the transition that was given and makes the updates owed.
+    """Stores the transition and makes the updates that are due.
+
+    Args:
+      timestep: time step at which the action was chosen.
+      action: action at `timestep`.
+      new_timestep: time step after the action.
 
     Raises:
       ValueError: if a value does not fit the agent's spec or is not finite.
+      FloatingPointError: if the loss of the previous updates was not finite.
     """
     self.actor.observe_from(timestep, action, new_timestep)
     self.actor.update()
@@ -49,20 +55,20 @@ class Agent:
   def evaluator(
       self, key: chex.PRNGKey | int = 0, as_it_acts: bool = False
   ) -> 'Evaluator':
-    """Returns an agent with the weights of this one, that learns nothing.
+    """Returns an agent with the weights of this one that does not learn.
 
     Args:
-      key: see `hyperjax.adapters.acme.Actor.evaluator`.
-      as_it_acts: likewise.
+      key: PRNG key of the evaluation, or an integer seed.
+      as_it_acts: see `hyperjax.adapters.acme.Actor.evaluator`.
     """
     return Evaluator(self.actor.evaluator(key, as_it_acts))
 
 
 class Evaluator:
-  """Acts by the newest weights of an `Agent`; changes nothing in it."""
+  """Acts with the newest weights of an `Agent`, which does not change."""
 
   def __init__(self, evaluator: acme.Evaluator):
-    """See `Agent.evaluator`."""
+    """Makes an evaluator, see `Agent.evaluator`."""
     self._evaluator = evaluator
 
   def select_action(self, timestep: dm_env.TimeStep) -> int:
@@ -75,5 +81,5 @@ class Evaluator:
       self, timestep: dm_env.TimeStep, action: int,
       new_timestep: dm_env.TimeStep,
   ) -> None:
-    """Does nothing: what is evaluated is not learned from."""
+    """Does nothing: an evaluator does not learn."""
     del timestep, action, new_timestep

@@ -1,9 +1,10 @@
-"""The algorithms, each one short file over the learner in `td`."""
+"""The algorithms, each in one short file over the learner in `td`."""
 
 from hyperjax.agents.boot_dqn import BootDQN
 from hyperjax.agents.boot_dqn import BootDQNConfig
 from hyperjax.agents.boot_dqn import EnsemblePlus
 from hyperjax.agents.boot_dqn import EnsemblePlusConfig
+from hyperjax.agents.config import TDConfig
 from hyperjax.agents.dqn import DQN
 from hyperjax.agents.dqn import DQNConfig
 from hyperjax.agents.enn_dqn import ENNDQN
@@ -21,4 +22,3 @@ from hyperjax.agents.noisy_dqn import NoisyDQNConfig
 from hyperjax.agents.sane import SANE
 from hyperjax.agents.sane import SANEConfig
 from hyperjax.agents.td import TDAgent
-from hyperjax.agents.td import TDConfig

@@ -6,17 +6,17 @@ deep reinforcement learning", NeurIPS 2018. There are K value functions,
 
   Q_k(s, a) = f_k(s, a) + c0 p_k(s, a),
 
-each with a fixed random prior p_k. An actor chooses one at the beginning of an
-episode and is greedy for it to the end. For a transition with mask b in
-{0, 1}^K and noise xi ~ N(0, I_K), both drawn once, the loss is
+each with a fixed random prior p_k. The actor chooses one member at the
+beginning of an episode and acts greedily for it until the end. For a transition
+with mask b in {0, 1}^K and noise xi ~ N(0, I_K), both drawn once, the loss is
 
   1/K sum_k b_k (r + sigma xi_k + gamma Q-_k(s', a*_k) - Q_k(s, a))^2.
 
 In the terms of this library: the index is one-hot, every member learns from
 every batch, and the target has the member's own index.
 
-Ensemble+ (Osband et al., 2018; the name is of "Epistemic neural networks",
-2023) is the same with Gaussian noise instead of the mask, or with neither.
+Ensemble+ (Osband et al., 2018; the name is from "Epistemic neural networks",
+2023) has Gaussian noise instead of the mask, or neither.
 """
 
 from collections.abc import Sequence
@@ -28,24 +28,25 @@ from hyperjax import data_noise
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
+from hyperjax.agents import config as config_lib
 from hyperjax.agents import td
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BootDQNConfig(td.TDConfig):
-  """Settings of BootDQN; what is new beside `TDConfig`.
+class BootDQNConfig(config_lib.TDConfig):
+  """Settings of BootDQN, in addition to those of `TDConfig`.
 
   The defaults are those of bsuite's agent (google-deepmind/bsuite at effafc01,
-  `bsuite/baselines/jax/boot_dqn`) but for the initial weights, which are
-  Xavier-normal here, and for the first `warmup_steps` actions, which are
-  random here as for every agent.
+  `bsuite/baselines/jax/boot_dqn`), except that the initial weights are
+  Xavier-normal and the first `warmup_steps` actions random, as for every agent
+  here.
 
   Attributes:
     num_members: K.
-    shared_torso: whether the members share a torso, and their priors another
-      one, or nothing.
-    prior_scale: c0; 0 leaves the priors out.
-    noise: which members learn from a transition, and xi, in units of reward.
+    shared_torso: whether the members share one torso, and their priors another
+      one; otherwise the members share nothing.
+    prior_scale: c0; 0 for no priors.
+    noise: masks of the members, and xi, in units of reward.
   """
 
   num_members: int = 20
@@ -67,12 +68,12 @@ class BootDQNConfig(td.TDConfig):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EnsemblePlusConfig(BootDQNConfig):
-  """Settings of Ensemble+: BootDQN's, with noise instead of masks.
+  """Settings of Ensemble+: those of BootDQN, with noise instead of masks.
 
-  The prior's scale is that of google-deepmind/neural_testbed, whose ensemble is
-  for supervised learning: 100 members, an L2 penalty, and neither masks nor
-  noise. The other settings are bsuite's for BootDQN, and the noise is this
-  library's own choice.
+  The scale of the prior is that of google-deepmind/neural_testbed, whose
+  ensemble is for supervised learning, with 100 members, an L2 penalty, and
+  neither masks nor noise. The noise is this library's own choice; the other
+  settings are those of bsuite for BootDQN.
   """
 
   prior_scale: float = 3.
@@ -82,7 +83,7 @@ class EnsemblePlusConfig(BootDQNConfig):
 
 @dataclasses.dataclass(frozen=True)
 class BootDQN(td.TDAgent):
-  """Bootstrapped DQN with randomised priors, see the module."""
+  """Bootstrapped DQN with randomised priors; see the module."""
 
   config: BootDQNConfig = BootDQNConfig()
 
@@ -108,12 +109,12 @@ class BootDQN(td.TDAgent):
         index=index,
         loss=losses.SampledTD(
             network, index, config.double, losses.Members(), config.noise),
-        optimizer=td.adam(config),
+        optimizer=config_lib.adam(config),
         target=config.target)
 
 
 @dataclasses.dataclass(frozen=True)
 class EnsemblePlus(BootDQN):
-  """BootDQN with Gaussian noise, see the module."""
+  """BootDQN with Gaussian noise; see the module."""
 
   config: EnsemblePlusConfig = EnsemblePlusConfig()

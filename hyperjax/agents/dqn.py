@@ -2,12 +2,13 @@
 
 Mnih et al., "Human-level control through deep reinforcement learning", Nature
 2015; van Hasselt, Guez and Silver, "Deep reinforcement learning with double
-Q-learning", AAAI 2016. The value function is plain, Q(s, a); the loss is
+Q-learning", AAAI 2016. The value function is Q(s, a), without an index, and the
+loss
 
   (r + gamma Q-(s', a*) - Q(s, a))^2,
 
-where a* is greedy for Q (double, the default) or for Q- (as in 2015); acting
-is epsilon-greedy. In the terms of this library: the index has dimension 0.
+where a* is greedy for Q (Double DQN, the default) or for Q- (DQN). Acting is
+epsilon-greedy. In the terms of this library: the index has dimension 0.
 """
 
 import dataclasses
@@ -20,20 +21,20 @@ from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
 from hyperjax import regularizers
+from hyperjax.agents import config as config_lib
 from hyperjax.agents import td
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DQNConfig(td.TDConfig):
-  """Settings of DQN; what is new beside `TDConfig`.
+class DQNConfig(config_lib.TDConfig):
+  """Settings of DQN, in addition to those of `TDConfig`.
 
   The defaults are those of bsuite's DQN (google-deepmind/bsuite at effafc01,
-  `bsuite/baselines/jax/dqn`), but for the initial weights and the first
-  `warmup_steps` actions, which are random here, with Double DQN's target
-  added.
+  `bsuite/baselines/jax/dqn`) with Double DQN's target, except for the initial
+  weights and the first `warmup_steps` actions, which are random here.
 
   Attributes:
-    acting: epsilon-greedy, or another way from values to actions.
+    acting: policy, epsilon-greedy or another one.
     scale: factor of the network's output.
     gradient_penalty: coefficient of `regularizers.GradientPenalty`.
   """
@@ -55,13 +56,13 @@ class DQNConfig(td.TDConfig):
 
 @dataclasses.dataclass(frozen=True)
 class DQN(td.TDAgent):
-  """(Double) DQN, see the module."""
+  """(Double) DQN; see the module."""
 
   config: DQNConfig = DQNConfig()
 
   def make_optimizer(self) -> optax.GradientTransformationExtraArgs:
-    """Returns the optimiser; Adam with the config's settings."""
-    return td.adam(self.config)
+    """Returns the optimiser: Adam with the settings of the config."""
+    return config_lib.adam(self.config)
 
   def make_components(self) -> td.Components:
     """See `TDAgent`."""

@@ -2,13 +2,13 @@
 
 Osband et al., "Approximate Thompson sampling via epistemic neural networks",
 UAI 2023. The value function is a base network plus an epinet on its features
-and the index, with a fixed prior epinet (`hyperjax.networks.EpinetValue`); an
-actor keeps one Gaussian index for an episode. The loss is HyperAgent's,
+and the index, with a fixed prior epinet (`hyperjax.networks.EpinetValue`). The
+actor keeps one Gaussian index for an episode. The loss is that of HyperAgent,
 
   E_z (r + gamma Q-(s', a*; z') - Q(s, a; z))^2,
 
-sampled, since Q is not affine in z. With another torso than `MLPTorso`, as on
-frames, the epinet sees the torso's features alone.
+with the expectation sampled, since Q is not affine in z. With another torso
+than `MLPTorso`, as on frames, the epinet sees only the features of the torso.
 """
 
 import dataclasses
@@ -17,22 +17,24 @@ from hyperjax import acting as acting_lib
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
+from hyperjax.agents import config as config_lib
 from hyperjax.agents import td
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ENNDQNConfig(td.TDConfig):
-  """Settings of ENN-DQN; what is new beside `TDConfig`.
+class ENNDQNConfig(config_lib.TDConfig):
+  """Settings of ENN-DQN, in addition to those of `TDConfig`.
 
-  The defaults are those that the authors of HyperAgent compare with on DeepSea
-  (szrlee/HyperAgent at 014902c, `hyperagent/scripts/enndqn/run_deepsea.py`).
+  The defaults are those of the authors of HyperAgent for their comparison on
+  DeepSea (szrlee/HyperAgent at 014902c,
+  `hyperagent/scripts/enndqn/run_deepsea.py`).
 
   Attributes:
     index_dim: M.
-    pairs: which indices a transition meets in the loss, and which its target.
+    pairs: pairs of indices of a transition and its target in the loss.
     epinet_size: width of the epinet's hidden layer.
-    prior_scale: of the prior epinet.
-    acting: when a new acting index is drawn.
+    prior_scale: factor of the prior epinet.
+    acting: policy, with the probability of a new index.
   """
 
   index_dim: int = 4
@@ -50,7 +52,7 @@ class ENNDQNConfig(td.TDConfig):
 
 @dataclasses.dataclass(frozen=True)
 class ENNDQN(td.TDAgent):
-  """ENN-DQN, see the module."""
+  """ENN-DQN; see the module."""
 
   config: ENNDQNConfig = ENNDQNConfig()
 
@@ -66,6 +68,6 @@ class ENNDQN(td.TDAgent):
         network=network,
         index=index,
         loss=losses.SampledTD(network, index, config.double, config.pairs),
-        optimizer=td.adam(config),
+        optimizer=config_lib.adam(config),
         target=config.target,
         acting=config.acting)

@@ -8,22 +8,23 @@ The value function is
   Q(s, a; z) = c <b_a + A_a z, phi(s)> + prior(s, a; z)
 
 with trained (phi, b, A), a fixed random prior, and a random index z in R^M. A
-draw of z is a draw of the value function from an approximate posterior: an
-actor keeps one z for an episode and is greedy for Q(., .; z). For a transition
-(s, a, r, s') with its own random vector xi, and an independent z' drawn for s',
-the loss is
+draw of z is a draw of the value function from an approximate posterior: the
+actor keeps one z for an episode and acts greedily for Q(., .; z). For a
+transition (s, a, r, s') with its own random vector xi, and an independent z'
+drawn for s', the loss is
 
   E_z (r + sigma xi^T z + gamma Q-(s', a*; z') - Q(s, a; z))^2,
   a* = argmax_a Q(s', a; z').
 
 The perturbation sigma xi^T z makes the spread over z shrink with the number of
-visits as a posterior's does; the prior gives the spread where there is no data.
+visits, as the spread of a posterior does; the prior gives the spread where
+there are no data.
 
-What differs from the paper in the default, `HyperAgentConfig()`: the
-expectation over z is exact where the paper averages over 20 draws; the prior
-has the same spread at every observation and action; z is Gaussian; and the
-biases of the torso begin at random, so that an observation of zeros has
-features too. `hyperjax.agents.presets` has the published settings.
+The default, `HyperAgentConfig()`, differs from the paper: the expectation over
+z is exact, where the paper averages over 20 draws; the prior has the same
+spread at every observation and action; z is Gaussian; and the torso's biases
+are random initially, so that an observation of zeros has features too.
+`hyperjax.agents.presets` has the published settings.
 """
 
 from collections.abc import Callable
@@ -38,28 +39,30 @@ from hyperjax import losses
 from hyperjax import networks
 from hyperjax import optimizers
 from hyperjax import regularizers
+from hyperjax.agents import config as config_lib
 from hyperjax.agents import priors
 from hyperjax.agents import td
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class HyperAgentConfig(td.TDConfig):
-  """Settings of HyperAgent; what is new beside `TDConfig`.
+class HyperAgentConfig(config_lib.TDConfig):
+  """Settings of HyperAgent, in addition to those of `TDConfig`.
 
   Attributes:
     index_dim: M, at least 1.
-    index: class of the index distribution, made with `index_dim`.
-    num_index_samples: number of indices K for each transition in the loss;
-      None takes the expectation exactly.
+    index: class of the index distribution, constructed with `index_dim`.
+    num_index_samples: K, number of indices per transition in the loss; None for
+      the exact expectation.
     scale: c, factor of the trained part of the value.
     mean_std: length of the initial b as one vector; None for Xavier-normal.
-    random_biases: whether the torso's biases begin at random; if not at 0, as
-      in the released code, which then learns nothing at an observation of
-      zeros. Where observations are categories they begin at 0 in any case.
-    prior: the fixed prior, with its scale; None for none.
+    random_biases: whether the torso's initial biases are random. Otherwise they
+      are 0, as in the released code, which then learns nothing at an
+      observation of zeros. If observations are categories they are always 0.
+    prior: fixed prior, with its scale; None for no prior.
     noise: sigma xi, in units of reward.
-    acting: from values to actions. Posterior sampling is `acting.Thompson`.
-    target_optimism: values of the target; None for those at one index.
+    acting: policy; posterior sampling is `acting.Thompson`.
+    target_optimism: values of the target over several indices; None for those
+      at one index.
     gradient_penalty: coefficient of `regularizers.GradientPenalty`.
     head_l2: coefficient of `regularizers.head_l2`.
   """
@@ -103,19 +106,19 @@ class HyperAgentConfig(td.TDConfig):
 
 @dataclasses.dataclass(frozen=True)
 class HyperAgent(td.TDAgent):
-  """Posterior sampling with a last-layer hypermodel (see the module).
+  """Posterior sampling with a last-layer hypermodel; see the module.
 
   Attributes:
-    observation_spec: a dm_env spec of one array. A `DiscreteArray` is a
-      category, treated as its one-hot vector.
+    observation_spec: dm_env spec of one array, or `specs.ObservationSpec`. A
+      `DiscreteArray` is a category, treated as its one-hot vector.
     num_actions: A, or a dm_env spec of discrete actions.
-    config: see `HyperAgentConfig`.
+    config: settings, see `HyperAgentConfig`.
   """
 
   config: HyperAgentConfig = HyperAgentConfig()
 
   def _network(self, index: index_lib.IndexDistribution) -> nn.Module:
-    """The value function."""
+    """Returns the value function."""
     config, spec = self.config, self.observation_spec
     bias_init = networks.initializers.zero_bias
     if config.random_biases and spec.num_values is None:
@@ -136,7 +139,7 @@ class HyperAgent(td.TDAgent):
         config.scale, config.prior.scale)
 
   def _loss(self, network, index) -> losses.Loss:
-    """The loss, with its regulariser."""
+    """Returns the loss with its regulariser."""
     config = self.config
     if config.num_index_samples is None:
       loss = losses.ExactTD(
@@ -152,17 +155,17 @@ class HyperAgent(td.TDAgent):
     return loss
 
   def _optimizer(self, index):
-    """The optimiser, with the penalty on the hypermodel before it."""
+    """Returns the optimiser, with the penalty on the hypermodel before it."""
     config = self.config
     if config.head_l2 == 0.:
-      return td.adam(config)
+      return config_lib.adam(config)
     return optimizers.chain(
         regularizers.head_l2(
             config.head_l2, index.second_moment,
             config.hidden_sizes[-1] * self.num_actions, config.warmup_steps,
             config.update_period / config.updates_per_period,
             config.replay_capacity),
-        td.adam(config))
+        config_lib.adam(config))
 
   def make_components(self) -> td.Components:
     """See `TDAgent`."""

@@ -1,14 +1,14 @@
 """HyperDQN: an earlier last-layer hypermodel.
 
 Li, Li, Yang, Bao, Zhang, Wang and Luo, "HyperDQN: a randomized exploration
-method for deep reinforcement learning", ICLR 2022. It differs from HyperAgent
-(`hyperjax.agents.hyperagent`) in three places:
+method for deep reinforcement learning", ICLR 2022. HyperDQN differs from
+HyperAgent (`hyperjax.agents.hyperagent`) in three respects:
 
-  the hypermodel generates the output's bias too;
-  one set of indices is shared by all transitions of a batch;
-  the target of an index is taken at that same index.
+  the hypermodel also generates the output bias;
+  all transitions of a batch share one set of indices;
+  the target of an index is computed at the same index, z' = z.
 
-The target is perturbed by sigma xi^T z as in HyperAgent.
+The target is perturbed by sigma xi^T z, as in HyperAgent.
 """
 
 import dataclasses
@@ -19,25 +19,26 @@ from hyperjax import data_noise
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
+from hyperjax.agents import config as config_lib
 from hyperjax.agents import td
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class HyperDQNConfig(td.TDConfig):
-  """Settings of HyperDQN; what is new beside `TDConfig`.
+class HyperDQNConfig(config_lib.TDConfig):
+  """Settings of HyperDQN, in addition to those of `TDConfig`.
 
-  The defaults are what the authors' code does on DeepSea (liziniu/HyperDQN at
+  The defaults are those of the authors' code on DeepSea (liziniu/HyperDQN at
   c197f880, `scripts/hyper_dqn/run_deepsea.sh`): an index of dimension 2 on the
-  unit sphere; 20 indices and 20 batches of 128 transitions for each update,
-  every index with every transition; Double DQN's targets (the script's
-  `double_q=0` is not read). But the first `warmup_steps` actions are random
-  here, as for every agent.
+  unit sphere; 20 indices and 20 batches of 128 transitions per update, every
+  index with every transition; Double DQN's targets (the code ignores the
+  script's `double_q=0`). Only the first `warmup_steps` actions differ: they are
+  random here, as for every agent.
 
   Attributes:
     index_dim: M.
-    num_index_samples: indices z for each update.
-    prior_scale: of the fixed prior, which has the initial weights of another
-      such network; 0 leaves it out.
+    num_index_samples: K, number of indices z per update.
+    prior_scale: factor of the fixed prior, another such network with its
+      initial weights; 0 for no prior.
     noise: sigma * xi, in units of reward.
   """
 
@@ -59,7 +60,7 @@ class HyperDQNConfig(td.TDConfig):
 
 @dataclasses.dataclass(frozen=True)
 class HyperDQN(td.TDAgent):
-  """HyperDQN, see the module."""
+  """HyperDQN; see the module."""
 
   config: HyperDQNConfig = HyperDQNConfig()
 
@@ -86,5 +87,5 @@ class HyperDQN(td.TDAgent):
         loss=losses.SampledTD(
             network, index, config.double,
             losses.Shared(config.num_index_samples), config.noise),
-        optimizer=td.adam(config),
+        optimizer=config_lib.adam(config),
         target=config.target)

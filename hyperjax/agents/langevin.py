@@ -1,10 +1,10 @@
-"""DQN whose posterior sample is the parameters themselves: Langevin dynamics.
+"""DQN with Langevin dynamics: the parameters are a posterior sample.
 
 Ishfaq et al., "Provable and practical: efficient exploration in reinforcement
 learning via Langevin Monte Carlo", ICLR 2024 (Adam LMCDQN); Dwaracherla and Van
 Roy, "Langevin DQN", 2020. The value function and the loss are those of (Double)
-DQN, and acting is greedy; the optimiser adds noise to every step, so that the
-parameters wander over a posterior instead of settling
+DQN, and acting is greedy. The optimiser adds noise to every step, so that the
+parameters move over a posterior instead of converging
 (`hyperjax.optimizers.adam_lmc` and `langevin_adam`).
 """
 
@@ -19,10 +19,10 @@ from hyperjax.agents import dqn
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LangevinAdamConfig(dqn.DQNConfig):
-  """Settings of Langevin Adam; what is new beside `DQNConfig`.
+  """Settings of Langevin Adam, in addition to those of `DQNConfig`.
 
   Attributes:
-    noise_scale: of the Langevin noise, the root of the temperature.
+    noise_scale: root of the temperature of the Langevin noise.
   """
 
   noise_scale: float = 1e-4
@@ -37,11 +37,12 @@ class LangevinAdamConfig(dqn.DQNConfig):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AdamLMCDQNConfig(LangevinAdamConfig):
-  """Settings of Adam LMCDQN; what is new beside `LangevinAdamConfig`.
+  """Settings of Adam LMCDQN, in addition to those of `LangevinAdamConfig`.
 
-  The noise is larger than what the authors search on Atari (hmishfaq/LMC-LSVI,
-  `atari8_lmc.json`: learning rate 1e-4, noise 1e-8 to 1e-6, a 0.01 to 1), and
-  so is the learning rate, 1e-3 as for the other agents on DeepSea.
+  The noise is larger than the values that the authors search on Atari
+  (hmishfaq/LMC-LSVI, `atari8_lmc.json`: learning rate 1e-4, noise 1e-8 to 1e-6,
+  a 0.01 to 1), and so is the learning rate, 1e-3 as for the other agents on
+  DeepSea.
 
   Attributes:
     adam_factor: a, weight of the adaptive drift.
@@ -56,12 +57,12 @@ class AdamLMCDQNConfig(LangevinAdamConfig):
 
 @dataclasses.dataclass(frozen=True)
 class AdamLMCDQN(dqn.DQN):
-  """DQN with Adam SGLD, see the module."""
+  """DQN with Adam SGLD; see the module."""
 
   config: AdamLMCDQNConfig = AdamLMCDQNConfig()
 
   def make_optimizer(self) -> optax.GradientTransformationExtraArgs:
-    """Returns Adam SGLD."""
+    """Returns Adam SGLD with the settings of the config."""
     config = self.config
     return optimizers.clipped(
         optimizers.adam_lmc(
@@ -72,12 +73,12 @@ class AdamLMCDQN(dqn.DQN):
 
 @dataclasses.dataclass(frozen=True)
 class LangevinAdam(dqn.DQN):
-  """DQN with Adam and preconditioned noise, see the module."""
+  """DQN with Adam and preconditioned noise; see the module."""
 
   config: LangevinAdamConfig = LangevinAdamConfig()
 
   def make_optimizer(self) -> optax.GradientTransformationExtraArgs:
-    """Returns Adam with preconditioned noise."""
+    """Returns Adam with preconditioned noise and the settings of the config."""
     config = self.config
     return optimizers.clipped(
         optimizers.langevin_adam(

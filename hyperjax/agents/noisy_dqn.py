@@ -1,12 +1,12 @@
 """NoisyNet-DQN: exploration by learned noise on the weights.
 
 Fortunato et al., "Noisy networks for exploration", ICLR 2018. The last two
-layers have random weights whose spread is learned
+layers have random weights with learned standard deviations
 (`hyperjax.networks.NoisyValue`); the noise is the index. Acting is greedy for
-fresh noise at every step; the loss is (Double) DQN's, with one draw for the
-batch, and for the target one for each transition (the paper has one for the
-batch there too). An evaluation keeps one draw for each of its episodes, as for
-every agent.
+new noise at every step. The loss is that of (Double) DQN, with one draw of the
+noise per batch, and one draw per transition in the target (the paper has one
+per batch there too). An evaluation keeps one draw per episode, as for every
+agent.
 """
 
 import dataclasses
@@ -15,15 +15,17 @@ from hyperjax import acting
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
+from hyperjax.agents import config as config_lib
 from hyperjax.agents import td
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class NoisyDQNConfig(td.TDConfig):
-  """Settings of NoisyNet-DQN; what is new beside `TDConfig`.
+class NoisyDQNConfig(config_lib.TDConfig):
+  """Settings of NoisyNet-DQN, in addition to those of `TDConfig`.
 
   Attributes:
-    initial_sigma: of the noise on a layer's weights, times sqrt(inputs).
+    initial_sigma: initial standard deviation of a layer's weights, times
+      sqrt(inputs).
   """
 
   initial_sigma: float = 0.5
@@ -39,7 +41,7 @@ class NoisyDQNConfig(td.TDConfig):
 
 @dataclasses.dataclass(frozen=True)
 class NoisyDQN(td.TDAgent):
-  """NoisyNet-DQN, see the module."""
+  """NoisyNet-DQN; see the module."""
 
   config: NoisyDQNConfig = NoisyDQNConfig()
 
@@ -56,6 +58,6 @@ class NoisyDQN(td.TDAgent):
         index=index,
         loss=losses.SampledTD(
             network, index, config.double, losses.Shared(1, tied=False)),
-        optimizer=td.adam(config),
+        optimizer=config_lib.adam(config),
         target=config.target,
         acting=acting.Thompson(resample_probability=1.))

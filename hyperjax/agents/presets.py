@@ -1,9 +1,10 @@
-"""Settings by name: source_domain, the same words everywhere.
+"""Settings by name, in the form source_domain.
 
-`PRESETS[agent][name]()` is a config. Library, command line (`--agent`,
-`--preset`) and `config.json` use the same words. Every agent has `default`, its
-config as it is, and `nature_atari`, the same on stacks of frames with the torso
-of DQN's publication. What else there is, is a function below.
+`PRESETS[agent][name]()` is a config. The library, the command line (`--agent`,
+`--preset`) and `config.json` use the same names. Every agent has the presets
+`default`, its config without changes, and `nature_atari`, the same for stacks
+of frames with the torso of Mnih et al. (2015). The functions below are the
+others.
 """
 
 from collections.abc import Callable
@@ -23,18 +24,19 @@ from hyperjax.agents import priors
 
 
 def hyperagent_optimistic(**overrides: Any) -> agents.HyperAgentConfig:
-  """Returns HyperAgent's optimist, tuned on DeepSea.
+  """Returns the optimistic variant of HyperAgent, tuned on DeepSea.
 
-  It is no posterior sampling: it draws no index, but takes the mean of Q over
-  z plus a number of standard deviations, both in closed form, in acting (2)
-  and in the target (1). Beyond that it has larger batches, of which a part is
-  recent and a part what was least well learned, four updates for each step, a
-  shorter horizon, a smaller epsilon of Adam, lazy updates of the first layer,
-  and no perturbation. `experiments/deep_sea/ABLATIONS.md` has what each of
-  these is worth on DeepSea.
+  This is not posterior sampling. No index is drawn: acting and the target use
+  upper confidence bounds, the mean of Q over z plus 2 (acting) or 1 (target)
+  standard deviations, both in closed form. In addition it has larger batches,
+  with a part of recent transitions and a part of high-loss ones, four updates
+  per step, a lower discount, a smaller epsilon of Adam, lazy updates of the
+  first layer, and no perturbation. `experiments/deep_sea/ABLATIONS.md` has the
+  effect of each on DeepSea.
 
   Args:
-    **overrides: fields to set otherwise, here as in every preset.
+    **overrides: fields of the config that replace the preset's, as in every
+      preset.
   """
   return agents.HyperAgentConfig(**{
       'mean_std': 1.,
@@ -54,14 +56,14 @@ def hyperagent_optimistic(**overrides: Any) -> agents.HyperAgentConfig:
 def hyperagent_paper_deep_sea(**overrides: Any) -> agents.HyperAgentConfig:
   """Returns the settings of the authors' released code for DeepSea.
 
-  szrlee/HyperAgent at 014902c,
-  `hyperagent/scripts/hyperagent/run_deepsea.py`, where it differs from table 2
-  of the paper: the index is on the unit sphere, sigma is 0, and the acting
-  index is drawn again with probability 1 - gamma at each step. The published
-  curves are of an earlier version, with a Gaussian index and sigma 1e-4.
+  szrlee/HyperAgent at 014902c, `hyperagent/scripts/hyperagent/run_deepsea.py`.
+  The code differs from table 2 of the paper: the index is on the unit sphere,
+  sigma is 0, and the acting index is drawn again with probability 1 - gamma at
+  each step. The published curves are those of an earlier version, with a
+  Gaussian index and sigma 1e-4.
 
   Args:
-    **overrides: fields to set otherwise.
+    **overrides: fields of the config that replace the preset's.
   """
   return agents.HyperAgentConfig(**{
       'index_dim': 4,
@@ -98,12 +100,12 @@ def hyperagent_paper_deep_sea(**overrides: Any) -> agents.HyperAgentConfig:
 def hyperagent_thompson_deep_sea(**overrides: Any) -> agents.HyperAgentConfig:
   """Returns `paper_deep_sea` with four differences.
 
-  The expectation over the index is exact; there are four updates for each
-  step; the index is Gaussian, which explores more than one on the unit sphere;
-  and an acting index lives for a whole episode.
+  The expectation over the index is exact; there are four updates per step; the
+  index is Gaussian, which explores more than one on the unit sphere; and the
+  actor keeps an index for a whole episode.
 
   Args:
-    **overrides: fields to set otherwise.
+    **overrides: fields of the config that replace the preset's.
   """
   return hyperagent_paper_deep_sea(**{
       'index': index_lib.Gaussian,
@@ -117,11 +119,11 @@ def hyperagent_paper_deep_sea_optimistic(
     **overrides: Any) -> agents.HyperAgentConfig:
   """Returns the published variant OIS: `paper_deep_sea` with 5 indices each.
 
-  In acting and in the target. The authors' evaluation is optimistic too; here
-  it is greedy for one index, as for every agent.
+  Both acting and the target use 5 indices. The authors' evaluation is
+  optimistic too; here it is greedy for one index, as for every agent.
 
   Args:
-    **overrides: fields to set otherwise.
+    **overrides: fields of the config that replace the preset's.
   """
   return hyperagent_paper_deep_sea(**{
       'acting': acting.SampledOptimism(
@@ -134,11 +136,11 @@ def hyperagent_paper_deep_sea_one_hot(
     **overrides: Any) -> agents.HyperAgentConfig:
   """Returns the published variant OH, one-hot indices, with M = 16.
 
-  In the paper's figure 9; with M = 4 it mostly fails there. Every transition
-  trains all M members, as in an ensemble: the expectation is exact.
+  The value of M is from the paper's figure 9, where M = 4 mostly fails. Every
+  transition trains all M members, as in an ensemble: the expectation is exact.
 
   Args:
-    **overrides: fields to set otherwise.
+    **overrides: fields of the config that replace the preset's.
   """
   return hyperagent_paper_deep_sea(**{
       'index': index_lib.OneHot,
@@ -148,20 +150,21 @@ def hyperagent_paper_deep_sea_one_hot(
 
 
 def hyperagent_paper_atari(**overrides: Any) -> agents.HyperAgentConfig:
-  """Returns the settings behind the published Atari results.
+  """Returns the settings of the published Atari results.
 
-  Those of the authors' released code (szrlee/HyperAgent at 014902c,
-  `hyperagent/scripts/hyperagent/run_atari.py`), where it differs from table 2
-  of the paper: learning rate 1e-4 and a replay of 100,000. What is otherwise
-  here: the two regularisers have the exact expectation over the index; a lost
-  life only ends the return (`hyperjax.environments.envpool`); and in
-  `hyperjax.loops.host` what acts is one update behind, and where games of
-  other actions share a program, first weights and the head's regularisation
-  are those of an agent with all of them: beside a game of 18, one of 3 begins
-  with a quarter less spread over the index.
+  They are those of the authors' released code (szrlee/HyperAgent at 014902c,
+  `hyperagent/scripts/hyperagent/run_atari.py`), which differ from table 2 of
+  the paper: learning rate 1e-4 and a replay of 100,000. This implementation
+  differs from the code as follows. The two regularisers have the exact
+  expectation over the index. A lost life only ends the return
+  (`hyperjax.environments.envpool`). In `hyperjax.loops.host` the acting weights
+  are one update old. If games of different actions share a program, the initial
+  weights and the head's regularisation are those of an agent with the largest
+  number of actions: beside a game of 18 actions, one of 3 begins with a quarter
+  less spread over the index.
 
   Args:
-    **overrides: fields to set otherwise.
+    **overrides: fields of the config that replace the preset's.
   """
   return hyperagent_paper_deep_sea(**{
       'scale': 0.1,
@@ -184,11 +187,10 @@ def hyperagent_paper_atari(**overrides: Any) -> agents.HyperAgentConfig:
 def hyperagent_small_atari(**overrides: Any) -> agents.HyperAgentConfig:
   """Returns `paper_atari` for a few CPU cores.
 
-  With the small torso, the exact expectation, and without the two
-  regularisers.
+  It has the small torso, the exact expectation, and no regularisers.
 
   Args:
-    **overrides: fields to set otherwise.
+    **overrides: fields of the config that replace the preset's.
   """
   return hyperagent_paper_atari(**{
       'num_index_samples': None,
@@ -201,12 +203,12 @@ def hyperagent_small_atari(**overrides: Any) -> agents.HyperAgentConfig:
 def dqn_paper_atari(**overrides: Any) -> agents.DQNConfig:
   """Returns HyperAgent's published Atari settings without the hypermodel.
 
-  The comparison DDQN(ours) of the HyperAgent paper, whose own settings are not
-  published. No prior, epsilon-greedy exploration with DQN's epsilon, and no L2
-  penalty, which is on the weights that a hypermodel generates.
+  The baseline DDQN(ours) of the HyperAgent paper, whose own settings are not
+  published. It has no prior, epsilon-greedy exploration with DQN's epsilon, and
+  no L2 penalty, which is on the weights that a hypermodel generates.
 
   Args:
-    **overrides: fields to set otherwise.
+    **overrides: fields of the config that replace the preset's.
   """
   return agents.DQNConfig(**{
       'scale': 0.1,
@@ -228,7 +230,7 @@ def dqn_small_atari(**overrides: Any) -> agents.DQNConfig:
   """Returns `paper_atari` for a few CPU cores, as HyperAgent's `small_atari`.
 
   Args:
-    **overrides: fields to set otherwise.
+    **overrides: fields of the config that replace the preset's.
   """
   return dqn_paper_atari(**{
       'gradient_penalty': 0.,
@@ -242,12 +244,13 @@ def enn_dqn_enn_acme_bsuite(**overrides: Any) -> agents.ENNDQNConfig:
   google-deepmind/enn_acme at 4680812b, `experiments/bsuite/run.py`: plain
   Q-learning whose indices are shared over the batch and with the target. Here
   the first `warmup_steps` actions are random, and rewards are not clipped to
-  [-1, 1], which makes a difference where DeepSea is stochastic. They divide the
-  prior's scale by the spread of a random linear function of the observations,
-  from a file that is not in their repository; here it is 1.
+  [-1, 1], which makes a difference on stochastic DeepSea. The authors divide
+  the scale of the prior by the spread of a random linear function of the
+  observations, from a file that is not in their repository; here the divisor is
+  1.
 
   Args:
-    **overrides: fields to set otherwise.
+    **overrides: fields of the config that replace the preset's.
   """
   return agents.ENNDQNConfig(**{
       'index_dim': 2,
@@ -284,12 +287,12 @@ AGENTS: dict[str, type[agents.TDAgent]] = {
 def _own(
     config: type[agents.TDConfig], *more_sizes: int, **on_frames: Any,
 ) -> dict[str, Callable[..., Any]]:
-  """An agent's own settings, and the same on frames.
+  """Returns the presets `default` and `nature_atari` of an agent.
 
   Args:
-    config: the agent's.
-    *more_sizes: of layers after the torso's 512.
-    **on_frames: what else is otherwise there.
+    config: class of the agent's config.
+    *more_sizes: widths of layers after the torso's 512.
+    **on_frames: fields of the config in `nature_atari`.
   """
   return {
       'default': config,
@@ -316,14 +319,14 @@ PRESETS: dict[str, dict[str, Callable[..., agents.TDConfig]]] = {
     },
     'boot_dqn': _own(agents.BootDQNConfig),
     'ensemble_plus': _own(agents.EnsemblePlusConfig),
-    # On Atari its authors' batch there, instead of the 2,560 of DeepSea.
+    # The authors' batch size on Atari, instead of the 2,560 of DeepSea.
     'hyperdqn': _own(agents.HyperDQNConfig, batch_size=320),
     'enn_dqn': {
         **_own(agents.ENNDQNConfig),
         'enn_acme_bsuite': enn_dqn_enn_acme_bsuite,
     },
     'adam_lmcdqn': _own(agents.AdamLMCDQNConfig),
-    # Of both the last layers are noisy: one before the values'.
+    # The last two layers are noisy: one hidden layer and the output.
     'noisy_dqn': _own(agents.NoisyDQNConfig, 512),
     'sane': _own(agents.SANEConfig, 512),
     'langevin_adam': _own(agents.LangevinAdamConfig),
@@ -336,10 +339,10 @@ def make(agent: str, preset: str = 'default', **overrides: Any) -> Any:
   Args:
     agent: name of the agent, a key of `AGENTS`.
     preset: name of the preset, a key of `PRESETS[agent]`.
-    **overrides: fields to set otherwise.
+    **overrides: fields of the config that replace the preset's.
 
   Raises:
-    ValueError: for an unknown name, with near matches and the known ones.
+    ValueError: if a name is unknown; the message has near matches.
   """
   _check_known('agent', agent, AGENTS)
   _check_known(f'preset of {agent}', preset, PRESETS[agent])

@@ -1,4 +1,4 @@
-"""The fixed priors of HyperAgent, as components of its config."""
+"""Fixed priors of HyperAgent, as components of its config."""
 
 from collections.abc import Callable
 import dataclasses
@@ -13,13 +13,12 @@ from hyperjax import specs
 
 @runtime_checkable
 class Prior(Protocol):
-  """A fixed random function that is added to the value.
+  """A fixed random function that is added to the value."""
 
-  Attributes:
-    scale: factor of the network's output.
-  """
-
-  scale: float
+  @property
+  def scale(self) -> float:
+    """Factor of the network's output."""
+    ...
 
   def network(
       self, spec: specs.ObservationSpec, num_actions: int,
@@ -28,19 +27,20 @@ class Prior(Protocol):
     """Returns a module from an observation to psi, [M+1, A].
 
     Args:
-      spec: of the observation.
+      spec: spec of the observation.
       num_actions: A.
       index: distribution of z.
-      torso: makes a torso like the trained one; keywords replace its options.
+      torso: constructor of a torso like the trained one; keyword arguments
+        replace its options.
     """
     ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Uniform:
-  """Mean 0 and the same spread at every observation and action.
+  """Prior of mean 0 and the same spread at every observation and action.
 
-  Draws at different observations differ, however the observation is encoded
+  Draws at different observations differ, in any encoding of the observations
   (`networks.PriorFeatures`), and the spread does not shrink where a random
   network happens to be small (`networks.UniformPrior`).
 
@@ -59,9 +59,9 @@ class Uniform:
   def network(self, spec, num_actions, index, torso) -> nn.Module:
     """See `Prior`."""
     if spec.num_values is not None:
-      # An odd function: features that are all positive would make priors of
-      # different observations alike, and a network that has learned some of
-      # them would take the spread of all.
+      # An odd activation: positive features would correlate the priors of
+      # different observations, and a network that has learned some of them
+      # would remove the spread of all.
       features = torso(activation=nn.tanh)
     elif isinstance(torso(), networks.MLPTorso):
       features = networks.PriorFeatures(spec)
@@ -77,11 +77,10 @@ class Uniform:
 
 @dataclasses.dataclass(frozen=True)
 class Hypermodel:
-  """A random network like the trained one, as published.
+  """Random network like the trained one, as published.
 
-  Its spread differs from one observation to the next, is 0 at an observation
-  of zeros if the torso's biases are, and shrinks as one-hot observations grow
-  wider.
+  Its spread differs between observations, is 0 at an observation of zeros if
+  the torso's biases are 0, and shrinks as one-hot observations grow wider.
 
   Attributes:
     scale: c0, factor of the prior's value.

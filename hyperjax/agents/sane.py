@@ -2,16 +2,16 @@
 
 Aravindan and Lee, "State-aware variational Thompson sampling for deep
 Q-networks", AAMAS 2021 (arXiv 2102.03719); code: NUS-LID/SANE. The last two
-layers have random weights, as in NoisyNet, but one standard deviation sigma(s)
-for all of them, which a small perturbation module gives for each state
-(`hyperjax.networks.StateAwareNoisyValue`). Acting is greedy for fresh noise at
-every step, in an evaluation for one draw in each episode, as for every agent;
-the loss is DQN's with fresh noise for each transition, and other noise for its
-target. Two forms are published: SANE, and Q-SANE, whose perturbation module
-sees the values too.
+layers have random weights, as in NoisyNet, but with one standard deviation
+sigma(s) for all of them, which a small perturbation module computes from the
+state (`hyperjax.networks.StateAwareNoisyValue`). Acting is greedy for new noise
+at every step, and in an evaluation for one draw per episode, as for every
+agent. The loss is that of DQN, with independent noise for each transition and
+for its target. There are two published forms: SANE, and Q-SANE, whose
+perturbation module also sees the values.
 
-Left out: the penalty on weights and variances that the derivation has
-(sigma^2 / 2 - log |sigma|), which the released code has off unless asked.
+The penalty on weights and variances of the derivation, sigma^2 / 2 - log
+|sigma|, is left out; the released code has it off by default.
 """
 
 import dataclasses
@@ -20,18 +20,19 @@ from hyperjax import acting
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
+from hyperjax.agents import config as config_lib
 from hyperjax.agents import td
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SANEConfig(td.TDConfig):
-  """Settings of SANE; what is new beside `TDConfig`.
+class SANEConfig(config_lib.TDConfig):
+  """Settings of SANE, in addition to those of `TDConfig`.
 
-  As in the released code the target's action is the target network's own.
+  As in the released code, the target network selects the target's action.
 
   Attributes:
     latent_size: width of the perturbation module's hidden layer.
-    q_values_in: whether that module sees the values too (Q-SANE).
+    q_values_in: whether the perturbation module also sees the values (Q-SANE).
   """
 
   latent_size: int = 256
@@ -49,7 +50,7 @@ class SANEConfig(td.TDConfig):
 
 @dataclasses.dataclass(frozen=True)
 class SANE(td.TDAgent):
-  """SANE, see the module."""
+  """SANE; see the module."""
 
   config: SANEConfig = SANEConfig()
 
@@ -67,6 +68,6 @@ class SANE(td.TDAgent):
         index=index,
         loss=losses.SampledTD(
             network, index, config.double, losses.Independent(1)),
-        optimizer=td.adam(config),
+        optimizer=config_lib.adam(config),
         target=config.target,
         acting=acting.Thompson(resample_probability=1.))

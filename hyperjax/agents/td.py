@@ -1,12 +1,12 @@
-"""The learner that every value-based agent shares.
+"""The learner that all value-based agents share.
 
-DQN, HyperAgent and their kin are temporal-difference learning on a value
-function Q(s, a; z), z ~ p(z). An algorithm is a config and the components that
-it makes of it, in one short file beside this one; nothing here knows which
-algorithm it runs.
+DQN, HyperAgent and related agents are temporal-difference learning on a value
+function Q(s, a; z), z ~ p(z). An algorithm consists of a config and the
+components made from it, in one short file of this folder; this file is
+independent of the algorithm.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 import dataclasses
 from typing import Any
 
@@ -22,108 +22,9 @@ from hyperjax import index as index_lib
 from hyperjax import lazy_adam
 from hyperjax import losses
 from hyperjax import networks
-from hyperjax import optimizers
 from hyperjax import specs
 from hyperjax import targets
 from hyperjax import types
-from hyperjax.replay import samplers
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TDConfig:
-  """The settings that every agent here has.
-
-  Attributes:
-    torso: class of the torso, made with `hidden_sizes` and the spec of the
-      observation, and by some agents with the keywords `kernel_init`,
-      `bias_init` or `activation` of `networks.MLPTorso`.
-    hidden_sizes: widths of the torso's dense layers.
-    discount: gamma, of one step.
-    n_step: number of steps of a return.
-    double: whether the online network chooses the action of the target.
-    learning_rate: of Adam.
-    adam_epsilon: added to the root of Adam's second moment; positive.
-    max_gradient_norm: gradients of a larger global norm are scaled down to it;
-      None for no limit.
-    target: how the target network follows the online network.
-    batch_size: B, number of transitions in an update.
-    replay_capacity: number of transitions kept; the oldest are overwritten.
-    sampler: which transitions the replay draws.
-    warmup_steps: environment steps before the first update, of all
-      environments of an agent together. Their actions are uniformly random.
-    update_period: environment steps, of all environments of an agent
-      together, between two calls of learning; rounded down to steps of all of
-      them, but at least one.
-    updates_per_period: number of updates at each of these calls.
-    lazy_adam: whether an update leaves alone the rows of the first layer that
-      its batch does not read, where observations are categories (see
-      `hyperjax.lazy_adam`).
-  """
-
-  torso: Callable[..., nn.Module] = networks.MLPTorso
-  hidden_sizes: Sequence[int] = (64, 64)
-  discount: float = 0.99
-  n_step: int = 1
-  double: bool = True
-  learning_rate: float = 1e-3
-  adam_epsilon: float = 1.5e-4
-  max_gradient_norm: float | None = 10.
-  target: targets.Target = targets.Periodic(4)
-  batch_size: int = 128
-  replay_capacity: int = 1_000_000
-  sampler: samplers.Sampler = samplers.Uniform()
-  warmup_steps: int = 128
-  update_period: int = 1
-  updates_per_period: int = 1
-  lazy_adam: bool = False
-
-  def __post_init__(self):
-    """Raises ValueError for an invalid setting."""
-    # A list would have no hash, which a config must have.
-    object.__setattr__(self, 'hidden_sizes', tuple(self.hidden_sizes))
-    self.check_at_least('hidden_sizes', 1, *self.hidden_sizes)
-    if not self.hidden_sizes:
-      raise ValueError('hidden_sizes must name at least one layer, got ()')
-    self.check_within('discount', 0., 1., self.discount)
-    self.check_at_least('learning_rate', 0., self.learning_rate)
-    # Zero divides 0 by 0 where a gradient is 0, as at weights not yet used.
-    if not 0. < self.adam_epsilon < float('inf'):
-      raise ValueError(
-          f'adam_epsilon must be positive and finite, got {self.adam_epsilon}')
-    if self.max_gradient_norm is not None and not self.max_gradient_norm > 0.:
-      raise ValueError(
-          f'max_gradient_norm must be positive or None, '
-          f'got {self.max_gradient_norm}')
-    for name in ('batch_size', 'replay_capacity', 'warmup_steps',
-                 'update_period', 'updates_per_period', 'n_step'):
-      self.check_at_least(name, 1, getattr(self, name))
-    for name in ('batch_size', 'warmup_steps'):
-      if getattr(self, name) > self.replay_capacity:
-        raise ValueError(
-            f'{name} must be at most replay_capacity, {self.replay_capacity}, '
-            f'got {getattr(self, name)}')
-
-  @staticmethod
-  def check_at_least(name: str, minimum: float, *values: float):
-    """Raises ValueError if a value is below the minimum, or not finite."""
-    for value in values:
-      if not minimum <= value < float('inf'):  # Also refuses a NaN.
-        raise ValueError(
-            f'{name} must be at least {minimum} and finite, got {value}')
-
-  @staticmethod
-  def check_within(name: str, low: float, high: float, value: float):
-    """Raises ValueError if a value is not between two others."""
-    if not low <= value <= high:
-      raise ValueError(
-          f'{name} must be between {low} and {high}, got {value}')
-
-
-def adam(config: TDConfig) -> optax.GradientTransformationExtraArgs:
-  """Returns Adam with the settings of an agent."""
-  return optimizers.clipped(
-      optimizers.adam(config.learning_rate, config.adam_epsilon),
-      config.max_gradient_norm)
 
 
 def online_params(learner: types.LearnerState) -> types.Params:
@@ -138,23 +39,20 @@ def target_params(learner: types.LearnerState) -> types.Params:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Components:
-  """What an algorithm is made of.
+  """The parts of an algorithm.
 
   Attributes:
-    network: a value function, see `hyperjax.networks`.
+    network: value function, see `hyperjax.networks`.
     index: distribution of z, for acting and evaluation.
-    loss: of a batch, see `hyperjax.losses`.
-    optimizer: over params['params']; takes the extra argument `key`, see
-      `hyperjax.optimizers`.
-    target: how the target network follows.
-    acting: from values to actions while the agent learns.
-    evaluation: the same while it is judged: by default greedy for an index
-      that is drawn for each episode.
-    acting_params: from the learner to the weights to act by and to evaluate,
-      `online_params` or `target_params`.
-    before_update: a function of the learner and a key, called before each
-      update, such as a reset of some weights every few thousand updates; None
-      for nothing.
+    loss: loss of a batch, see `hyperjax.losses`.
+    optimizer: optimiser of params['params'], see `hyperjax.optimizers`.
+    target: update of the target network.
+    acting: policy while the agent learns.
+    evaluation: policy of an evaluation; by default one index per episode.
+    acting_params: function from the learner to the weights for acting and
+      evaluation, `online_params` or `target_params`.
+    before_update: function of the learner and a PRNG key before each update,
+      such as a periodic reset of some weights; None for no function.
   """
 
   network: nn.Module
@@ -173,18 +71,18 @@ class Components:
 class TDAgent:
   """Temporal-difference learning on an index-conditioned value function.
 
-  An agent holds no state. Every method is a pure function that returns
-  (state, output); jit them, vmap them over seeds, scan over them. Agents of
-  equal specs and configs are equal, so they share what JAX compiles.
-
-  A subclass is an algorithm: it overrides `make_components`.
+  An agent holds no state: every method is a pure function that can be compiled
+  with jit, mapped over seeds and scanned. Agents of equal specs and configs are
+  equal, so they share their compiled programs. A subclass defines an algorithm:
+  it overrides `make_components`.
 
   Attributes:
-    observation_spec: a dm_env spec of one array, or `specs.ObservationSpec`,
-      which it becomes. A `DiscreteArray` is a category, treated as its one-hot
-      vector.
-    num_actions: A, or a dm_env spec of discrete actions, of which A remains.
-    config: the algorithm's settings.
+    observation_spec: dm_env spec of one array, or `specs.ObservationSpec`, to
+      which it is converted. A `DiscreteArray` is a category, treated as its
+      one-hot vector.
+    num_actions: A, or a dm_env spec of discrete actions, which is converted to
+      A.
+    config: settings of the algorithm.
 
   Raises:
     ValueError: if a spec is of another kind, or the config does not fit it.
@@ -204,27 +102,27 @@ class TDAgent:
         self.components.network, self.observation_spec) if is_lazy else None)
 
   def __reduce__(self):
-    # Components hold functions that have no name: they are made anew.
+    # Components hold unnamed functions, which cannot be pickled.
     return type(self), (self.observation_spec, self.num_actions, self.config)
 
   def __deepcopy__(self, memo):
-    return self  # It cannot change.
+    return self  # Immutable.
 
   def make_components(self) -> Components:
-    """Returns what the algorithm is made of, from the specs and the config."""
+    """Returns the parts of the algorithm, from the specs and the config."""
     raise TypeError(
         f'{type(self).__name__} is no algorithm; expected a subclass of '
         f'TDAgent that overrides make_components')
 
-  # Set in __post_init__; no fields, since they follow from the others.
-  components: Components = dataclasses.field(init=False, repr=False,
-                                             compare=False, hash=False)
-  _tables: Any = dataclasses.field(init=False, repr=False, compare=False,
-                                   hash=False)
+  # Set in __post_init__, and determined by the fields above.
+  components: Components = dataclasses.field(
+      init=False, repr=False, compare=False, hash=False)
+  _tables: Any = dataclasses.field(
+      init=False, repr=False, compare=False, hash=False)
 
   @property
   def network(self) -> nn.Module:
-    """The value function."""
+    """Value function."""
     return self.components.network
 
   @property
@@ -233,11 +131,7 @@ class TDAgent:
     return self.components.index
 
   def init(self, key: chex.PRNGKey) -> types.LearnerState:
-    """Returns the learner before its first update.
-
-    Args:
-      key: of the initial weights and of all randomness in learning.
-    """
+    """See `types.Agent`."""
     key_params, key_learner = jax.random.split(key)
     params = networks.unbox(
         self.network.init(key_params, self.observation_spec.zeros()))
@@ -250,12 +144,12 @@ class TDAgent:
         key=key_learner)
 
   def acting_params(self, learner: types.LearnerState) -> types.Params:
-    """Returns the weights to act by and to evaluate."""
+    """See `types.Agent`."""
     return self.components.acting_params(learner)
 
   def init_actor(
       self, key: chex.PRNGKey, num_envs: int = 1) -> types.ActorState:
-    """Returns the actor before its first step in `num_envs` environments."""
+    """See `types.Agent`."""
     key_index, key_actor = jax.random.split(key)
     return types.ActorState(
         index=self._sample_index(
@@ -264,10 +158,10 @@ class TDAgent:
 
   def init_evaluation(
       self, key: chex.PRNGKey, num_episodes: int = 1) -> types.ActorState:
-    """Returns the actor of an evaluation in `num_episodes` episodes.
+    """See `types.Agent`.
 
-    Its indices are fresh: `is_first` of `evaluate_action` is for the episodes
-    after the first.
+    The indices are new, so `is_first` of `evaluate_action` need be set only for
+    later episodes.
     """
     return types.ActorState(
         index=self._sample_index(
@@ -278,20 +172,11 @@ class TDAgent:
       self, params: types.Params, actor: types.ActorState, observation: Array,
       is_first: Bool[Array, ' N'],
   ) -> tuple[types.ActorState, Int[Array, ' N']]:
-    """Acts in N environments, each with its own index z.
-
-    Args:
-      params: Flax variables, `acting_params` of the learner.
-      actor: of the same N environments.
-      observation: s, [N, ...].
-      is_first: whether s is the first of its episode, bool [N].
-
-    Returns:
-      The next actor state, and actions, int32 [N].
+    """See `types.Agent`; each environment has its own index z.
 
     Raises:
-      ValueError: if the observations do not fit the spec, or `is_first` not
-        the actor's environments.
+      ValueError: if the observations do not fit the spec, or `is_first` does
+        not fit the actor's environments.
     """
     return self._act(
         self.components.acting, params, actor, observation, is_first)
@@ -300,33 +185,31 @@ class TDAgent:
       self, params: types.Params, actor: types.ActorState, observation: Array,
       is_first: Bool[Array, ' E'],
   ) -> tuple[types.ActorState, Int[Array, ' E']]:
-    """Acts as the agent is judged; as `select_action` otherwise."""
+    """See `types.Agent`."""
     return self._act(
         self.components.evaluation, params, actor, observation, is_first)
 
   def select_random_action(
       self, params: types.Params, actor: types.ActorState
   ) -> tuple[types.ActorState, Int[Array, ' N']]:
-    """Returns uniformly random legal actions, int32 [N]."""
+    """See `types.Agent`."""
     key, key_action = jax.random.split(actor.key)
     values = jnp.zeros((actor.index.shape[0], self.num_actions), jnp.float32)
-    # Where all actions are worth the same, the greedy one is any legal one.
-    action = acting_lib.greedy(key_action, values, networks.legal_actions(params))
+    # With equal values, the greedy action is a uniformly random legal one.
+    action = acting_lib.greedy(
+        key_action, values, networks.legal_actions(params))
     return actor._replace(key=key, steps=actor.steps + 1), action
 
   def q_values(
       self, params: types.Params, observation: Array,
       index: Float[Array, 'N M'],
   ) -> Float[Array, 'N A']:
-    """Returns Q(s, .; z) for each pair of an observation and an index.
+    """Returns Q(s, .; z), float32 [N, A], with -inf for illegal actions.
 
     Args:
-      params: Flax variables, `LearnerState.params`.
+      params: Flax variables, such as `LearnerState.params`.
       observation: s, [N, ...].
       index: z, [N, M].
-
-    Returns:
-      Values, float32 [N, A]; -inf for actions that are not legal.
 
     Raises:
       ValueError: if the observations do not fit the spec.
@@ -343,15 +226,7 @@ class TDAgent:
   def update(
       self, learner: types.LearnerState, batch: types.Batch | types.Transition
   ) -> tuple[types.LearnerState, types.Metrics]:
-    """Makes one step of the optimiser on one batch.
-
-    Args:
-      learner: the state before.
-      batch: transitions [B], with weights or without.
-
-    Returns:
-      The state after, and metrics, among them 'loss', float32 [], and
-      'losses', of each transition, float32 [B].
+    """See `types.Agent`; the update is one step of the optimiser.
 
     Raises:
       ValueError: if the observations do not fit the spec.
@@ -366,10 +241,10 @@ class TDAgent:
       learner = self.components.before_update(learner, key)
     learner = learner._replace(target_params=self.components.target(
         learner.params['params'], learner.target_params, learner.steps))
-    if self._tables is not None:
+    num_values = self.observation_spec.num_values
+    if self._tables is not None and num_values is not None:
       return lazy_adam.update(
-          self._step, learner, batch, self.observation_spec.num_values,
-          self._tables)
+          self._step, learner, batch, num_values, self._tables)
     return self._step(learner, batch)
 
   def _sample_index(self, policy, key, num_envs) -> Float[Array, 'N *K M']:
@@ -377,7 +252,7 @@ class TDAgent:
     return self.index.sample(key, (num_envs, *num))
 
   def _act(self, policy, params, actor, observation, is_first):
-    """Acts by a policy: draws indices where they are due, then chooses."""
+    """Draws new indices where a policy requires them, then chooses actions."""
     self.observation_spec.check(observation)
     redraw = is_first = jnp.asarray(is_first)
     if is_first.shape != actor.index.shape[:1]:
@@ -407,7 +282,7 @@ class TDAgent:
   def _step(
       self, learner: types.LearnerState, batch: types.Batch
   ) -> tuple[types.LearnerState, types.Metrics]:
-    """One step of the optimiser towards the targets of target_params."""
+    """Makes one step of the optimiser towards the targets of target_params."""
     index_key, noise_key, optimizer_key = jax.random.split(learner.key, 3)
     index_key = jax.random.fold_in(index_key, learner.steps)
     optimizer_key = jax.random.fold_in(optimizer_key, learner.steps)

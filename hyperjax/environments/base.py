@@ -14,31 +14,47 @@ EnvState = Any
 
 @runtime_checkable
 class Environment(Protocol):
-  """An environment whose every method is a pure function.
+  """An environment whose methods are pure functions.
 
-  Implementations are frozen dataclasses. What differs between two copies
-  (an action mapping, say) is in `params`, a pytree that stays as it is while
-  the state changes, so that copies can be stacked and mapped over.
-
-  Attributes:
-    max_episode_length: steps after which every episode has ended.
+  Implementations are frozen dataclasses. Differences between copies, such as an
+  action mapping, are in `params`, a pytree that is constant while the state
+  changes, so that copies can be stacked and mapped over.
   """
 
-  max_episode_length: int
+  @property
+  def max_episode_length(self) -> int:
+    """Number of steps after which every episode has ended."""
+    ...
 
   def observation_spec(self) -> specs.Array:
-    """Of one observation."""
+    """Returns the spec of one observation."""
+    ...
 
   def action_spec(self) -> specs.DiscreteArray:
-    """Of one action."""
+    """Returns the spec of one action."""
+    ...
 
   def reset(
       self, params: EnvParams, key: chex.PRNGKey
   ) -> tuple[EnvState, types.TimeStep]:
-    """Begins an episode."""
+    """Begins an episode and returns its first time step.
+
+    Args:
+      params: parameters of this copy of the environment.
+      key: PRNG key of the reset.
+    """
+    ...
 
   def step(
       self, params: EnvParams, state: EnvState, action: Int[Array, ''],
       key: chex.PRNGKey,
   ) -> tuple[EnvState, types.TimeStep]:
-    """One step within an episode. After its last one call `reset`."""
+    """Takes one step within an episode.
+
+    Args:
+      params: parameters of this copy of the environment.
+      state: state before the step; after a last time step call `reset` instead.
+      action: int32 [].
+      key: PRNG key of the step.
+    """
+    ...

@@ -1,15 +1,15 @@
 """DeepSea in pure JAX (Osband et al., 2019, bsuite).
 
-A diver falls through an N x N grid, one row at each step, and moves one column
-left or right. Which of the two actions means right differs from cell to cell,
-by a random mapping. Right costs 0.01 / N; only the policy that goes right at
-all N steps finds the treasure, 1, so the best return is 0.99, and a policy
-that acts at random finds it once in 2^N episodes. In the stochastic version
-right fails with probability 1 / N, and the two end cells of the last row give
-N(0, 1) extra reward.
+A diver descends an N x N grid, one row per step, and moves one column left or
+right. A random mapping determines in each cell which of the two actions means
+right. Right costs 0.01 / N. Only the policy that goes right at all N steps
+finds the treasure, 1, so the best return is 0.99, and a uniformly random policy
+finds it in one of 2^N episodes. In the stochastic version right fails with
+probability 1 / N, and the two end cells of the last row give N(0, 1) extra
+reward.
 
-Equal to `bsuite.environments.deep_sea.DeepSea` step for step; what bsuite draws
-from NumPy's generator is drawn here from a key.
+Equal to `bsuite.environments.deep_sea.DeepSea` step for step, except that
+random numbers are drawn from a PRNG key instead of NumPy's generator.
 """
 
 from collections.abc import Iterable
@@ -28,23 +28,23 @@ from hyperjax import types
 
 
 class DeepSeaParams(NamedTuple):
-  """What stays the same in every episode.
+  """Parameters of a DeepSea environment, constant over episodes.
 
   Attributes:
-    action_mapping: the action that means right in each cell, int8 [N, N].
+    action_mapping: action that means right in each cell, int8 [N, N].
   """
 
   action_mapping: Int[Array, 'N N']
 
 
 class DeepSeaState(NamedTuple):
-  """Where the diver is.
+  """Position of the diver.
 
   Attributes:
-    row: 0..N, N only after the end, int32 [].
-    column: 0..N-1, int32 [].
-    is_bad: whether a wrong action was taken while on the diagonal, which makes
-      the treasure out of reach; bsuite's bad episode. Bool [].
+    row: row 0..N-1, or N after the end, int32 [].
+    column: column 0..N-1, int32 [].
+    is_bad: whether a wrong action on the diagonal has put the treasure out of
+      reach (bsuite's bad episode), bool [].
   """
 
   row: Int[Array, '']
@@ -59,9 +59,9 @@ class DeepSea:
   Attributes:
     size: N, at least 2.
     stochastic: whether right may fail and the end cells are noisy.
-    one_hot: whether an observation is an N x N grid of zeros and a one, as in
-      bsuite, or the number of the cell, row * N + column. After the end the
-      grid is all zero and the number is N^2, which stands for no cell.
+    one_hot: whether an observation is an N x N one-hot grid, as in bsuite,
+      instead of the number of the cell, row * N + column. After the end the
+      grid is all zero and the number is N^2, which is no category.
   """
 
   size: int
@@ -74,30 +74,33 @@ class DeepSea:
 
   @property
   def max_episode_length(self) -> int:
+    """N, length of every episode."""
     return self.size
 
   def observation_spec(self) -> specs.Array:
+    """Returns the spec of one observation: a grid, or the number of a cell."""
     if self.one_hot:
       return specs.Array((self.size, self.size), np.float32, 'observation')
     return specs.DiscreteArray(self.size**2, np.int32, 'cell')
 
   def action_spec(self) -> specs.DiscreteArray:
+    """Returns the spec of the two actions."""
     return specs.DiscreteArray(2, np.int32, 'action')
 
   def params_from_seed(self, mapping_seed: int) -> DeepSeaParams:
-    """The mapping that bsuite makes of the same seed; on the host."""
+    """Returns the mapping that bsuite has for the same seed; on the host."""
     rng = np.random.RandomState(mapping_seed)
     mapping = rng.binomial(1, 0.5, [self.size, self.size])
     return DeepSeaParams(jnp.asarray(mapping, jnp.int8))
 
   def params_from_seeds(self, mapping_seeds: Iterable[int]) -> DeepSeaParams:
-    """The mappings of several seeds, with a leading axis of seeds [S]."""
+    """Returns the mappings of several seeds, with a leading axis [S]."""
     return jax.tree.map(
         lambda *x: jnp.stack(x),
         *[self.params_from_seed(seed) for seed in mapping_seeds])
 
   def observe(self, state: DeepSeaState) -> Array:
-    """The observation of a state."""
+    """Returns the observation of a state."""
     cell = jnp.where(state.row < self.size,
                      state.row * self.size + state.column, self.size**2)
     if not self.one_hot:
@@ -108,7 +111,7 @@ class DeepSea:
   def reset(
       self, params: DeepSeaParams, key: chex.PRNGKey
   ) -> tuple[DeepSeaState, types.TimeStep]:
-    """Begins an episode in the top left cell; nothing is random."""
+    """Begins an episode in the top left cell, which is not random."""
     del params, key
     state = DeepSeaState(jnp.int32(0), jnp.int32(0), jnp.bool_(False))
     return state, types.TimeStep(
@@ -121,7 +124,7 @@ class DeepSea:
       self, params: DeepSeaParams, state: DeepSeaState, action: Int[Array, ''],
       key: chex.PRNGKey,
   ) -> tuple[DeepSeaState, types.TimeStep]:
-    """One step; the key matters only in the stochastic version."""
+    """Takes one step, which is random only in the stochastic version."""
     if not self.stochastic:
       return self.step_with(
           params, state, action, jnp.bool_(False), jnp.float32(0.))
@@ -135,14 +138,15 @@ class DeepSea:
       self, params: DeepSeaParams, state: DeepSeaState, action: Int[Array, ''],
       right_fails: Bool[Array, ''], noise: Float[Array, ''],
   ) -> tuple[DeepSeaState, types.TimeStep]:
-    """One step whose random draws are given.
+    """Takes one step with given random draws.
 
     Args:
-      params: the mapping.
-      state: before the step, with row < N.
+      params: mapping of the actions.
+      state: state before the step, with row < N.
       action: 0 or 1.
-      right_fails: whether a step to the right leaves the column as it is.
-      noise: extra reward, given only in the end cells of the last row.
+      right_fails: whether a step to the right leaves the column unchanged, bool
+        [].
+      noise: extra reward in the end cells of the last row, float32 [].
     """
     last_cell = self.size - 1
     is_right = action == params.action_mapping[state.row, state.column]

@@ -1,20 +1,19 @@
-"""Atari through envpool or ale-py, and whatever else envpool has.
+"""Atari by envpool or ale-py, and the other tasks of envpool.
 
-The emulators step in C++ threads. `Atari` owns what their steps mean, for N
-environments of one game side by side, and adds to what holds for every
+The emulators step in C++ threads. `Atari` defines the semantics of their steps
+for N environments of one game. In addition to those of every
 `vector.VectorEnvironment`:
 
-  * the discount is 0 where the game was over, and where a life was lost (the
-    return ends there, but the game and its frames go on). At the time limit the
-    last step's discount is 1: the episode was cut short;
-  * rewards are clipped to [-1, 1] for learning, and the game's own are beside
-    them for the records;
-  * an observation is a single frame. A stack of them is made where it is needed
-    (`hyperjax.frames`), so that each frame is sent and kept once.
+  * The discount is 0 when the game is over, and when a life is lost (the return
+    ends, but the game and its frames go on). At the time limit the discount is
+    1: the episode is truncated.
+  * Rewards for learning are clipped to [-1, 1]; `score` has the game's own.
+  * An observation is one frame. Stacks are assembled by the replay
+    (`hyperjax.replay.push`), so that each frame is sent and stored once.
 
-The published code, when a life is lost, resets what it stacks, does nothing for
-one step and then, where games begin with FIRE, fires; here the game just goes
-on, as in DQN Zoo, and the agent has to fire itself.
+When a life is lost, the published code resets the frame stack, does nothing for
+one step and then presses FIRE in games that begin with it. Here the game goes
+on, as in DQN Zoo, and the agent has to press FIRE itself.
 """
 
 from collections.abc import Iterable, Sequence
@@ -35,12 +34,12 @@ HEIGHT = WIDTH = 84
 
 
 StalledError = vector.StalledError
-AtariTimeStep = vector.VectorTimeStep  # For hyperjax.loops.pools.
+AtariTimeStep = vector.VectorTimeStep
 
 
 @functools.cache
 def games() -> tuple[str, ...]:
-  """All games by the names that envpool has for them: 'Pong', 'MsPacman'."""
+  """Returns the names of all games as in envpool: 'Pong', 'MsPacman'."""
   envpool = _envpool()
   specs_by_name = envpool.registration.registry.specs
   return tuple(sorted(
@@ -55,7 +54,7 @@ def check_game(game: str):
 
 
 def hint(game: str, known: Iterable[str]) -> str:
-  """What may have been meant by a game's name that is not known."""
+  """Returns a sentence about the names that an unknown game may stand for."""
 
   def plain(name):
     return name.lower().replace('_', '')
@@ -83,28 +82,29 @@ class Atari(vector.VectorBase):
       timeout_s: float = 60.,
       backend: str = 'envpool',
   ):
-    """Makes the environments; `reset` must come first.
+    """Makes the environments; call `reset` first.
 
     Args:
-      game: see `games`.
-      seeds: of each environment, N of them; 31 bits. An environment does the
-        same with the same seed and actions, whatever its company.
+      game: name of the game, see `games`.
+      seeds: seed of each environment, N in total, 31 bits. The steps of an
+        environment are a function of its seed and actions, independent of the
+        others.
       sticky_actions: probability that an environment repeats its last action
-        instead, at each frame. None as published; 0.25 in the later protocol
-        (Machado et al., 2018).
-      life_ends_return: whether a lost life has discount 0.
+        instead of the new one, at each frame; 0 as published, 0.25 in the
+        protocol of Machado et al. (2018).
+      life_ends_return: whether the discount is 0 when a life is lost.
       clip_rewards: whether rewards for learning are clipped to [-1, 1].
-      max_frames: after which an episode is cut short.
-      max_noops: at its beginning an episode does nothing for a random number of
-        frames below this one. (envpool adds one in games that do not begin
-        with the action FIRE, and ale-py does not.)
-      num_threads: that step these environments; by default one for each, or as
-        many as there are cores.
-      timeout_s: seconds after which a step is given up.
+      max_frames: number of frames after which an episode is truncated.
+      max_noops: upper limit (exclusive) of the random number of frames without
+        action at the beginning of an episode. (envpool adds one frame in games
+        that do not begin with FIRE; ale-py does not.)
+      num_threads: number of threads of these environments; by default one per
+        environment, at most the number of cores.
+      timeout_s: seconds after which a step is abandoned.
       backend: 'envpool', or 'ale' for ale-py's `AtariVectorEnv`.
 
     Raises:
-      ValueError: for settings that cannot be meant.
+      ValueError: if a setting is invalid.
     """
     check_game(game)
     _check_seeds(seeds)
@@ -129,17 +129,18 @@ class Atari(vector.VectorBase):
 
   @property
   def game(self) -> str:
+    """Name of the game."""
     return self.name
 
   def observation_spec(self) -> specs.BoundedArray:
-    """Of one environment's frame."""
+    """Returns the spec of one frame, uint8 [84, 84]."""
     return specs.BoundedArray((HEIGHT, WIDTH), np.uint8, 0, 255, 'frame')
 
   def _timestep(self, frames, score, terminated, truncated, info):
     timestep = super()._timestep(
         frames[:, 0], score, terminated, truncated, info)
     lives = np.asarray(info['lives'], np.int32)
-    # Some games show no life for a moment before they are over.
+    # Some games report 0 lives for a moment before they are over.
     lost = (lives > 0) & (lives < self._lives) & ~timestep.first()
     self._lives = lives.copy()
     if self._life_ends_return:
@@ -151,12 +152,12 @@ class Atari(vector.VectorBase):
 
 
 class Envpool(gymnasium.Gymnasium):
-  """N environments of one of envpool's tasks, as envpool has it.
+  """N environments of one of envpool's tasks, without changes.
 
-  For tasks with one player, discrete actions and one array to observe:
-  'CartPole-v1', 'Acrobot-v1', 'MountainCar-v0', 'Catch-v0'. Whatever ends in
-  the very step of its time limit counts as cut short, even if it terminated:
-  envpool does not tell.
+  For tasks with one player, discrete actions and observations of one array:
+  'CartPole-v1', 'Acrobot-v1', 'MountainCar-v0', 'Catch-v0'. An episode that
+  ends in the step of its time limit counts as truncated, even if it terminated:
+  envpool does not distinguish the two.
   """
 
   def __init__(
@@ -168,22 +169,23 @@ class Envpool(gymnasium.Gymnasium):
       timeout_s: float = 60.,
       **options: Any,
   ):
-    """Makes the environments; `reset` must come first.
+    """Makes the environments; call `reset` first.
 
     Args:
-      task_id: see `tasks`.
-      seeds: of each environment, N of them; 31 bits. An environment does the
-        same with the same seed and actions, whatever its company.
-      num_threads: that step these environments; by default one for each, or as
-        many as there are cores.
-      timeout_s: seconds after which a step is given up.
-      **options: of the task, for `envpool.make_gymnasium`. `max_episode_steps`
-        is the time limit, where a task knows of one; others (Catch-v0) go on
-        beyond it, and a late end counts as cut short.
+      task_id: name of the task, see `tasks`.
+      seeds: seed of each environment, N in total, 31 bits. The steps of an
+        environment are a function of its seed and actions, independent of the
+        others.
+      num_threads: number of threads of these environments; by default one per
+        environment, at most the number of cores.
+      timeout_s: seconds after which a step is abandoned.
+      **options: options of the task, for `envpool.make_gymnasium`.
+        `max_episode_steps` is the time limit, if the task has one; other tasks
+        (Catch-v0) continue beyond it, and a later end counts as truncated.
 
     Raises:
-      ValueError: for a task that does not exist or is of another kind, and for
-        settings that cannot be meant.
+      ValueError: if the task does not exist or is of another kind, or a setting
+        is invalid.
     """
     if task_id not in tasks():
       near = difflib.get_close_matches(task_id, tasks())
@@ -195,7 +197,7 @@ class Envpool(gymnasium.Gymnasium):
     if 'batch_size' in options:
       raise ValueError('all environments step together: no batch_size, please')
     with warnings.catch_warnings():
-      # gymnasium, on the types of the bounds that envpool has written.
+      # gymnasium warns about the dtype of the bounds in envpool.
       warnings.filterwarnings('ignore', message='.*precision lowered')
       emulators = _envpool().make_gymnasium(
           task_id, num_envs=len(seeds), env_seed=[int(s) for s in seeds],
@@ -209,12 +211,12 @@ class Envpool(gymnasium.Gymnasium):
 
 @functools.cache
 def tasks() -> tuple[str, ...]:
-  """All that envpool has, of whatever kind."""
+  """Returns the names of all tasks of envpool, of any kind."""
   return tuple(sorted(_envpool().list_all_envs()))
 
 
 def _envpool() -> Any:
-  """The package, which is slow to import."""
+  """Returns the package envpool, which is imported on demand: it is slow."""
   try:
     import envpool
   except ImportError as error:
@@ -225,7 +227,7 @@ def _envpool() -> Any:
 
 
 def _check_seeds(seeds: Sequence[int]):
-  """Raises ValueError unless there are some, of 31 bits."""
+  """Raises ValueError unless there are seeds, all of 31 bits."""
   if not len(seeds):
     raise ValueError('expected at least one seed, got none')
   for seed in seeds:
@@ -251,7 +253,7 @@ def _make_envpool(
 
 
 class _Ale:
-  """ale-py's environments, with their seeds given at the first reset."""
+  """ale-py's environments, with seeds that are used at the first reset."""
 
   def __init__(self, environments: Any, seeds: list[int]):
     self._environments, self._seeds = environments, seeds
@@ -281,8 +283,9 @@ def _make_ale(
       max_num_frames_per_episode=max_frames,
       repeat_action_probability=sticky_actions, reward_clipping=False,
       img_height=HEIGHT, img_width=WIDTH)
-  return (_Ale(environments, seeds),
-          int(environments.single_action_space.n))
+  space = environments.single_action_space
+  num_actions = space.n  # pyright: ignore[reportAttributeAccessIssue] Discrete.
+  return _Ale(environments, seeds), int(num_actions)
 
 
 _BACKENDS = {'envpool': _make_envpool, 'ale': _make_ale}

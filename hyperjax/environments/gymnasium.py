@@ -1,14 +1,14 @@
-"""Vector environments of gymnasium, with discrete actions, as this library's.
+"""Vector environments of gymnasium as those of this library.
 
-For instance, with four processes that step:
+The actions must be discrete. For instance, with four processes that step:
 
   environments = gymnasium.make_vec(
       'CartPole-v1', num_envs=4, vectorization_mode='async',
       vector_kwargs={'context': 'forkserver'})
   environments = Gymnasium(environments, seeds=[0, 1, 2, 3])
 
-A process that is forked, as they are without that context before Python 3.14,
-may hang once JAX has begun its threads.
+Without that context, before Python 3.14, the processes are forked and may hang,
+because JAX has started threads.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,8 @@ import numpy as np
 
 from hyperjax.environments import vector
 
-# gymnasium's types are Any here: the package is imported where it is needed, as
-# this module is, too, where only Atari is played.
+# gymnasium is imported on demand, since Atari needs this module but not the
+# package; so its types are Any here.
 
 
 class Gymnasium(vector.VectorBase):
@@ -35,24 +35,24 @@ class Gymnasium(vector.VectorBase):
       name: str | None = None,
       timeout_s: float = 60.,
   ):
-    """Takes the environments; `reset` must come first.
+    """Wraps the environments; call `reset` first.
 
     Args:
-      environments: a `gymnasium.vector.VectorEnv` that resets in the step after
-        the last one of an episode (`AutoresetMode.NEXT_STEP`): what
-        `gymnasium.make_vec` makes by default, and wrappers of it. They step in
-        a thread of their own between `send` and `recv`.
-      seeds: for the first reset, one for each environment. A single number is
-        handed on as it is: SyncVectorEnv and AsyncVectorEnv count on from it;
-        what `make_vec` makes by 'vector_entry_point' takes nothing else. None
-        to leave all of it to gymnasium.
-      name: of the task; by default what the environments tell of it.
-      timeout_s: seconds after which a step is given up.
+      environments: `gymnasium.vector.VectorEnv` that resets in the step after
+        the last one of an episode (`AutoresetMode.NEXT_STEP`), the default of
+        `gymnasium.make_vec`, or a wrapper of one. The environments step in a
+        thread of their own between `send` and `recv`.
+      seeds: seeds of the first reset, one per environment. A single number is
+        passed on: SyncVectorEnv and AsyncVectorEnv count up from it, and
+        environments of the mode 'vector_entry_point' accept only a single
+        number. None for gymnasium's default.
+      name: name of the task; by default the name in the environments' spec.
+      timeout_s: seconds after which a step is abandoned.
 
     Raises:
-      ValueError: for another mode of resets, for actions that are not discrete,
-        for observations that are not one array, and for seeds that cannot be.
-      ImportError: without gymnasium 1.1 or a later one.
+      ValueError: for another mode of resets, actions that are not discrete,
+        observations that are not one array, or invalid seeds.
+      ImportError: without gymnasium 1.1 or later.
     """
     _check_resets(environments)
     action_space = environments.single_action_space
@@ -70,16 +70,16 @@ class Gymnasium(vector.VectorBase):
         environments.num_envs, int(action_space.n), timeout_s)
 
   def observation_spec(self) -> specs.Array:
-    """Of one environment's observation."""
+    """Returns the spec of one environment's observation."""
     return self._spec
 
   def close(self):
-    """Closes the environments; what failed is let go of, for it may hang."""
+    """Closes the environments; abandons those that failed, which may hang."""
     super().close()
     if not self._failed:
       self._environments.close()
     elif hasattr(self._environments.unwrapped, 'processes'):
-      with contextlib.suppress(Exception):  # There is nothing left to save.
+      with contextlib.suppress(Exception):  # They have failed anyway.
         self._environments.close(terminate=True)
 
   def _wait(self, answer):
@@ -92,19 +92,19 @@ class Gymnasium(vector.VectorBase):
   def _timestep(self, observation, *rest):
     if self._start:
       observation = observation - self._start
-    # A copy: environments may write the next ones to the same place.
+    # A copy, since environments may reuse the array for the next step.
     return super()._timestep(np.array(observation, self._spec.dtype), *rest)
 
 
 def observation_spec(space: Any) -> specs.Array:
-  """The spec of a `gymnasium.Space` for observations.
+  """Returns the spec of a `gymnasium.Space` of observations.
 
   Args:
-    space: a Box, Discrete or MultiBinary. The spec of a Discrete one has its
-      values from 0 on, wherever the space begins.
+    space: Box, Discrete or MultiBinary. The values of a Discrete space are
+      shifted to begin at 0.
 
   Raises:
-    ValueError: if it is another one.
+    ValueError: if the space is of another kind.
   """
   spaces = _gymnasium().spaces
   if isinstance(space, spaces.Discrete):
@@ -122,10 +122,10 @@ def observation_spec(space: Any) -> specs.Array:
 
 
 class _Halves:
-  """Steps in `recv`; seeds are given at the first reset, as gymnasium has it.
+  """Splits `step` into `send` and `recv`, and seeds the first reset.
 
-  A wrapper of environments has nothing but `step`, even where what is below
-  steps in two halves.
+  Wrappers of vector environments have only `step`, even if the environment
+  inside has both halves.
   """
 
   def __init__(self, environments: Any, seeds: int | list[int] | None):
@@ -145,7 +145,11 @@ class _Halves:
 
 
 def _gymnasium() -> Any:
-  """The package, if there is one with modes of resets."""
+  """Returns the package gymnasium.
+
+  Raises:
+    ImportError: without gymnasium 1.1 or later, which has modes of resets.
+  """
   try:
     import gymnasium
     gymnasium.vector.AutoresetMode  # noqa: B018 Not before gymnasium 1.1.
@@ -170,20 +174,21 @@ def _check_resets(environments: Any):
 def _seeds(
     seeds: int | Sequence[int] | None, num_envs: int
 ) -> int | list[int] | None:
-  """In the types that gymnasium insists on."""
+  """Returns the seeds as gymnasium's types."""
   if seeds is None:
     return None
-  if np.ndim(seeds) and len(seeds) != num_envs:
+  array = np.asarray(seeds)
+  if array.ndim and len(array) != num_envs:
     raise ValueError(
         f'expected a seed for each of {num_envs} environments, got '
-        f'{len(seeds)}')
-  if np.min(seeds) < 0:
+        f'{len(array)}')
+  if np.min(array) < 0:
     raise ValueError(f'a seed must not be negative, got {seeds}')
-  return [int(seed) for seed in seeds] if np.ndim(seeds) else int(seeds)
+  return [int(seed) for seed in array] if array.ndim else int(array)
 
 
 def _name(environments: Any) -> str:
-  """What the task is called, as far as the environments tell."""
+  """Returns the name of the task, from the environments' spec if possible."""
   spec = environments.spec
   inner = environments.unwrapped
   if spec is None and getattr(inner, 'envs', None):  # A SyncVectorEnv.

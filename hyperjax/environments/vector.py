@@ -1,13 +1,13 @@
-"""Environments that step on the host, many of one task side by side.
+"""Environments that step on the host, many of one task together.
 
-`VectorEnvironment` is what `hyperjax.loops.host` drives. What its steps mean is
-the same whatever library is behind it:
+`hyperjax.loops.host` runs any `VectorEnvironment`. The semantics of steps is
+the same for every library of environments:
 
-  * a step after the last one of an episode ignores its action and returns the
-    first time step of the next episode, with reward and discount 0;
-  * the last time step of an episode has the true terminal observation;
-  * the discount is 0 where the episode terminated, and 1 where it was cut
-    short (truncated), as it is where it goes on.
+  * A step after the last one of an episode ignores its action and returns the
+    first time step of the next episode, with reward and discount 0.
+  * The last time step of an episode has the true terminal observation.
+  * The discount is 0 after a termination, and otherwise 1, also after a
+    truncation.
 """
 
 from collections.abc import Callable
@@ -24,14 +24,14 @@ import numpy as np
 
 
 class VectorTimeStep(NamedTuple):
-  """What N environments returned; NumPy arrays, or JAX arrays on the device.
+  """One time step of N environments; NumPy arrays, or JAX's on the device.
 
   Attributes:
-    step_type: the values of `dm_env.StepType`, int32 [N].
-    reward: for learning, float32 [N]; 0 at a first step.
+    step_type: values of `dm_env.StepType`, int32 [N].
+    reward: reward for learning, float32 [N]; 0 at a first step.
     discount: 0 at a first step and where the return ends, else 1; float32 [N].
-    observation: as in the environment's observation spec, [N, ...].
-    score: the environment's own reward, for the records; float32 [N].
+    observation: observations in the environment's spec, [N, ...].
+    score: environment's own reward, for the records, float32 [N].
   """
 
   step_type: np.ndarray
@@ -41,11 +41,11 @@ class VectorTimeStep(NamedTuple):
   score: np.ndarray
 
   def first(self) -> Bool[Array | np.ndarray, '...']:
-    """Returns whether an episode begins here."""
+    """Returns whether the time steps begin an episode, bool [N]."""
     return self.step_type == int(dm_env.StepType.FIRST)
 
   def last(self) -> Bool[Array | np.ndarray, '...']:
-    """Returns whether an episode ends here."""
+    """Returns whether the time steps end an episode, bool [N]."""
     return self.step_type == int(dm_env.StepType.LAST)
 
 
@@ -53,68 +53,83 @@ class VectorTimeStep(NamedTuple):
 class VectorEnvironment(Protocol):
   """N environments of one task that step together.
 
-  A step is in two halves, so that something else can be done between them:
-  every `send` is followed by one `recv`.
-
-  Attributes:
-    name: of the task.
-    num_envs: N.
-    num_actions: of the task; they are 0..num_actions-1.
+  A step has two halves, so that other work can be done between them: every
+  `send` is followed by one `recv`.
   """
 
-  name: str
-  num_envs: int
-  num_actions: int
+  @property
+  def name(self) -> str:
+    """Name of the task."""
+    ...
+
+  @property
+  def num_envs(self) -> int:
+    """N, number of environments."""
+    ...
+
+  @property
+  def num_actions(self) -> int:
+    """A; the actions are 0..A-1."""
+    ...
 
   def observation_spec(self) -> specs.Array:
-    """Of one environment's observation."""
+    """Returns the spec of one environment's observation."""
+    ...
 
   def action_spec(self) -> specs.DiscreteArray:
-    """Of one environment's action."""
+    """Returns the spec of one environment's action."""
+    ...
 
   def reset(self) -> VectorTimeStep:
-    """Begins the first episodes."""
+    """Begins the first episodes; every field is [N, ...]."""
+    ...
 
   def send(self, actions: np.ndarray) -> None:
     """Begins a step; actions are int [N]."""
+    ...
 
   def recv(self) -> VectorTimeStep:
-    """Waits for the step that `send` began."""
+    """Waits for the step that `send` began; every field is [N, ...]."""
+    ...
 
   def close(self) -> None:
-    """Lets go of the environments."""
+    """Releases the environments."""
+    ...
 
 
 class StalledError(RuntimeError):
   """An environment did not answer in time, or raised an error.
 
-  They step in threads of this process, or in processes of their own: what
-  aborts in a thread ends this process.
+  Environments step in threads of this process or in their own processes; an
+  abort in a thread ends this process.
   """
 
 
 @runtime_checkable
 class Emulators(Protocol):
-  """What steps: a vector environment of gymnasium, in two halves.
+  """A vector environment of gymnasium whose step has two halves.
 
-  The step after the last one of an episode resets, as `VectorEnvironment`'s.
+  The step after the last one of an episode resets, as in `VectorEnvironment`.
   """
 
   def reset(self) -> tuple[Any, dict[str, Any]]:
-    """Observations and further information."""
+    """Begins the first episodes; returns observations and `info`."""
+    ...
 
   def send(self, actions: np.ndarray) -> None:
-    """Begins a step."""
+    """Begins a step; actions are int [N]."""
+    ...
 
   def recv(self) -> tuple[Any, ...]:
-    """Observations, rewards, terminated, truncated, further information."""
+    """Returns observations, rewards, terminated, truncated and `info`."""
+    ...
 
 
 class VectorBase:
-  """A `VectorEnvironment` but for its observation spec; a base class.
+  """Base class of a `VectorEnvironment`, without its observation spec.
 
-  Emulators reset and answer in a thread of their own. So their step goes on
-  between `send` and `recv` whatever they are, and one that hangs is given up.
+  Emulators reset and answer in a thread of their own. So their steps go on
+  between `send` and `recv`, and one that hangs can be abandoned.
   """
 
   def __init__(
@@ -125,32 +140,33 @@ class VectorBase:
       num_actions: int,
       timeout_s: float,
   ):
-    """Takes the emulators; `reset` must come first.
+    """Wraps emulators; call `reset` first.
 
     Args:
-      name: of the task.
-      emulators: that step.
-      num_envs: how many there are.
-      num_actions: of the task.
-      timeout_s: seconds after which a step is given up.
+      name: name of the task.
+      emulators: emulators of the environments.
+      num_envs: N, number of environments.
+      num_actions: A.
+      timeout_s: seconds after which a step is abandoned.
     """
     self.name = name
     self.num_envs = num_envs
     self.num_actions = num_actions
-    self._emulators: Emulators | None = emulators
+    self._emulators: Any = emulators  # None once closed.
     self._timeout_s = timeout_s
     self._was_last = np.ones(num_envs, bool)
     self._step: concurrent.futures.Future | None = None
     self._calls: queue.SimpleQueue = queue.SimpleQueue()
-    # A daemon: a call that hangs must not keep the process from ending.
+    # A daemon, so that a call that hangs does not keep the process alive.
     threading.Thread(target=_answer, args=(self._calls,), daemon=True).start()
     self._end_calls = weakref.finalize(self, self._calls.put, None)
 
   def action_spec(self) -> specs.DiscreteArray:
+    """Returns the spec of one environment's action."""
     return specs.DiscreteArray(self.num_actions, name='action')
 
   def reset(self) -> VectorTimeStep:
-    """Begins the first episodes.
+    """Begins the first episodes; every field is [N, ...].
 
     Raises:
       StalledError: if an environment died, or did not answer in time.
@@ -162,13 +178,14 @@ class VectorBase:
     return self._timestep(observation, zeros, zeros > 0, zeros > 0, info)
 
   def send(self, actions: np.ndarray):
-    """Begins a step; `recv` ends it.
+    """Begins a step, which `recv` completes.
 
     Args:
       actions: int [N].
 
     Raises:
-      ValueError: if an action is not one of the task's.
+      ValueError: if an action is invalid.
+      RuntimeError: if the last step has not been received.
       StalledError: if an environment died.
     """
     if self._step is not None:
@@ -187,9 +204,10 @@ class VectorBase:
     self._step = self._begin(self._emulators.recv)
 
   def recv(self) -> VectorTimeStep:
-    """Waits for the step that `send` began.
+    """Waits for the step that `send` began; every field is [N, ...].
 
     Raises:
+      RuntimeError: if no step was begun.
       StalledError: if an environment died, or did not answer in time.
     """
     if self._step is None:
@@ -198,23 +216,27 @@ class VectorBase:
     return self._timestep(*self._wait(step))
 
   def step(self, actions: np.ndarray) -> VectorTimeStep:
-    """`send` and `recv` at once."""
+    """Calls `send` and `recv`."""
     self.send(actions)
     return self.recv()
 
   def close(self):
-    """Lets go of the emulators."""
+    """Releases the emulators and ends their thread."""
     self._emulators = self._step = None
     self._end_calls()
 
   def _begin(self, function: Callable[[], Any]) -> concurrent.futures.Future:
-    """Has a function called in the thread."""
+    """Queues a call for the thread and returns its future."""
     answer: concurrent.futures.Future = concurrent.futures.Future()
     self._calls.put((function, answer))
     return answer
 
   def _wait(self, answer: concurrent.futures.Future) -> Any:
-    """What the function returned, if it does in time."""
+    """Returns the result of a call.
+
+    Raises:
+      StalledError: if the call failed, or did not return in time.
+    """
     done, _ = concurrent.futures.wait([answer], self._timeout_s)
     if not done:
       raise StalledError(
@@ -232,7 +254,7 @@ class VectorBase:
   def _timestep(
       self, observation, reward, terminated, truncated, info
   ) -> VectorTimeStep:
-    """What gymnasium's terms mean, with regard to the step before."""
+    """Converts gymnasium's step to a time step, given the step before."""
     del info  # For subclasses.
     first = self._was_last
     last = (terminated | truncated) & ~first
@@ -250,11 +272,11 @@ class VectorBase:
 
 
 def _answer(calls: queue.SimpleQueue):
-  """Makes calls, one behind the other, until there is None in their place."""
+  """Makes calls from a queue sequentially until None arrives."""
   while (call := calls.get()) is not None:
     function, answer = call
     try:
       answer.set_result(function())
     except Exception as error:  # pylint: disable=broad-except
       answer.set_exception(error)
-    del call, function, answer  # Not kept while there is nothing to do.
+    del call, function, answer  # Else they would be kept until the next call.

@@ -1,9 +1,9 @@
-"""Loops: where an agent meets an environment."""
+"""Loops that run agents in environments, and the trainers that they run."""
 
+from hyperjax.loops.base import Trainer
 from hyperjax.loops.environment_loop import EnvironmentLoop
 from hyperjax.loops.environment_loop import EpisodeResult
 from hyperjax.loops.host import HostLoop
 from hyperjax.loops.on_device import OnDeviceLoop
+from hyperjax.loops.stream_trainer import StreamTrainer
 from hyperjax.loops.trainer import ReplayTrainer
-from hyperjax.loops.trainer import StreamTrainer
-from hyperjax.loops.trainer import Trainer

@@ -8,29 +8,37 @@ import dm_env
 
 @runtime_checkable
 class Actor(Protocol):
-  """The interface of acme's actors; `hyperjax.adapters.acme.Actor` has it."""
+  """The interface of acme's actors, see `hyperjax.adapters.acme.Actor`."""
 
   def select_action(self, observation: Any) -> Any:
+    """Returns the action at one observation."""
     ...
 
   def observe_first(self, timestep: dm_env.TimeStep) -> None:
+    """Begins an episode with its first time step."""
     ...
 
   def observe(self, action: Any, next_timestep: dm_env.TimeStep) -> None:
+    """Observes an action and the time step after it."""
     ...
 
   def update(self, wait: bool = False) -> None:
+    """Learns, if the actor does.
+
+    Args:
+      wait: whether to return only when the learning is done.
+    """
     ...
 
 
 class EpisodeResult(NamedTuple):
-  """What an episode came to.
+  """Result of an episode.
 
   Attributes:
-    episode: its number, from 1.
-    env_steps: taken in all episodes so far.
-    episode_length: in steps.
-    episode_return: sum of rewards, not discounted.
+    episode: number of the episode, from 1.
+    env_steps: number of steps in all episodes up to this one.
+    episode_length: number of steps in this episode.
+    episode_return: undiscounted sum of rewards.
   """
 
   episode: int
@@ -40,10 +48,10 @@ class EpisodeResult(NamedTuple):
 
 
 class EnvironmentLoop:
-  """Lets an actor act in a dm_env environment, one episode after another.
+  """Runs an actor in a dm_env environment, one episode after another.
 
-  For an actor with `update`, learning is up to the actor: it is called after
-  every step.
+  The loop calls `update` of the actor after every step; learning is up to the
+  actor.
   """
 
   def __init__(self, environment: dm_env.Environment, actor: Actor):
@@ -70,12 +78,16 @@ class EnvironmentLoop:
         self._episodes, self._env_steps, length, float(episode_return))
 
   def episodes(self, num_episodes: int) -> Iterator[EpisodeResult]:
-    """Runs episodes one at a time, as the caller asks for them."""
+    """Runs episodes one at a time, as the caller asks for them.
+
+    Raises:
+      ValueError: if `num_episodes` is below 1.
+    """
     if num_episodes < 1:
       raise ValueError(f'num_episodes must be at least 1, got {num_episodes}')
     for _ in range(num_episodes):
       yield self.run_episode()
 
   def run(self, num_episodes: int) -> list[EpisodeResult]:
-    """Runs episodes and returns what they came to."""
+    """Runs episodes and returns their results."""
     return list(self.episodes(num_episodes))

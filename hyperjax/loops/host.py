@@ -1,17 +1,16 @@
-"""Many agents in environments that step on the host, together (Sebulba).
+"""Many agents in environments that step on the host (Sebulba).
 
-G agents (tasks times seeds), each in N environments of its own, advance in
-lockstep. In each round
+G agents (tasks times seeds), each in its own N environments, advance together.
+In each round
 
-  the device takes in all time steps and chooses all actions, mapped over
-  agents; the environments step, while the device makes the updates owed.
+  the device observes all time steps and chooses all actions, mapped over
+  agents; the environments step while the device makes the updates due.
 
-Updates are owed every few rounds. Their batches are drawn from all time steps
-so far, and their weights act from the next round on. What a run computes is a
-function of its seeds and does not depend on which of both sides is faster; bit
-for bit on one machine, as far as its matrix products are. (Hessel et al., 2021,
-call an architecture that acts and learns on accelerators beside environments
-on the host Sebulba.)
+Updates are due after every `update_period` steps. Their batches are drawn from
+all earlier time steps, and their weights act from the next round on. The result
+of a run is a function of its seeds, independent of the speed of host and
+device; it is equal bit for bit on one machine if its matrix products are.
+Sebulba is an architecture of Hessel et al. (2021).
 
   loop = HostLoop(agent, environments)
   state = loop.init(seeds)
@@ -29,48 +28,31 @@ import numpy as np
 
 from hyperjax import replay as replay_lib
 from hyperjax import seeds as seeds_lib
-from hyperjax import specs
 from hyperjax import types
 from hyperjax.environments import vector
+from hyperjax.loops import episodes as episodes_lib
 from hyperjax.loops import host_run
 from hyperjax.loops import joined
 from hyperjax.loops import mapping
-from hyperjax.loops import trainer as trainer_lib
-
-
-class Episode(NamedTuple):
-  """An episode that ended.
-
-  Attributes:
-    agent: whose it was, of 0..G-1.
-    env_steps: of all environments of that agent so far.
-    episode_return: sum of the environment's own rewards.
-    length: in steps.
-  """
-
-  agent: int
-  env_steps: int
-  episode_return: float
-  length: int
+from hyperjax.loops import stream_trainer
 
 
 class HostLog(NamedTuple):
-  """What a chunk of steps reports.
+  """Log of a chunk of steps.
 
   Attributes:
-    episodes: that ended in it, in order.
-    loss: mean over the chunk's updates, [G]; NaN without any.
-    num_updates: of each agent.
+    episodes: episodes that ended in the chunk, in order.
+    loss: mean over the chunk's updates, [G]; NaN if there were none.
+    num_updates: number of updates per agent.
     first_nonfinite: see `host_run.UpdateLog`, [G].
-    seconds: that the chunk took.
-    waited_for_environments: seconds of these in which the host had nothing to
-      do but wait for time steps.
-    waited_for_device: and for actions.
-    failure: why the chunk ended early, if it did: environments that stalled or
-      died. The state is whole, but the loop is of no more use.
+    seconds: duration of the chunk.
+    waited_for_environments: seconds in which the host waited for time steps.
+    waited_for_device: seconds in which the host waited for actions.
+    failure: reason why environments ended the chunk early, or None. After a
+      failure the state is complete, but the loop unusable.
   """
 
-  episodes: list[Episode]
+  episodes: list[episodes_lib.Episode]
   loss: np.ndarray
   num_updates: int
   first_nonfinite: np.ndarray
@@ -90,12 +72,11 @@ def _timed(waited: dict[str, float], side: str) -> Iterator[None]:
 class HostLoop:
   """Runs G independent agents, each in N environments on the host.
 
-  The environments belong to the loop and not to the state: they cannot be
-  saved, and begin anew with a loop.
+  The environments belong to the loop, not to the state: they are not saved.
 
   Attributes:
-    last_state: newest whole state; what `run` has reached when it is
-      interrupted. The environments then begin anew.
+    last_state: newest complete state, also after an interrupt of `run`, from
+      which the environments begin anew.
   """
 
   def __init__(
@@ -106,18 +87,18 @@ class HostLoop:
       replay_capacity: int | None = None,
       devices: Sequence[jax.Device] | None = None,
   ):
-    """Compiles nothing yet.
+    """Makes a loop; compiles nothing yet.
 
     Args:
-      agent: of every run, with as many actions as the task that has most. The
-        others are told which of them are legal, but their first weights are
-        those of an agent with all. Its observations are those of the
-        environments, or stacks of them.
-      environments: each of one task, with N copies for each agent in it.
-      num_envs: N, environments for each agent.
-      replay_capacity: time steps kept for each agent, if not as its config
-        says.
-      devices: to spread the agents over, see `mapping.RunMap`.
+      agent: agent of every run, with the largest number of actions of all
+        tasks; in other tasks a mask marks the legal ones. It observes what the
+        environments show, or stacks of it.
+      environments: vector environments of one task each, with N copies per
+        agent of the task.
+      num_envs: N, number of environments per agent.
+      replay_capacity: number of time steps kept per agent; by default that of
+        the agent's config.
+      devices: devices that the agents are spread over, see `mapping.RunMap`.
 
     Raises:
       ValueError: if agent and environments do not fit.
@@ -130,27 +111,24 @@ class HostLoop:
       raise ValueError(
           f'the agent has {agent.num_actions} actions, the environments at '
           f'most {most}')
-    self.trainer = trainer_lib.StreamTrainer(
+    self.trainer = stream_trainer.StreamTrainer(
         agent, num_envs, replay_capacity,
-        stacked=_is_stacked(agent, self.environments.observation_spec))
+        stacked=stream_trainer.is_stacked(
+            agent, self.environments.observation_spec))
     self._host_run = host_run.HostRun(self.trainer)
-    # Advancing together, also on a CPU: a chunk is one step, and one after
-    # another each would be cut out of the whole and put back. What is mapped
-    # is a function of its class, not a method of one object, so that loops of
-    # equal agents share their programs.
+    # Vectorized also on a CPU: sequential runs would copy each agent's state at
+    # every step. Functions of classes, so that equal agents share programs.
     self._mapped = mapping.RunMap(devices, vectorize=True)
     self.last_state: host_run.HostState | None = None
     self._arrival = None
-    shape = (self.num_agents, num_envs)
-    self._episode_return = np.zeros(shape)
-    self._episode_length = np.zeros(shape, int)
+    self._counter = episodes_lib.EpisodeCounter(self.num_agents, num_envs)
     self._refill_steps = 0
 
   def init(self, seeds: Sequence[int]) -> host_run.HostState:
     """Returns the state before the first step.
 
     Args:
-      seeds: of each agent, G of them. Agents in different tasks may share one.
+      seeds: seed of each agent, G in total, equal ones only in different tasks.
 
     Raises:
       ValueError: if there are not G seeds, or one is invalid.
@@ -162,7 +140,7 @@ class HostLoop:
         *arguments)
 
   def abstract_state(self, seeds: Sequence[int]) -> host_run.HostState:
-    """Returns what `init` would, as shapes and shardings; allocates nothing."""
+    """Returns the shapes and shardings of `init`'s state; allocates nothing."""
     return self._mapped.abstract(
         self._host_run.init, self.num_agents, *self._init_arguments(seeds))
 
@@ -180,7 +158,7 @@ class HostLoop:
     return self.num_agents * self.trainer.num_bytes()
 
   def check_memory(self):
-    """Raises MemoryError if the replays do not fit."""
+    """Raises MemoryError if the replays do not fit into the devices' memory."""
     replay_lib.check_fits(
         self.trainer.replay, self._mapped.runs_on_a_device(self.num_agents),
         self._mapped.mesh(self.num_agents).devices[0])
@@ -188,11 +166,8 @@ class HostLoop:
   def refill_replay(self, state: host_run.HostState) -> host_run.HostState:
     """Returns the state with an empty replay, for a run saved without one.
 
-    The agent acts as before but does not learn until the replay holds
-    the time steps of a warm-up again.
-
-    Args:
-      state: whose replay has no meaning.
+    The agent continues to act, but does not learn until the replay again holds
+    the time steps of a warm-up.
     """
     self._refill_steps = self.trainer.warmup_steps
     empty = self._mapped(
@@ -206,18 +181,20 @@ class HostLoop:
     """Advances every environment of every agent.
 
     Args:
-      state: before; its memory is used again, so do not use it afterwards.
-      num_steps: of each environment, the steps that only begin an episode
-        included.
-      env_steps: taken by each agent so far, without these; int [G]. Counted on.
+      state: state before the chunk. Its memory is reused, so do not use the
+        state afterwards.
+      num_steps: number of steps of each environment, including those that only
+        begin an episode.
+      env_steps: number of earlier steps per agent, without those that only
+        begin an episode, int [G]. The array is updated in place.
 
     Returns:
-      The state after, and what happened.
+      The state after the chunk, and its log.
 
     Raises:
-      ValueError: for less than one step.
-      vector.StalledError: if the environments do not even begin; the state
-        before is then untouched.
+      ValueError: if `num_steps` or `env_steps` is invalid.
+      vector.StalledError: if the environments fail to begin; the state is then
+        untouched.
     """
     if num_steps < 1:
       raise ValueError(f'num_steps must be at least 1, got {num_steps}')
@@ -244,8 +221,8 @@ class HostLoop:
         warmup = step < warmup_steps
         state, action = self._mapped(
             host_run.HostRun.step, self._host_run, warmup)(state, *arrival)
-        # Queued before the actions are waited for, so that the device does not
-        # wait for the host.
+        # Queued before the host waits for the actions, so that the device does
+        # not wait for the host.
         if self._refill_steps:
           self._refill_steps -= 1
         elif not warmup and not (
@@ -260,10 +237,10 @@ class HostLoop:
         except vector.StalledError as error:
           failure = str(error)
           break
-        episodes += self._count(timestep, env_steps)
+        episodes += self._counter.count(timestep, env_steps)
         arrival = (action, timestep)
     finally:
-      # Also after an interrupt.
+      # Set after an interrupt too.
       self.last_state = state
     self._arrival = arrival
     with _timed(waited, 'device'):
@@ -276,37 +253,25 @@ class HostLoop:
         waited_for_environments=waited['environments'],
         waited_for_device=waited['device'], failure=failure)
 
-  def _count(self, timestep, env_steps) -> list[Episode]:
-    """Adds a step to the running episodes; those that ended."""
-    taken = ~timestep.first()
-    env_steps += taken.sum(axis=1)
-    self._episode_return = np.where(
-        taken, self._episode_return + timestep.score, 0.)
-    self._episode_length = np.where(taken, self._episode_length + 1, 0)
-    return [
-        Episode(int(agent), int(env_steps[agent]),
-                float(self._episode_return[agent, env]),
-                int(self._episode_length[agent, env]))
-        for agent, env in np.argwhere(timestep.last())]
-
   def evaluate(
       self, params: types.Params, state: host_run.HostState,
       environments: Sequence[vector.VectorEnvironment], step: int,
   ) -> np.ndarray:
-    """Returns the returns of whole episodes, played as the agent is judged.
+    """Returns the returns of whole episodes, played by the evaluation policy.
 
-    Changes nothing in the state; the randomness is a function of the seed and
-    the step.
+    The state does not change.
 
     Args:
-      params: of each agent, such as `LearnerState.params`.
-      state: of the same agents; only its evaluation keys are read.
-      environments: fresh ones in the order of the loop's own, with E copies
-        for each agent. They are used up.
-      step: a number that tells evaluations apart.
+      params: weights of each agent, such as `LearnerState.params`.
+      state: state of the same agents, of which only the evaluation keys are
+        read.
+      environments: fresh environments in the order of the loop's own, with E
+        copies per agent. They are closed afterwards.
+      step: number of the evaluation; its randomness is a function of this
+        number and the seed.
 
     Returns:
-      The environments' own returns, [G, E].
+      Undiscounted sums of the environments' own rewards, [G, E].
 
     Raises:
       vector.StalledError: if an environment does not answer.
@@ -332,20 +297,5 @@ class HostLoop:
       timestep = together.recv()
 
   def close(self):
-    """Releases the environments."""
+    """Closes the environments."""
     self.environments.close()
-
-
-def _is_stacked(
-    agent: types.Agent, environment_spec: specs.ObservationSpec) -> bool:
-  """Whether the agent sees stacks of what environments show."""
-  expected, got = agent.observation_spec, environment_spec
-  if expected.num_values == got.num_values and expected.dtype == got.dtype:
-    if expected.shape == got.shape:
-      return False
-    if len(expected.shape) == 3 and expected.shape[1:] == got.shape:
-      return True
-  raise ValueError(
-      f'the agent expects observations of shape {expected.shape} and type '
-      f'{expected.dtype}, or frames to stack for it; the environments show '
-      f'{got.shape} of {got.dtype}')

@@ -1,6 +1,6 @@
-"""The run of one agent whose environments step on the host, as pure functions.
+"""Pure functions of a run whose environments step on the host.
 
-What `host` compiles and maps over agents.
+`host` compiles these functions and maps them over agents.
 """
 
 import dataclasses
@@ -14,17 +14,18 @@ from jaxtyping import Array, Bool, Float, Int, UInt
 from hyperjax import types
 from hyperjax.environments import vector
 from hyperjax.loops import seed_run
+from hyperjax.loops import stream_trainer
 from hyperjax.loops import trainer as trainer_lib
 
 
 class UpdateLog(NamedTuple):
-  """What became of the updates since the log was cleared.
+  """Log of the updates since it was cleared.
 
   Attributes:
-    loss: their sum, float32 [].
-    num_updates: int32 [].
-    first_nonfinite: the number of the first whose loss was not finite, counted
-      over the whole run, int32 []; -1 if all were.
+    loss: sum of the losses, float32 [].
+    num_updates: number of updates, int32 [].
+    first_nonfinite: number of the first update with a non-finite loss, counted
+      over the whole run, int32 []; -1 if there is none.
   """
 
   loss: Float[Array, '...']
@@ -33,13 +34,14 @@ class UpdateLog(NamedTuple):
 
 
 class HostState(NamedTuple):
-  """All that a run has on the device; every leaf has a leading axis [G].
+  """The device's part of a run; every leaf has a leading axis [G].
 
   Attributes:
-    train: the agent, see `trainer.TrainState`. Its weights are those that act.
-    observation: what each environment shows, [N, ...].
-    log: of the updates since the chunk began.
-    eval_key: constant; the randomness of an evaluation is a function of it.
+    train: agent's state with the acting weights, see `trainer.TrainState`.
+    observation: current observation of each environment, [N, ...].
+    log: log of the updates since the chunk began.
+    eval_key: PRNG key, constant; the randomness of an evaluation is a function
+      of this key and the step.
   """
 
   train: trainer_lib.TrainState
@@ -53,41 +55,43 @@ class HostRun:
   """Pure functions over the `HostState` of one agent, without the axis [G].
 
   Attributes:
-    trainer: the agent with its replay, in N environments.
+    trainer: agent with its replay, in N environments.
   """
 
-  trainer: trainer_lib.StreamTrainer
+  trainer: stream_trainer.StreamTrainer
 
   def init(self, seed: Array, legal: Bool[Array, ' A']) -> HostState:
     """Returns the state before the first time step.
 
     Args:
-      seed: uint32 [].
-      legal: which of the agent's actions its environment has.
+      seed: seed of the run, uint32 [].
+      legal: mask of the actions that the environment has, bool [A].
     """
     agent_key, _, eval_key = seed_run.run_keys(seed)
-    return self.clear_log(HostState(
+    return HostState(
         train=self.trainer.init(agent_key, legal),
         observation=self.trainer.init_observation(self.trainer.num_envs),
-        log=(),
-        eval_key=eval_key))
+        log=_empty_log(),
+        eval_key=eval_key)
 
   def clear_log(self, state: HostState) -> HostState:
     """Returns the state with an empty log."""
-    return state._replace(log=UpdateLog(
-        jnp.float32(0.), jnp.int32(0), jnp.int32(-1)))
+    return state._replace(log=_empty_log())
 
   def step(
       self, warmup: bool, state: HostState, action: Int[Array, ' N'],
       timestep: vector.VectorTimeStep,
   ) -> tuple[HostState, Int[Array, ' N']]:
-    """Takes in a time step of each environment, and acts on it.
+    """Observes a time step of each environment and chooses the next actions.
 
     Args:
       warmup: whether the actions are uniformly random.
-      state: before.
-      action: that led to the time step, int32 [N].
-      timestep: [N].
+      state: state before the step.
+      action: actions that led to the time steps, int32 [N].
+      timestep: time steps, each field [N, ...].
+
+    Returns:
+      The state after the step, and the next actions, int32 [N].
     """
     train = self.trainer.observe(
         state.train, state.observation, action, timestep)
@@ -95,28 +99,32 @@ class HostRun:
     if warmup:
       train, action = self.trainer.warm_up(train)
     else:
-      # A life is an episode to the agent: it has an index of its own.
+      # To the agent a life is an episode, with its own index.
       begins = timestep.first() | (timestep.discount == 0.)
       train, action = self.trainer.act(train, observation, begins)
     return state._replace(train=train, observation=observation), action
 
   def learn(self, state: HostState) -> HostState:
-    """Makes the updates that are owed, each on a batch of its own."""
+    """Makes the updates that are due, each on its own batch."""
     first = state.train.learner.steps
     train, metrics = self.trainer.learn(state.train, unroll=True)
     loss, log = metrics['loss'], state.log
     return state._replace(train=train, log=UpdateLog(
         log.loss + jnp.sum(loss),
         log.num_updates + loss.shape[0],
-        trainer_lib.first_nonfinite(log.first_nonfinite, first, loss)))
+        seed_run.first_nonfinite(log.first_nonfinite, first, loss)))
+
+
+def _empty_log() -> UpdateLog:
+  return UpdateLog(jnp.float32(0.), jnp.int32(0), jnp.int32(-1))
 
 
 class EvalState(NamedTuple):
-  """An agent that is evaluated in E episodes side by side.
+  """State of an agent that is evaluated in E episodes together.
 
   Attributes:
-    actor: of the evaluation.
-    observation: what each episode shows, [E, ...].
+    actor: actor's state of the evaluation.
+    observation: current observation of each episode, [E, ...].
   """
 
   actor: types.ActorState
@@ -125,22 +133,22 @@ class EvalState(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-  """Pure functions that play E episodes as the agent is judged.
+  """Pure functions that play E episodes by the evaluation policy.
 
   Attributes:
-    trainer: the agent's.
+    trainer: agent's trainer.
     num_episodes: E.
   """
 
-  trainer: trainer_lib.StreamTrainer
+  trainer: stream_trainer.StreamTrainer
   num_episodes: int
 
   def init(self, eval_key: chex.PRNGKey, step: UInt[Array, '']) -> EvalState:
     """Returns the state before the first time step.
 
     Args:
-      eval_key: see `HostState`.
-      step: number that tells evaluations apart, uint32 [].
+      eval_key: PRNG key of evaluations, see `HostState`.
+      step: number that distinguishes evaluations, uint32 [].
     """
     return EvalState(
         self.trainer.init_evaluation(
@@ -151,7 +159,16 @@ class Evaluation:
       self, state: EvalState, params: types.Params,
       timestep: vector.VectorTimeStep,
   ) -> tuple[EvalState, Int[Array, ' E']]:
-    """Chooses actions after new time steps [E]."""
+    """Chooses actions at new time steps.
+
+    Args:
+      state: state before the step.
+      params: Flax variables of the acting weights.
+      timestep: time steps, each field [E, ...].
+
+    Returns:
+      The state after the step, and the actions, int32 [E].
+    """
     observation = self.trainer.next_observation(state.observation, timestep)
     actor, action = self.trainer.agent.evaluate_action(
         params, state.actor, observation,

@@ -10,12 +10,12 @@ from hyperjax.environments import vector
 
 
 class JoinedEnvironments:
-  """Vector environments as one: [G, N] in the order of the environments.
+  """Vector environments as one, [G, N], in the order of the environments.
 
   Attributes:
-    environments: what was joined.
-    num_actions: of each agent's environments, int [G].
-    observation_spec: of all of them.
+    environments: list of the joined environments.
+    num_actions: number of actions in each agent's environments, int [G].
+    observation_spec: common spec of one observation.
   """
 
   def __init__(
@@ -23,12 +23,13 @@ class JoinedEnvironments:
     """Joins environments.
 
     Args:
-      environments: each of one task, with N copies for each agent in it.
+      environments: vector environments of one task each, with N copies per
+        agent of the task.
       num_envs: N.
 
     Raises:
-      ValueError: if there is none, if their copies are no multiple of N, or if
-        their observations differ.
+      ValueError: if there is no environment, a number of copies is not a
+        multiple of N, or the observations differ.
     """
     if not environments:
       raise ValueError('expected at least one environment, got none')
@@ -49,7 +50,6 @@ class JoinedEnvironments:
     self.observation_spec = found[0]
     self._shape = (-1, num_envs)
     self._ends = np.cumsum([x.num_envs for x in environments])[:-1]
-    # One row an agent.
     self.num_actions = np.concatenate([
         np.full(x.num_envs // num_envs, x.num_actions) for x in environments])
 
@@ -69,7 +69,7 @@ class JoinedEnvironments:
     return self._join([x.recv() for x in self.environments])
 
   def close(self):
-    """Lets go of the environments."""
+    """Closes the environments."""
     for environment in self.environments:
       environment.close()
 

@@ -1,4 +1,4 @@
-"""From a function of one run to a compiled function of many, over devices."""
+"""Compiled functions of many runs, from functions of one, over devices."""
 
 from collections.abc import Callable, Sequence
 import dataclasses
@@ -13,51 +13,52 @@ RUNS = 'runs'  # Name of the mesh axis.
 
 @dataclasses.dataclass(frozen=True)
 class RunMap:
-  """Maps functions over independent runs: [S] in front of every leaf.
+  """Maps functions over independent runs, a leading axis [S] of every leaf.
 
-  The runs are sharded over devices, with nothing to communicate.
+  The runs are sharded over devices and do not communicate.
 
   Attributes:
-    devices: to spread the runs over, all that JAX sees if None. As many are
-      used as divide the number of runs.
-    vectorize: whether the runs of one device advance together (`vmap`) or one
-      after another. If None, one after another on CPUs.
+    devices: devices that the runs are spread over, all by default. The number
+      of devices used is the largest that divides the number of runs.
+    vectorize: whether the runs of one device advance together (`vmap`) or
+      sequentially. By default they are sequential on CPUs.
   """
 
   devices: Sequence[jax.Device] | None = None
   vectorize: bool | None = None
 
   def __post_init__(self):
+    # A list of devices would not be hashable.
     devices = tuple(self.devices or jax.devices())
     object.__setattr__(self, 'devices', devices)
     if self.vectorize is None:
       object.__setattr__(self, 'vectorize', devices[0].platform != 'cpu')
 
   def mesh(self, num_runs: int) -> jax.sharding.Mesh:
-    """The devices that `num_runs` runs are spread over, evenly."""
-    size = max(d for d in range(1, len(self.devices) + 1)
-               if num_runs % d == 0)
-    return jax.sharding.Mesh(np.array(self.devices[:size]), (RUNS,))
+    """Returns the devices that `num_runs` runs are spread over evenly."""
+    devices = tuple(self.devices or ())
+    size = max(d for d in range(1, len(devices) + 1) if num_runs % d == 0)
+    return jax.sharding.Mesh(np.array(devices[:size]), (RUNS,))
 
   def sharding(self, num_runs: int) -> jax.sharding.NamedSharding:
-    """Of arrays with a leading axis of runs."""
+    """Returns the sharding of arrays with a leading axis of runs."""
     return jax.sharding.NamedSharding(
         self.mesh(num_runs), jax.sharding.PartitionSpec(RUNS))
 
   def runs_on_a_device(self, num_runs: int) -> int:
-    """How many runs share a memory; the devices of a CPU have one together."""
+    """Returns the number of runs per memory; CPU devices share one memory."""
     devices = self.mesh(num_runs).devices
     return num_runs if devices[0].platform == 'cpu' else (
         num_runs // devices.size)
 
   def abstract(
       self, function: Callable[..., Any], num_runs: int, *args: Any) -> Any:
-    """What `function` of each run returns, as shapes and shardings.
+    """Returns the shapes and shardings of the mapped function's output.
 
     Args:
-      function: of one run.
+      function: function of one run.
       num_runs: S.
-      *args: its arguments for all runs.
+      *args: arguments of the function for all runs.
     """
     sharding = self.sharding(num_runs)
     return jax.tree.map(
@@ -67,12 +68,12 @@ class RunMap:
   def __call__(
       self, function: Callable[..., Any], *static: Any, donate: bool = True
   ) -> Callable[..., Any]:
-    """The compiled function of many runs.
+    """Returns the compiled function of many runs.
 
     Args:
-      function: of `static` and then of the arrays of one run.
-      *static: hashable.
-      donate: whether the memory of its first array argument is used again.
+      function: function of `static` and then of the arrays of one run.
+      *static: hashable arguments.
+      donate: whether the memory of the first array argument is reused.
     """
 
     def call(*args):
@@ -81,7 +82,7 @@ class RunMap:
 
     return call
 
-  @functools.cache  # Equal maps share what they compile.
+  @functools.cache  # Equal maps share their programs.
   def _compiled(self, function, static, num_runs: int, donate: bool):
     one_run = functools.partial(function, *static)
 

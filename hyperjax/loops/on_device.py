@@ -1,10 +1,9 @@
-"""Acting, environment, memory and learning in one compiled program (Anakin).
+"""Acting, environment, replay and learning in one compiled program (Anakin).
 
-Independent runs, one for each seed, advance together: mapped over the seeds of
-one device and sharded over devices, with nothing to communicate. The host
-calls for a chunk of steps at a time, and logs, evaluates and saves in between;
-how a run is cut into chunks does not change it. (Hessel et al., 2021, call an
-architecture whose environments live in the program Anakin.)
+Independent runs, one per seed, are mapped over the seeds of one device and
+sharded over devices, and do not communicate. The host calls for one chunk of
+steps at a time, and logs, evaluates and saves in between; a run does not depend
+on how it is cut into chunks. Anakin is an architecture of Hessel et al. (2021).
 
   loop = OnDeviceLoop(agent, environment)
   state = loop.init(seeds, env_params)
@@ -24,6 +23,7 @@ from hyperjax import seeds as seeds_lib
 from hyperjax import specs
 from hyperjax import types
 from hyperjax.environments import base
+from hyperjax.loops import base as loops_base
 from hyperjax.loops import mapping
 from hyperjax.loops import trainer as trainer_lib
 from hyperjax.loops.seed_run import ChunkLog
@@ -35,13 +35,13 @@ class OnDeviceLoop:
   """Runs S independent agents, each in N copies of a pure JAX environment.
 
   Attributes:
-    last_state: newest whole state; what `run` has reached when it is
+    last_state: newest complete state, which `run` had reached when it was
       interrupted.
   """
 
   def __init__(
       self,
-      agent: types.Agent | trainer_lib.Trainer,
+      agent: types.Agent | loops_base.Trainer,
       environment: base.Environment,
       num_envs: int = 1,
       replay_capacity: int | None = None,
@@ -49,29 +49,28 @@ class OnDeviceLoop:
       vectorize: bool | None = None,
       eval_environment: base.Environment | None = None,
   ):
-    """Compiles nothing yet.
+    """Makes a loop; compiles nothing yet.
 
     Args:
-      agent: of every seed; or its trainer, which then says itself what
-        `num_envs` and `replay_capacity` are.
-      environment: of every seed.
-      num_envs: N, environments for each seed.
-      replay_capacity: transitions kept for each seed, if not as the agent's
-        config says.
-      devices: to spread the seeds over, all that JAX sees by default. As many
-        are used as divide the number of seeds.
+      agent: agent of every seed, or its trainer, which then determines
+        `num_envs` and `replay_capacity`.
+      environment: environment of every seed.
+      num_envs: N, number of environments per seed.
+      replay_capacity: number of transitions kept per seed; by default that of
+        the agent's config.
+      devices: devices that the seeds are spread over, see `mapping.RunMap`.
       vectorize: whether the seeds of one device advance together (`vmap`) or
-        one after another within the compiled chunk. By default one after
-        another on CPUs: a CPU gains nothing from wider arrays of this size,
-        and a seed then gives the same bits whatever its company. Vectorised,
-        it does so until rounding decides a draw or a tie.
-      eval_environment: to evaluate in, if it is another one, of the same
-        parameters and states: a version without noise, for example.
+        sequentially within the compiled chunk. By default they are sequential
+        on CPUs, which gain nothing from wider arrays of this size; then the
+        bits of a seed do not depend on the other seeds. Vectorized, they do
+        once rounding decides a draw or a tie.
+      eval_environment: environment of evaluations, of the same parameters and
+        states, for example a version without noise; by default `environment`.
 
     Raises:
       ValueError: if agent and environment do not fit.
     """
-    if isinstance(agent, trainer_lib.Trainer):
+    if isinstance(agent, loops_base.Trainer):
       self.trainer = agent
     else:
       self.trainer = trainer_lib.ReplayTrainer(agent, num_envs, replay_capacity)
@@ -100,12 +99,12 @@ class OnDeviceLoop:
     """Returns the state before the first step.
 
     Args:
-      seeds: S different integers of 0..2**32 - 1, each of which determines
-        its run.
-      env_params: of the environments, every leaf with a leading axis [S].
+      seeds: S different integers, 0..2**32 - 1; each determines its run.
+      env_params: parameters of the environments, every leaf with a leading axis
+        [S].
 
     Raises:
-      ValueError: if there is no seed, one is invalid, or one comes twice.
+      ValueError: if there is no seed, one is invalid, or one occurs twice.
       MemoryError: if the replays do not fit into the devices' memory.
     """
     checked = seeds_lib.check_seeds(seeds)
@@ -116,14 +115,14 @@ class OnDeviceLoop:
         jnp.asarray(checked), env_params)
 
   def check_memory(self, num_seeds: int):
-    """Raises MemoryError if the replays of so many seeds do not fit."""
+    """Raises MemoryError if the replays of `num_seeds` seeds do not fit."""
     replay_lib.check_fits(
         self.trainer, self._mapped.runs_on_a_device(num_seeds),
         self._mapped.mesh(num_seeds).devices[0])
 
   def abstract_state(
       self, seeds: Sequence[int], env_params: base.EnvParams) -> RunState:
-    """Returns what `init` would, as shapes and shardings; allocates nothing."""
+    """Returns the shapes and shardings of `init`'s state; allocates nothing."""
     return self._mapped.abstract(
         self._seed_run.init, len(seeds),
         jnp.asarray(seeds_lib.check_seeds(seeds)), env_params)
@@ -132,23 +131,25 @@ class OnDeviceLoop:
       self, state: RunState, num_steps: int,
       active: Bool[np.ndarray, ' S'] | None = None,
   ) -> tuple[RunState, ChunkLog]:
-    """Advances every environment of every seed, or of some.
+    """Advances every environment of all seeds, or of some.
 
     Args:
-      state: before; its memory is used again, so do not use it afterwards.
-      num_steps: of each environment. Compiled anew for each different number.
-      active: which seeds advance, all if None. The others stay as they are.
-        Where seeds go one after another they cost nothing; where seeds advance
-        together they cost as much, and the state is held twice.
+      state: state before the chunk. Its memory is reused, so do not use the
+        state afterwards.
+      num_steps: number of steps of each environment. Every new number compiles
+        a new program.
+      active: mask of the seeds that advance, bool [S]; None for all. The other
+        seeds do not change. They cost nothing where seeds are sequential; where
+        seeds are vectorized they cost as much, and the state is held twice.
 
     Returns:
-      The state after, and what happened.
+      The state after the chunk, and its log.
 
     Raises:
-      ValueError: for less than one step, if no seed is to advance, if those
-        that are have not come equally far while one of them is still in its
-        warm-up, or if updates are not owed at the end. The state before is
-        then untouched.
+      ValueError: if `num_steps` is below 1, no seed is active, the active seeds
+        differ in their number of steps while one of them is in its warm-up, or
+        the chunk does not end with a call of `learn`. The state is then
+        untouched.
       MemoryError: if the state does not fit twice where it must.
     """
     steps = self._steps(state, num_steps, active)
@@ -167,12 +168,12 @@ class OnDeviceLoop:
                   state, jnp.asarray(active))
         logs.append(log)
     finally:
-      # Also after an interrupt, which mostly comes while the host waits below.
+      # Set after an interrupt too, which is likely while the host waits below.
       self.last_state = state
     return state, _join(logs)
 
   def _steps(self, state, num_steps, active) -> list[tuple[int, bool]]:
-    """The parts of a chunk: (steps, whether they are of the warm-up)."""
+    """Returns the parts of a chunk: (steps, whether they are warm-up)."""
     if num_steps < 1:
       raise ValueError(f'num_steps must be at least 1, got {num_steps}')
     done = np.asarray(state.num_steps)
@@ -182,7 +183,7 @@ class OnDeviceLoop:
             f'expected active to say of each of {len(done)} seeds whether it '
             f'advances, and at least one to advance, got {active}')
       if self._mapped.vectorize:
-        self.check_memory(len(done))  # As much again as is there already.
+        self.check_memory(len(done))  # For a second copy of the state.
       done = done[np.asarray(active, bool)]
     done = np.unique(done)
     warmup_steps = self.trainer.warmup_steps
@@ -201,15 +202,18 @@ class OnDeviceLoop:
 
   def evaluate(
       self, state: RunState, num_episodes: int) -> Float[Array, 'S E']:
-    """Returns the returns of episodes, played as the agent is judged.
+    """Returns the returns of episodes, played by the evaluation policy.
 
-    Most agents are judged greedily, each episode for its own fresh index (see
-    `agents.td.Components`). Evaluation has its own randomness, a function of
-    the seed and the step, and changes nothing in the state.
+    For most agents the policy is greedy for one index per episode (see
+    `agents.td.Components`). The randomness of an evaluation is a function of
+    the seed and the step; the state does not change.
 
     Args:
-      state: is only read.
-      num_episodes: E, played side by side.
+      state: state, which is only read.
+      num_episodes: E, number of episodes that are played together.
+
+    Raises:
+      ValueError: if `num_episodes` is below 1.
     """
     if num_episodes < 1:
       raise ValueError(f'num_episodes must be at least 1, got {num_episodes}')
@@ -219,7 +223,7 @@ class OnDeviceLoop:
 
 
 def _join(logs: Sequence[ChunkLog]) -> ChunkLog:
-  """The logs of consecutive chunks as one, in host memory."""
+  """Returns the logs of consecutive chunks as one, in host memory."""
   logs = jax.device_get(logs)
   num_seeds = logs[0].num_updates.shape[0]
   width = sum(log.episode_return.shape[1] for log in logs)

@@ -1,7 +1,6 @@
-"""The run of one seed, as pure functions: what a compiled chunk does.
+"""Pure functions of the run of one seed, in an environment in JAX.
 
-Nothing here knows of other seeds or of devices; `on_device` maps these
-functions over both.
+`on_device` maps these functions over seeds and devices.
 """
 
 import dataclasses
@@ -14,26 +13,29 @@ from jaxtyping import Array, Bool, Float, Int
 
 from hyperjax import types
 from hyperjax.environments import base
-from hyperjax.loops import trainer as trainer_lib
+from hyperjax.loops import base as loops_base
 
 
 class RunState(NamedTuple):
-  """All that a run is; every leaf has a leading axis of seeds [S].
+  """State of a run; every leaf has a leading axis of seeds [S].
 
   Attributes:
-    train: the agent, see `trainer.TrainState`.
-    env_params: of the seed's environments, the same for all N.
-    env_state: of each environment [N].
-    timestep: what each environment last returned, after a reset [N].
-    episode_return: of the running episodes, float32 [N].
-    num_steps: of each of the N environments so far, int32 [].
-    num_episodes: ended so far, in all N environments together, int32 [].
-    num_updates: done so far, int32 [].
-    env_key: constant; the randomness of step t is a function of it and t.
-    eval_key: constant; that of an evaluation, of it and the step.
+    train: agent's state, see `trainer.TrainState`.
+    env_params: parameters of the seed's environments, the same for all N.
+    env_state: state of each environment, [N].
+    timestep: newest time step of each environment, that of the reset after the
+      end of an episode, [N].
+    episode_return: return of the current episodes, float32 [N].
+    num_steps: number of steps of each environment, int32 [].
+    num_episodes: number of completed episodes in all N environments, int32 [].
+    num_updates: number of updates, int32 [].
+    env_key: PRNG key, constant; the randomness of step t is a function of
+      (env_key, t).
+    eval_key: PRNG key, constant; the randomness of an evaluation after step t
+      is a function of (eval_key, t).
   """
 
-  train: trainer_lib.TrainerState
+  train: loops_base.TrainerState
   env_params: base.EnvParams
   env_state: base.EnvState
   timestep: types.TimeStep
@@ -46,18 +48,19 @@ class RunState(NamedTuple):
 
 
 class ChunkLog(NamedTuple):
-  """What a chunk reports; every field has a leading axis of seeds [S].
+  """Log of a chunk; every field has a leading axis of seeds [S].
 
   Attributes:
-    episode_return: of the episodes that ended, in order, float32 [E]; only the
-      first `num_episodes` entries mean anything.
-    episode_step: the step count of each environment when they ended, int32 [E].
-    num_episodes: that ended in the chunk, int32 [].
-    num_updates: done in the chunk, int32 [].
-    loss: sum over the chunk's updates on the device, float32 []; what
-      `OnDeviceLoop.run` returns is their mean, NaN without any.
-    first_nonfinite: the number of the first update whose loss was not finite,
-      counted over the whole run, int32 []; -1 if all were.
+    episode_return: returns of the completed episodes, in order, float32 [E];
+      entries after the first `num_episodes` are meaningless.
+    episode_step: number of steps of each environment when the episode ended,
+      int32 [E].
+    num_episodes: number of episodes completed in the chunk, int32 [].
+    num_updates: number of updates in the chunk, int32 [].
+    loss: sum over the chunk's updates on the device, float32 []; their mean in
+      what `OnDeviceLoop.run` returns, NaN if there were none.
+    first_nonfinite: number of the first update with a non-finite loss, counted
+      over the whole run, int32 []; -1 if there is none.
   """
 
   episode_return: Float[Array, '...']
@@ -69,10 +72,10 @@ class ChunkLog(NamedTuple):
 
 
 def empty_log(num_entries: int) -> ChunkLog:
-  """Returns the log of a chunk in which nothing has happened.
+  """Returns an empty log.
 
   Args:
-    num_entries: most episodes that may end in the chunk.
+    num_entries: largest number of episodes that may end in the chunk.
   """
   return ChunkLog(
       episode_return=jnp.zeros(num_entries, jnp.float32),
@@ -84,13 +87,33 @@ def empty_log(num_entries: int) -> ChunkLog:
 
 
 def run_keys(seed: Any) -> tuple[chex.PRNGKey, chex.PRNGKey, chex.PRNGKey]:
-  """Returns the keys of the agent, the environments and the evaluation.
+  """Returns the PRNG keys of agent, environments and evaluation.
 
-  Seed 3 has the same keys whether it runs alone or as one of fifty.
+  The keys of a seed do not depend on the other seeds of a run.
+
+  Args:
+    seed: seed of a run, uint32 [].
   """
   agent_key, env_key, eval_key = jax.random.split(
       jax.random.fold_in(jax.random.key(0), seed), 3)
   return agent_key, env_key, eval_key
+
+
+def first_nonfinite(
+    before: Int[Array, ''], first: Int[Array, ''],
+    loss: Float[Array, ' updates'],
+) -> Int[Array, '']:
+  """Returns the number of the first update with a non-finite loss, or -1.
+
+  Args:
+    before: result for the earlier updates, int32 [].
+    first: number of the first of these updates, int32 [].
+    loss: losses of these updates.
+  """
+  bad = ~jnp.isfinite(loss)
+  found = jnp.where(
+      jnp.any(bad), first + jnp.argmax(bad).astype(jnp.int32), -1)
+  return jnp.where(before < 0, found, before).astype(jnp.int32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,19 +121,25 @@ class SeedRun:
   """Pure functions over the `RunState` of one seed, without the axis [S].
 
   Attributes:
-    trainer: the agent with its memory, in N environments.
-    environment: in pure JAX.
-    eval_environment: the one to evaluate in, of the same parameters and states.
+    trainer: agent with its replay, in N environments.
+    environment: environment in JAX.
+    eval_environment: environment of evaluations, of the same parameters and
+      states.
   """
 
-  trainer: trainer_lib.Trainer
+  trainer: loops_base.Trainer
   environment: base.Environment
   eval_environment: base.Environment
 
   def init(self, seed: Array, env_params: base.EnvParams) -> RunState:
-    """Returns the state before the first step."""
+    """Returns the state before the first step.
+
+    Args:
+      seed: seed of the run, uint32 [].
+      env_params: parameters of the seed's environments.
+    """
     agent_key, env_key, eval_key = run_keys(seed)
-    # Step 0 draws from the key as every later step does, for its resets.
+    # The first resets draw from the key as those after step t > 0 do.
     env_state, timestep = self._reset(env_params, env_key, 0)
     num_envs = self.trainer.num_envs
     return RunState(
@@ -132,7 +161,7 @@ class SeedRun:
         env_params, keys)
 
   def _step(self, state: RunState, log: ChunkLog, warmup: bool):
-    """One step of all N environments."""
+    """Advances all N environments by one step."""
     if warmup:
       train, action = self.trainer.warm_up(state.train)
     else:
@@ -147,7 +176,7 @@ class SeedRun:
     train = self.trainer.observe(
         train, state.timestep.observation, action, timestep)
 
-    # Where an episode ended, the next one begins at once.
+    # The next episode begins in the same step.
     num_steps = state.num_steps + 1
     last = timestep.last()
     fresh = self._reset(state.env_params, state.env_key, num_steps)
@@ -157,7 +186,7 @@ class SeedRun:
         fresh, (env_state, timestep))
 
     episode_return = state.episode_return + timestep.reward
-    # After the last entry where nothing ended: such writes are dropped.
+    # Past the last entry if no episode ended, so that the write is dropped.
     position = jnp.where(
         last, log.num_episodes + jnp.cumsum(last) - 1,
         log.episode_return.shape[0])
@@ -177,7 +206,7 @@ class SeedRun:
         num_episodes=state.num_episodes + num_ended), log
 
   def _learn(self, state: RunState, log: ChunkLog):
-    """The updates that are owed."""
+    """Makes the updates that are due."""
     train, metrics = self.trainer.learn(state.train)
     loss = metrics['loss']
     return state._replace(
@@ -185,7 +214,7 @@ class SeedRun:
     ), log._replace(
         num_updates=log.num_updates + loss.shape[0],
         loss=log.loss + jnp.sum(loss),
-        first_nonfinite=trainer_lib.first_nonfinite(
+        first_nonfinite=first_nonfinite(
             log.first_nonfinite, state.num_updates, loss))
 
   def run(
@@ -194,14 +223,17 @@ class SeedRun:
     """Runs a chunk of steps.
 
     Args:
-      num_steps: of each environment; after the warm-up a multiple of the
-        trainer's `update_period`.
-      warmup: whether the steps are of the warm-up.
-      state: before.
+      num_steps: number of steps of each environment; after the warm-up a
+        multiple of the trainer's `update_period`.
+      warmup: whether the steps are those of the warm-up.
+      state: state before the chunk.
+
+    Returns:
+      The state after the chunk, and its log.
     """
     def steps(carry, length):
       return jax.lax.scan(
-          lambda carry, _: (self._step(*carry, warmup), None),
+          lambda carry, _: (self._step(carry[0], carry[1], warmup), None),
           carry, length=length)[0]
 
     carry = (state, empty_log(num_steps * self.trainer.num_envs))
@@ -218,7 +250,7 @@ class SeedRun:
       self, num_steps: int, warmup: bool, state: RunState,
       active: Bool[Array, ''],
   ) -> tuple[RunState, ChunkLog]:
-    """Runs as `run` where `active`; else nothing happens."""
+    """Runs a chunk as `run` does if `active`; else returns the same state."""
     return jax.lax.cond(
         active,
         lambda state: self.run(num_steps, warmup, state),
@@ -228,7 +260,7 @@ class SeedRun:
 
   def evaluate(
       self, num_episodes: int, state: RunState) -> Float[Array, ' E']:
-    """Returns the returns of episodes, see `OnDeviceLoop.evaluate`."""
+    """Returns the returns of E episodes, see `OnDeviceLoop.evaluate`."""
     key = jax.random.fold_in(state.eval_key, state.num_steps)
     key_actor, key_reset, key_steps = jax.random.split(key, 3)
     env_state, timestep = jax.vmap(

@@ -1,139 +1,41 @@
-"""Trainers: an agent with its memory, as pure functions; what loops run.
+"""Trainer of an agent with a replay, as pure functions that loops run.
 
-A loop knows environments; a trainer knows when to act at random, what to keep,
-when to learn and how to be judged. `ReplayTrainer` is one agent with a replay
-of transitions, `StreamTrainer` one with a replay of streams, for loops in which
-an episode's first time step comes in a step of its own. Agents without a replay
-(tabular ones, say) implement the `Trainer` protocol directly. The order of
-things is
+A loop knows the environments; a trainer (`hyperjax.loops.Trainer`) determines
+the warm-up, what is stored, when the agent learns, and its evaluation. So an
+agent learns in the same way in a compiled loop and in a loop written elsewhere
+(`hyperjax.adapters`). The order of a step is
 
-  warm up for `warmup_steps` steps, then act;
-  observe what came of it; learn after every `update_period` steps.
-
-So an agent that learns inside a compiled loop and one that learns in somebody's
-own loop are the same agent.
+  act (at random for the first `warmup_steps` steps), observe the outcome, and
+  learn after every `update_period` steps.
 """
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import chex
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Int
 
 from hyperjax import networks
 from hyperjax import replay as replay_lib
 from hyperjax import specs
 from hyperjax import types
-from hyperjax.environments import vector
 from hyperjax.replay import storage
-
-TrainerState = Any
-
-
-@runtime_checkable
-class Trainer(Protocol):
-  """What `hyperjax.loops.OnDeviceLoop` runs. All methods are pure functions.
-
-  Implementations are frozen and hashable.
-
-  Attributes:
-    observation_spec: of the environment.
-    num_actions: A.
-    num_envs: N, environments that step together.
-    warmup_steps: steps of the N environments whose actions are `warm_up`'s;
-      after them the actions are `act`'s and `learn` is called.
-    update_period: steps of the N environments between two calls of `learn`;
-      `warmup_steps` is a multiple of it.
-  """
-
-  @property
-  def observation_spec(self) -> specs.ObservationSpec:
-    """See the class."""
-    ...
-
-  @property
-  def num_actions(self) -> int:
-    """See the class."""
-    ...
-
-  @property
-  def num_envs(self) -> int:
-    """See the class."""
-    ...
-
-  @property
-  def warmup_steps(self) -> int:
-    """See the class."""
-    ...
-
-  @property
-  def update_period(self) -> int:
-    """See the class."""
-    ...
-
-  def num_bytes(self) -> int:
-    """Returns the memory of what grows with the length of a run, in bytes."""
-    ...
-
-  def init(self, key: chex.PRNGKey) -> TrainerState:
-    """Returns the state before the first step."""
-    ...
-
-  def warm_up(
-      self, state: TrainerState) -> tuple[TrainerState, Int[Array, ' N']]:
-    """Chooses the actions of a warm-up step."""
-    ...
-
-  def act(
-      self, state: TrainerState, observation: Array,
-      is_first: Bool[Array, ' N'],
-  ) -> tuple[TrainerState, Int[Array, ' N']]:
-    """Chooses actions at observations [N, ...]."""
-    ...
-
-  def observe(
-      self, state: TrainerState, observation: Array,
-      action: Int[Array, ' N'], timestep: types.TimeStep,
-  ) -> TrainerState:
-    """Takes note of what came of actions.
-
-    Args:
-      state: before.
-      observation: where the actions were taken, [N, ...].
-      action: int32 [N].
-      timestep: what the environments returned, each field [N, ...]. Its
-        observation is the true successor, also at an episode's end.
-    """
-    ...
-
-  def learn(
-      self, state: TrainerState) -> tuple[TrainerState, types.Metrics]:
-    """Learns; metrics have 'loss', float32 [U], of U updates."""
-    ...
-
-  def init_evaluation(self, key: chex.PRNGKey, num_episodes: int) -> Any:
-    """Returns the actor of an evaluation in E episodes side by side."""
-    ...
-
-  def evaluate(
-      self, state: TrainerState, actor: Any, observation: Array
-  ) -> tuple[Any, Int[Array, ' E']]:
-    """Chooses actions of an evaluation, one episode each, at [E, ...]."""
-    ...
 
 
 class TrainState(NamedTuple):
-  """All that one agent has.
+  """State of one agent with its replay.
 
   Attributes:
-    learner: see `types.LearnerState`.
-    actor: see `types.ActorState`.
-    replay: of all its environments, see `storage.ReplayState`.
-    num_transitions: observed so far, the next uid; int32 [].
-    replay_key: constant; the batch of update t is a function of it and t.
+    learner: learner's state, see `types.LearnerState`.
+    actor: actor's state, see `types.ActorState`.
+    replay: replay of all its environments, see `storage.ReplayState`.
+    num_transitions: number of transitions observed, which is the next uid,
+      int32 [].
+    replay_key: PRNG key, constant; the batch of update t is a function of
+      (replay_key, t).
   """
 
   learner: types.LearnerState
@@ -159,15 +61,16 @@ def _names_of_metrics(agent: types.Agent) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class ReplayTrainer:
-  """One agent with a replay of transitions; pure over a `TrainState`.
+  """One agent with a replay of transitions; pure functions of a `TrainState`.
 
   Attributes:
-    agent: see `types.Agent`. Of its config the fields `batch_size`, `n_step`,
-      `discount`, `sampler`, `replay_capacity`, `warmup_steps`, `update_period`
-      and `updates_per_period` are read (see `agents.TDConfig`).
-    num_envs: N, environments that the agent acts in.
-    replay_capacity: number of transitions kept, if not as the agent's config
-      says: a run that is known to be shorter needs no more than its length.
+    agent: agent, see `types.Agent`. The trainer reads the fields `batch_size`,
+      `n_step`, `discount`, `sampler`, `replay_capacity`, `warmup_steps`,
+      `update_period` and `updates_per_period` of its config (see
+      `agents.TDConfig`).
+    num_envs: N, number of environments of the agent.
+    replay_capacity: number of transitions kept; by default that of the agent's
+      config. A shorter run needs no more than its length.
 
   Raises:
     ValueError: if replay and agent do not fit.
@@ -185,7 +88,7 @@ class ReplayTrainer:
           f'the replay must hold a transition of each environment: expected '
           f'num_envs of at most {self.capacity}, its capacity, got '
           f'{self.num_envs}')
-    _ = self.replay  # Its own checks, now rather than in the first trace.
+    _ = self.replay  # Checks the sizes now instead of at the first trace.
     if self.config.sampler.needs_losses:
       metrics = _names_of_metrics(self.agent)
       if 'losses' not in metrics:
@@ -196,7 +99,7 @@ class ReplayTrainer:
 
   @property
   def config(self) -> Any:
-    """The agent's config."""
+    """Config of the agent."""
     return self.agent.config
 
   @property
@@ -218,7 +121,7 @@ class ReplayTrainer:
 
   @property
   def replay(self) -> replay_lib.TransitionReplay:
-    """The replay."""
+    """Replay of the agent."""
     return replay_lib.TransitionReplay(
         spec=self.observation_spec,
         capacity=self.capacity,
@@ -231,7 +134,7 @@ class ReplayTrainer:
   def warmup_steps(self) -> int:
     """See `Trainer`.
 
-    The fewest that fill the config's `warmup_steps`, in whole periods.
+    The config's `warmup_steps`, rounded up to whole periods.
     """
     period = self.update_period
     return period * -(-self.config.warmup_steps // (self.num_envs * period))
@@ -240,8 +143,8 @@ class ReplayTrainer:
   def update_period(self) -> int:
     """See `Trainer`.
 
-    At least one: with more environments than the config's `update_period`,
-    each step of all of them is followed by `updates_per_period` updates.
+    At least 1: with more environments than the config's `update_period`, every
+    step of all environments is followed by `updates_per_period` updates.
     """
     return max(1, self.config.update_period // self.num_envs)
 
@@ -255,8 +158,9 @@ class ReplayTrainer:
     """Returns the agent before its first step, with an empty replay.
 
     Args:
-      key: of everything random.
-      legal: which of the agent's actions its environment has; None for all.
+      key: PRNG key of the run.
+      legal: mask of the actions that the environment has, bool [A]; None for
+        all.
     """
     key_learner, key_actor, key_replay = jax.random.split(key, 3)
     learner = self.agent.init(key_learner)
@@ -271,7 +175,7 @@ class ReplayTrainer:
         replay_key=key_replay)
 
   def warm_up(self, state: TrainState) -> tuple[TrainState, Int[Array, ' N']]:
-    """Chooses uniformly random actions."""
+    """Chooses uniformly random actions, int32 [N]."""
     actor, action = self.agent.select_random_action(
         state.learner.params, state.actor)
     return state._replace(actor=actor), action
@@ -279,7 +183,7 @@ class ReplayTrainer:
   def act(
       self, state: TrainState, observation: Array, is_first: Bool[Array, ' N']
   ) -> tuple[TrainState, Int[Array, ' N']]:
-    """Chooses the agent's actions at observations [N, ...]."""
+    """Chooses the agent's actions, see `Trainer`."""
     actor, action = self.agent.select_action(
         self.agent.acting_params(state.learner), state.actor, observation,
         is_first)
@@ -292,7 +196,7 @@ class ReplayTrainer:
       self, state: TrainState, observation: Array, action: Int[Array, ' N'],
       timestep: types.TimeStep,
   ) -> TrainState:
-    """Stores what came of actions, see `Trainer`."""
+    """Stores the outcome of actions, see `Trainer`."""
     replay = self.replay.add(
         state.replay,
         types.Transition(
@@ -311,15 +215,16 @@ class ReplayTrainer:
       self, learner: types.LearnerState, replay: storage.ReplayState,
       replay_key: chex.PRNGKey,
   ) -> tuple[types.LearnerState, storage.ReplayState, types.Metrics]:
-    """Makes one update, on a batch that is a function of key and number.
+    """Makes one update, on a batch that is a function of key and update number.
 
     Args:
-      learner: state before.
-      replay: state of `self.replay`; only priorities change.
-      replay_key: `TrainState.replay_key`.
+      learner: learner's state before the update.
+      replay: state of `self.replay`, of which only priorities change.
+      replay_key: PRNG key, `TrainState.replay_key`.
 
     Returns:
-      Learner and replay after, and metrics of `types.Agent.update`.
+      The learner and replay after the update, and the metrics of
+      `types.Agent.update`.
     """
     key = jax.random.fold_in(replay_key, learner.steps)
     batch = self.replay.sample(replay, key)
@@ -331,22 +236,23 @@ class ReplayTrainer:
   def learn(
       self, state: TrainState, unroll: bool = False
   ) -> tuple[TrainState, types.Metrics]:
-    """Makes the updates that are owed after every `update_period` steps.
+    """Makes the `updates_per_period` updates of one period, on fresh batches.
 
     Args:
-      state: before.
-      unroll: whether XLA may unroll the loop over the updates: faster where
-        learning is a program of its own. In one with `observe`, XLA for CPUs
-        would then fuse adding to the replay with reading it, and for that copy
+      state: state before the updates.
+      unroll: whether XLA may unroll the loop over the updates, which is faster
+        if learning is a program of its own. In a program with `observe`, XLA
+        for CPUs would then fuse adding to the replay with reading it, and copy
         the whole replay.
 
     Returns:
-      The state after `updates_per_period` updates on fresh batches, and the
-      metrics of each but 'losses', float32 [updates_per_period].
+      The state after the updates, and the metrics of each except 'losses',
+      float32 [updates_per_period].
     """
 
     def update(carry, _):
-      learner, replay, metrics = self.update(*carry, state.replay_key)
+      learner, replay = carry
+      learner, replay, metrics = self.update(learner, replay, state.replay_key)
       return (learner, replay), {
           name: x for name, x in metrics.items() if name != 'losses'}
 
@@ -381,79 +287,3 @@ class ReplayTrainer:
     return self.agent.evaluate_action(
         self.agent.acting_params(state.learner), actor, observation,
         jnp.zeros(observation.shape[0], bool))
-
-
-@dataclasses.dataclass(frozen=True)
-class StreamTrainer(ReplayTrainer):
-  """One agent with a replay of streams, for `hyperjax.loops.HostLoop`.
-
-  There a time step may begin an episode without an action before it, so what
-  is kept are time steps; and where the agent sees stacks of frames, it is single
-  frames that arrive.
-
-  Attributes:
-    stacked: whether time steps bring single frames of the agent's stacks.
-  """
-
-  stacked: bool = False
-
-  @property
-  def replay(self) -> replay_lib.StreamReplay:
-    """The replay."""
-    return replay_lib.StreamReplay(
-        spec=self.observation_spec,
-        capacity=self.capacity,
-        batch_size=self.config.batch_size,
-        discount=self.config.discount,
-        n_step=self.config.n_step,
-        num_envs=self.num_envs,
-        sampler=self.config.sampler,
-        stacked=self.stacked)
-
-  def init_observation(self, num_envs: int) -> Array:
-    """Returns what environments show before their first time step."""
-    spec = self.observation_spec
-    return jnp.zeros((num_envs, *spec.shape), spec.dtype)
-
-  def next_observation(
-      self, observation: Array, timestep: vector.VectorTimeStep) -> Array:
-    """Returns what environments show after a time step, [N, ...].
-
-    Args:
-      observation: what they showed before, [N, ...].
-      timestep: each field [N, ...].
-    """
-    if not self.stacked:
-      return timestep.observation
-    return jax.vmap(replay_lib.push)(
-        observation, timestep.observation, timestep.first())
-
-  def observe(
-      self, state: TrainState, observation: Array, action: Int[Array, ' N'],
-      timestep: vector.VectorTimeStep,
-  ) -> TrainState:
-    """Stores time steps, with the actions that led to them."""
-    del observation  # It was stored when it arrived.
-    replay = self.replay.add(state.replay, replay_lib.Entry(
-        observation=timestep.observation, action=action,
-        reward=timestep.reward, discount=timestep.discount,
-        is_first=timestep.first(), uid=self._next_uids(state)))
-    return state._replace(
-        replay=replay, num_transitions=state.num_transitions + self.num_envs)
-
-
-def first_nonfinite(
-    before: Int[Array, ''], first: Int[Array, ''],
-    loss: Float[Array, ' updates'],
-) -> Int[Array, '']:
-  """Returns the number of the first update of non-finite loss, or -1.
-
-  Args:
-    before: the same of the updates before these.
-    first: number of the first of these.
-    loss: of these.
-  """
-  bad = ~jnp.isfinite(loss)
-  found = jnp.where(
-      jnp.any(bad), first + jnp.argmax(bad).astype(jnp.int32), -1)
-  return jnp.where(before < 0, found, before).astype(jnp.int32)

@@ -1,8 +1,8 @@
-"""Flax Linen modules: torsos, heads, priors and value functions made of them.
+"""Flax Linen modules: torsos, heads, priors, and value functions made of them.
 
-Modules work on one observation and one index; callers lift them with `vmap`.
-A value function is any module with two methods: calling it encodes one
-observation, `value` maps the encoding and an index [M] to values [A].
+Modules work on one observation and one index; callers map them with `vmap`. A
+value function is a module with two methods: calling it encodes one observation,
+and `value` maps the encoding and an index [M] to values [A].
 """
 
 from hyperjax.networks import initializers

@@ -10,18 +10,19 @@ from hyperjax.networks import priors
 class AffineValue(nn.Module):
   """Q(s, a; z) = scale * f(s, a; z) + prior_scale * f_prior(s, a; z).
 
-  Both f are affine in z and given by their M+1 heads psi (see
-  `hyperjax.networks.heads`). The plain value function is the case M = 0.
+  Both functions are affine in z and given by their M+1 heads psi (see
+  `hyperjax.networks.heads`). A plain value function is the case M = 0.
 
-  Like every network of the library it has two methods: calling it encodes an
-  observation, once; `value` turns the encoding and an index into values, as
-  often as there are indices.
+  As every value function of the library, this one has two methods: calling it
+  encodes an observation, once; `value` maps the encoding and an index to
+  values, once per index.
 
   Attributes:
-    body: from an observation to psi, [M+1, A].
-    prior: the same for the fixed prior, or None.
-    scale: of the trained part.
-    prior_scale: of the prior.
+    body: module from an observation to psi, [M+1, A].
+    prior: module of the fixed prior, from an observation to psi, [M+1, A]; None
+      for no prior.
+    scale: factor of the trained part.
+    prior_scale: factor of the prior.
   """
 
   body: nn.Module
@@ -40,5 +41,5 @@ class AffineValue(nn.Module):
   def value(
       self, psi: Float[Array, 'heads A'], index: Float[Array, ' M']
   ) -> Float[Array, ' A']:
-    """Returns Q(s, .; z), [A], from the encoding of s and an index z."""
+    """Returns Q(s, .; z), float32 [A], from an encoding of s and an index z."""
     return psi[0] + jnp.tensordot(index, psi[1:], axes=1)

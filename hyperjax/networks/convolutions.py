@@ -1,9 +1,9 @@
-"""Convolutions, as matrix products, and the torsos of Atari agents.
+"""Convolutions as matrix products, and the torsos of Atari agents.
 
-A convolution here is a matrix product of the image's patches. On a CPU XLA's
-own convolution takes 8 to 20 times as long inside `lax.scan` as outside, and
-where agents with kernels of their own are mapped over it becomes a grouped
-convolution, slower again (jaxlib 0.10). A matrix product stays fast in both.
+A convolution here is a matrix product with the patches of the image. XLA's own
+convolution on a CPU is 8 to 20 times slower inside `lax.scan` than outside, and
+becomes an even slower grouped convolution when agents with different kernels
+are mapped over it (jaxlib 0.10). A matrix product is fast in both cases.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,35 +18,33 @@ from hyperjax import specs
 from hyperjax.networks import initializers
 from hyperjax.networks import torsos
 
-Initializer = jax.nn.initializers.Initializer
-
 
 class Conv(nn.Module):
-  """`flax.linen.Conv` with padding 'VALID' over one image, its parameters too.
+  """`flax.linen.Conv` with padding 'VALID' for one image, of equal parameters.
 
   Attributes:
-    features: F, channels of the output.
-    kernel_size: (height, width), or one number for both.
-    strides: (down, across), or one number for both.
-    kernel_init: of the kernel [height, width, C, F].
+    features: F, number of output channels.
+    kernel_size: (height, width) in pixels, or one number for both.
+    strides: (down, across) in pixels, or one number for both.
+    kernel_init: initialiser of the kernel [height, width, C, F].
     use_bias: whether to add a bias [F].
-    bias_init: of the bias; called with the kernel's shape, of which it
-      initialises the last axis.
-    input_scale: what the image is multiplied by.
+    bias_init: initialiser of the bias; called with the shape of the kernel, of
+      which it initialises the last axis.
+    input_scale: factor of the image.
   """
 
   features: int
   kernel_size: int | tuple[int, int]
   strides: int | tuple[int, int] = 1
-  kernel_init: Initializer = initializers.xavier
+  kernel_init: initializers.Initializer = initializers.xavier
   use_bias: bool = True
-  bias_init: Initializer = initializers.zero_bias
+  bias_init: initializers.Initializer = initializers.zero_bias
   input_scale: float = 1.
 
   @nn.compact
   def __call__(
       self, image: Shaped[Array, 'H W C']) -> Float[Array, 'rows columns F']:
-    """The convolution of one image of any type of number, as float32.
+    """Returns the convolution of one image of any numeric dtype, as float32.
 
     Raises:
       ValueError: if the kernel is larger than the image.
@@ -58,8 +56,8 @@ class Conv(nn.Module):
           f'{size}, got an image of shape {image.shape}')
     shape = (*size, image.shape[-1], self.features)
     kernel = self.param('kernel', self.kernel_init, shape, jnp.float32)
-    # Frames are of uint8: they are moved in that type, a quarter of the bytes,
-    # and the kernel is scaled, which is smaller than all the patches.
+    # Patches of uint8 frames are copied as such, a quarter of the bytes, and
+    # `input_scale` scales the kernel, which is smaller than the patches.
     x = _patches(image, size, strides).astype(jnp.float32)
     x = x @ (self.input_scale * kernel.reshape(-1, self.features))
     if self.use_bias:
@@ -72,24 +70,24 @@ class ConvTorso(nn.Module):
 
   Attributes:
     hidden_sizes: widths of the dense layers; the last one is F.
-    spec: of the observation, a stack of frames [stack, H, W].
-    kernel_init: of every kernel.
-    bias_init: of every bias, see `torsos.InputLayer`.
+    spec: spec of the observation, a stack of frames [stack, H, W].
+    kernel_init: initialiser of every kernel.
+    bias_init: initialiser of every bias, see `torsos.InputLayer`.
     scale_input: whether observations are divided by 255.
     normalize: whether the output of the convolutions is shifted and scaled to
-      reach from 0 to 1, in each example by itself.
-    activation: applied to each number.
+      the range [0, 1], for each observation separately.
+    activation: elementwise activation function.
     layers: (features, kernel size, stride) of each convolution.
 
   Raises:
-    ValueError: for observations that are no stack of frames, at once, and for
-      frames that are too small, when it is called.
+    ValueError: if observations are no stacks of frames; and, when the module is
+      called, if the frames are too small.
   """
 
   hidden_sizes: Sequence[int]
   spec: specs.ObservationSpec
-  kernel_init: Initializer = initializers.xavier
-  bias_init: Initializer = initializers.zero_bias
+  kernel_init: initializers.Initializer = initializers.xavier
+  bias_init: initializers.Initializer = initializers.zero_bias
   scale_input: bool = True
   normalize: bool = False
   activation: Callable[[Array], Array] = nn.relu
@@ -105,6 +103,7 @@ class ConvTorso(nn.Module):
   @nn.compact
   def __call__(
       self, observation: Shaped[Array, 'stack H W']) -> Float[Array, ' F']:
+    """Returns the features of one observation, float32 [F]."""
     x = jnp.moveaxis(observation, 0, -1)
     scale = 1. / 255. if self.scale_input else 1.
     for features, kernel_size, stride in self.layers:
@@ -122,22 +121,22 @@ class ConvTorso(nn.Module):
 
 
 class NatureTorso(ConvTorso):
-  """The torso of Mnih et al. (2015), for frames of about 84 x 84."""
+  """Torso of Mnih et al. (2015), for frames of about 84 x 84."""
 
   layers: Sequence[tuple[int, int, int]] = ((32, 8, 4), (64, 4, 2), (64, 3, 1))
 
 
 class DataEfficientTorso(ConvTorso):
-  """The torso of van Hasselt, Hessel and Aslanides (2019)."""
+  """Torso of van Hasselt, Hessel and Aslanides (2019)."""
 
   layers: Sequence[tuple[int, int, int]] = ((32, 5, 5), (64, 5, 5))
 
 
 class HyperAgentTorso(NatureTorso):
-  """What the authors of HyperAgent run: frames from 0 to 255, normalized.
+  """Torso of HyperAgent's released code: frames of 0..255, features normalised.
 
-  The features of the convolutions are, not the frames; so the frames' scale
-  matters beside the convolutions' biases only.
+  The features after the convolutions are normalised, not the frames; the scale
+  of the frames matters only relative to the biases of the convolutions.
   """
 
   scale_input: bool = False
@@ -145,30 +144,30 @@ class HyperAgentTorso(NatureTorso):
 
 
 class SmallHyperAgentTorso(DataEfficientTorso):
-  """The same idea with the data-efficient convolutions: for CPUs."""
+  """`HyperAgentTorso` with the data-efficient convolutions, for CPUs."""
 
   normalize: bool = True
 
 
 def _pair(x: int | tuple[int, int]) -> tuple[int, int]:
-  return (x, x) if isinstance(x, int) else tuple(x)
+  return (x, x) if isinstance(x, int) else x
 
 
 def _patches(
     image: Shaped[Array, 'H W C'], size: tuple[int, int],
     strides: tuple[int, int],
 ) -> Shaped[Array, 'rows columns inputs']:
-  """What each application of a kernel sees, in the kernel's own order."""
+  """Returns the inputs of each application of a kernel, in kernel order."""
   height, width, channels = image.shape
   rows, columns = (
       (n - k) // s + 1
       for n, k, s in zip((height, width), size, strides, strict=True))
   down, across = strides
-  # Rows of the image are seen as blocks of as many pixels as the stride across:
-  # then there is no stride across, and there are longer runs to copy. A patch
-  # begins with a block; the last one of its `blocks` it may not need in full.
+  # Each row of the image is reshaped to blocks of `across` pixels, so that the
+  # slices have no stride across and copy longer runs. A patch begins with a
+  # block and needs perhaps only a part of the last one of its `blocks`.
   blocks = -(-size[1] // across)
-  # To whole blocks the image is cut, or filled up with what no patch reads.
+  # Cuts or pads the image to whole blocks; no patch reads the padding.
   padding = (columns + blocks - 1) * across - width
   image = jax.lax.pad(image, jnp.zeros((), image.dtype),
                       ((0, 0, 0), (0, padding, 0), (0, 0, 0)))
@@ -185,6 +184,6 @@ def _patches(
 
 
 def _min_max(x: Float[Array, ' F']) -> Float[Array, ' F']:
-  """Shifts and scales to [0, 1]; what is constant becomes zero."""
+  """Shifts and scales to [0, 1]; a constant becomes zero."""
   low, high = jnp.min(x), jnp.max(x)
   return (x - low) / (high - low + 1e-8)

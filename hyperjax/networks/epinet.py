@@ -16,11 +16,11 @@ from hyperjax.networks.priors import FixedPrior
 
 
 class EpinetEncoding(NamedTuple):
-  """What an epinet computes of an observation, whatever the index.
+  """The part of an epinet's computation that does not depend on the index.
 
   Attributes:
     base: values of the base network, float32 [A].
-    hidden: the epinet's hidden layer before the index joins it, float32 [H].
+    hidden: hidden layer of the epinet before the index is added, float32 [H].
     prior: values of the prior's M members, float32 [M, A].
   """
 
@@ -33,27 +33,27 @@ class EpinetValue(nn.Module):
   """Q(s, a; z) = base(s, a) + epinet(s, z)_a . z + prior_scale * p(s)_a . z.
 
   Osband et al. (2023, "Epistemic neural networks"). The base is linear in the
-  features phi(s) of the torso; the epinet is a network of one hidden layer on
-  (s, phi(s), z), with the features behind a stopped gradient; the prior is M
-  small fixed networks on s. No layer but the torso's and the prior's has a
-  bias.
+  features phi(s) of the torso. The epinet is a network of one hidden layer with
+  inputs (s, phi(s), z), whose gradient stops at the features. The prior
+  consists of M small fixed networks with input s. Only the torso and the prior
+  have biases.
 
-  Where a dense layer on s makes no sense, as on frames, the epinet is on
-  (phi(s), z), as in the same paper's image networks, and the prior is M linear
-  functions of the features of one fixed torso. (In theirs it is a fixed twin of
-  the epinet and M small convolutional networks.)
+  If a dense layer on s makes no sense, as on frames, the input of the epinet is
+  (phi(s), z), as in the same paper's image networks, and the prior consists of
+  M linear functions of the features of one fixed torso. (The paper's prior is a
+  fixed copy of the epinet and M small convolutional networks.)
 
   Attributes:
     num_actions: A.
     index_dim: M.
-    spec: of the observation.
-    hidden_sizes: of the torso; the last one is F.
-    make_torso: the class of the torso; with any but `MLPTorso` the epinet and
-      the prior's members do not see s itself.
+    spec: spec of the observation.
+    hidden_sizes: widths of the torso's layers; the last one is F.
+    make_torso: class of the torso; with any class but `MLPTorso` the epinet and
+      the prior do not see s itself.
     epinet_size: H, width of the epinet's hidden layer.
-    prior_sizes: widths of the hidden layers of each of the prior's members,
-      if they see s itself.
-    prior_scale: of the prior.
+    prior_sizes: widths of the hidden layers of each member of the prior, if the
+      members see s itself.
+    prior_scale: factor of the prior.
   """
 
   num_actions: int
@@ -70,13 +70,14 @@ class EpinetValue(nn.Module):
     return self.make_torso is torsos.MLPTorso
 
   def setup(self):
+    """Makes the layers."""
     init = initializers.xavier
     num_features, num_hidden = self.hidden_sizes[-1], self.epinet_size
     self.torso = self.make_torso(self.hidden_sizes, self.spec)
     self.base = nn.Dense(
         self.num_actions, use_bias=False, kernel_init=init)
-    # One dense layer on all its inputs together, in parts: each has the initial
-    # spread that the whole would have.
+    # Parts of one dense layer on all inputs: each part has the initial standard
+    # deviation of the whole layer.
     whole = num_features + self.index_dim
     if self._sees_observation:
       whole += self.spec.num_inputs
@@ -102,7 +103,7 @@ class EpinetValue(nn.Module):
     self.prior = FixedPrior(members)
 
   def __call__(self, observation: Array) -> EpinetEncoding:
-    """The encoding of one observation."""
+    """Returns the encoding of one observation."""
     features = self.torso(observation)
     hidden = self.from_features(jax.lax.stop_gradient(features))
     if self._sees_observation:
@@ -113,7 +114,7 @@ class EpinetValue(nn.Module):
   def value(
       self, encoding: EpinetEncoding, index: Float[Array, ' M']
   ) -> Float[Array, ' A']:
-    """Q(s, .; z), [A], from the encoding of s and an index z."""
+    """Returns Q(s, .; z), float32 [A], from an encoding of s and an index z."""
     hidden = nn.relu(encoding.hidden + index @ self.from_index)
     epinet = (hidden @ self.output).reshape(self.index_dim, self.num_actions)
     return (encoding.base + index @ epinet

@@ -1,22 +1,19 @@
-"""Heads: from features to the M+1 value heads psi, of shape [M+1, A].
+"""Heads: maps from features to the M+1 value heads psi, [M+1, A].
 
 A value function that is affine in the index z,
 
   Q(s, a; z) = psi(s)[0, a] + sum_m z_m psi(s)[m, a],
 
-is M+1 ordinary heads on one torso, and psi does not depend on z. So psi is
-computed once for an observation and contracted with z last, whatever the
-number of indices; weights are never generated for each index.
+consists of M+1 ordinary heads on one torso, and psi does not depend on z. So
+psi is computed once per observation and contracted with each index last; no
+weights are generated per index.
 """
 
 from flax import linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from hyperjax.networks import initializers
-
-Initializer = jax.nn.initializers.Initializer
 
 
 class LinearHead(nn.Module):
@@ -24,14 +21,15 @@ class LinearHead(nn.Module):
 
   Attributes:
     num_actions: A.
-    kernel_init: of the kernel [F, A]. The bias begins at zero.
+    kernel_init: initialiser of the kernel [F, A]. The bias begins at zero.
   """
 
   num_actions: int
-  kernel_init: Initializer = initializers.xavier
+  kernel_init: initializers.Initializer = initializers.xavier
 
   @nn.compact
   def __call__(self, features: Float[Array, ' F']) -> Float[Array, '1 A']:
+    """Returns the values as one head psi, float32 [1, A]."""
     layer = nn.Dense(self.num_actions, kernel_init=self.kernel_init)
     return layer(features)[None]
 
@@ -45,19 +43,20 @@ class HypermodelHead(nn.Module):
   Attributes:
     num_actions: A.
     index_dim: M.
-    mean_init: of b, shape [F, A].
-    factor_init: of the matrix A, shape [M, F, A].
+    mean_init: initialiser of b, shape [F, A].
+    factor_init: initialiser of the matrix A, shape [M, F, A].
     bias: whether there is an output bias. It begins at zero.
   """
 
   num_actions: int
   index_dim: int
-  mean_init: Initializer
-  factor_init: Initializer
+  mean_init: initializers.Initializer
+  factor_init: initializers.Initializer
   bias: bool = False
 
   @nn.compact
   def __call__(self, features: Float[Array, ' F']) -> Float[Array, 'heads A']:
+    """Returns the heads psi, float32 [M+1, A]."""
     num_features, = features.shape
     mean = self.param('mean', self.mean_init,
                       (num_features, self.num_actions), jnp.float32)
@@ -73,32 +72,35 @@ class HypermodelHead(nn.Module):
 
 
 class EnsembleHead(nn.Module):
-  """K output layers on one torso, to be chosen by a one-hot index.
+  """K output layers on one torso, selected by a one-hot index.
 
   Attributes:
     num_members: K.
     num_actions: A.
-    kernel_init: of each kernel [F, A]. Biases begin at zero.
+    kernel_init: initialiser of each kernel [F, A]. Biases begin at zero.
   """
 
   num_members: int
   num_actions: int
-  kernel_init: Initializer = initializers.xavier
+  kernel_init: initializers.Initializer = initializers.xavier
 
   @nn.compact
   def __call__(self, features: Float[Array, ' F']) -> Float[Array, 'heads A']:
+    """Returns the heads psi, float32 [K+1, A]."""
     heads = nn.vmap(
-        LinearHead, in_axes=None, axis_size=self.num_members,
-        variable_axes={'params': 0}, split_rngs={'params': True})
+        LinearHead,
+        in_axes=None,  # pyright: ignore[reportArgumentType] Unannotated.
+        axis_size=self.num_members, variable_axes={'params': 0},
+        split_rngs={'params': True})
     values = heads(self.num_actions, self.kernel_init, name='heads')(features)
     return members_as_heads(values[:, 0])
 
 
 class SeparateNetworks(nn.Module):
-  """K networks that share nothing, to be chosen by a one-hot index.
+  """K networks that share nothing, selected by a one-hot index.
 
   Attributes:
-    network: one of them, from an observation to [1, A].
+    network: one of the networks, a module from an observation to [1, A].
     num_members: K.
   """
 
@@ -107,14 +109,23 @@ class SeparateNetworks(nn.Module):
 
   @nn.compact
   def __call__(self, observation: Array) -> Float[Array, 'heads A']:
+    """Returns the heads psi, float32 [K+1, A]."""
     apply = nn.vmap(
-        lambda network, s: network(s), in_axes=None,
+        lambda network, s: network(s),
+        in_axes=None,  # pyright: ignore[reportArgumentType] Unannotated.
         axis_size=self.num_members, variable_axes={'params': 0},
         split_rngs={'params': True})
     return members_as_heads(apply(self.network, observation)[:, 0])
 
 
 def members_as_heads(values: Float[Array, 'K A']) -> Float[Array, 'heads A']:
-  """Returns the heads psi of an ensemble: a mean head of 0, Q(z) = z . values."""
+  """Returns the heads psi of an ensemble, for Q(z) = z . values.
+
+  Args:
+    values: values of the K members, [K, A].
+
+  Returns:
+    A mean head of zeros, and the members: float32 [K+1, A].
+  """
   return jnp.concatenate([jnp.zeros_like(values[:1]), values])
 

@@ -1,28 +1,31 @@
-"""Initialisers, each one object or cached, so that equal networks are equal."""
+"""Initialisers, cached or single objects, so that equal networks are equal."""
 
+from collections.abc import Callable
 import functools
 
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
-Initializer = jax.nn.initializers.Initializer
+# A function of a PRNG key, a shape and, optionally, a dtype.
+Initializer = Callable[..., Array]
 
-# Xavier-normal, of Glorot and Bengio (2010).
+# Xavier-normal (Glorot and Bengio, 2010).
 xavier = nn.initializers.xavier_normal()
 
 
 def zero_bias(key, shape, dtype=jnp.float32):
-  """Initialises the bias of a layer [inputs, outputs] at zero, [outputs]."""
+  """Initialises the bias [outputs] of a layer [inputs, outputs] at zero."""
   del key
   return jnp.zeros(shape[-1:], dtype)
 
 
 def uniform_bias(key, shape, dtype=jnp.float32):
-  """Initialises a bias uniformly within 1 / sqrt(inputs) of zero, [outputs].
+  """Initialises a bias [outputs] uniformly within 1 / sqrt(inputs) of zero.
 
-  For layers [..., inputs, outputs], as PyTorch does. With it a network has
-  features, and gradients, at an observation of zeros too.
+  The initialisation of PyTorch, for layers [..., inputs, outputs]. With it a
+  network has nonzero features and gradients at an observation of zeros.
   """
   num_inputs = 1
   for size in shape[:-1]:
@@ -33,19 +36,20 @@ def uniform_bias(key, shape, dtype=jnp.float32):
 
 @functools.cache
 def normal(std: float) -> Initializer:
-  """Returns independent N(0, std^2)."""
+  """Returns an initialiser of independent N(0, std^2) entries."""
   return nn.initializers.normal(std)
 
 
 @functools.cache
 def truncated(num_batch_axes: int = 0) -> Initializer:
-  """Returns a normal, truncated at 2 standard deviations of 1 / sqrt(inputs).
+  """Returns an initialiser of normal entries truncated at 2 / sqrt(inputs).
 
-  The truncation leaves a standard deviation of 0.88 / sqrt(inputs).
+  Before the truncation the standard deviation is 1 / sqrt(inputs), after it
+  0.88 / sqrt(inputs).
 
   Args:
-    num_batch_axes: leading axes of an array [..., inputs, outputs] that are
-      neither.
+    num_batch_axes: number of leading axes of an array [..., inputs, outputs]
+      that are neither inputs nor outputs.
   """
   return nn.initializers.variance_scaling(
       0.87962566103423978**2, 'fan_in', 'truncated_normal',
@@ -54,10 +58,13 @@ def truncated(num_batch_axes: int = 0) -> Initializer:
 
 @functools.cache
 def sphere(scale: float) -> Initializer:
-  """Returns one uniform vector of length `scale` for the whole array.
+  """Returns an initialiser of the whole array as one vector of given length.
 
-  The authors' initialisation of b (`sphere`): entries of root mean square
-  scale / sqrt(size), small beside the factors.
+  The authors' initialisation of b (`sphere`): entries of root mean square scale
+  / sqrt(size), small relative to the factors.
+
+  Args:
+    scale: length of the vector, whose direction is uniform.
   """
 
   def init(key, shape, dtype=jnp.float32):
@@ -70,7 +77,7 @@ def sphere(scale: float) -> Initializer:
 def factor_xavier(key, shape, dtype=jnp.float32):
   """Initialises factors [M, F, A] as Xavier-normal with fans (M, A F).
 
-  As the authors take them: the map z -> w(z) is a dense layer from R^M to
+  The authors' choice of fans: the map z -> w(z) is a dense layer from R^M to
   R^{A F}, so the standard deviation is sqrt(2 / (M + A F)).
   """
   index_dim, num_features, num_actions = shape
@@ -80,10 +87,10 @@ def factor_xavier(key, shape, dtype=jnp.float32):
 
 @functools.cache
 def factor_sphere(scale: float) -> Initializer:
-  """Returns, for each feature and action, a uniform vector in R^M.
+  """Returns an initialiser of a uniform vector in R^M per feature and action.
 
-  Li et al. (2024), appendix A: each row of the prior's A is uniform on the
-  unit sphere, so that each generated weight varies equally over the index.
+  Li et al. (2024), appendix A: each row of the prior's A is uniform on the unit
+  sphere, so that each generated weight varies equally over the index.
 
   Args:
     scale: length of the vectors.

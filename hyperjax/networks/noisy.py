@@ -1,4 +1,4 @@
-"""Noisy networks: weights that are random themselves."""
+"""Noisy networks: value functions with random weights."""
 
 from typing import NamedTuple
 
@@ -9,12 +9,12 @@ from jaxtyping import Array, Float
 
 
 class StateAwareEncoding(NamedTuple):
-  """What a `StateAwareNoisyValue` computes of an observation.
+  """Encoding of an observation by a `StateAwareNoisyValue`.
 
   Attributes:
-    features: of the torso, float32 [F].
+    features: features of the torso, float32 [F].
     sigma: standard deviation of the noise at this observation, float32 []. Its
-      sign means nothing.
+      sign is irrelevant.
   """
 
   features: Float[Array, '...']
@@ -24,17 +24,20 @@ class StateAwareEncoding(NamedTuple):
 class NoisyValue(nn.Module):
   """A value function whose last two layers are noisy.
 
-  Fortunato et al. (2018, "Noisy networks for exploration"), factorised noise:
-  a layer from x in R^n to R^m has weights mu + sigma * f(e) f(d)^T and biases
-  likewise, where f(e) = sign(e) sqrt|e| and the index z holds the Gaussian
-  d in R^n and e in R^m of both layers.
+  Fortunato et al. (2018, "Noisy networks for exploration"), factorised noise: a
+  layer from x in R^n to R^m has weights
+
+    mu + sigma * f(e) f(d)^T,   f(e) = sign(e) sqrt|e|,
+
+  and biases mu + sigma * f(e). The index z holds the Gaussian vectors d in R^n
+  and e in R^m of both layers.
 
   Attributes:
-    torso: from an observation to features, [F].
+    torso: module from an observation to features [F].
     num_features: F.
     hidden_size: width of the noisy hidden layer.
     num_actions: A.
-    initial_sigma: sigma begins at this over sqrt(n).
+    initial_sigma: initial sigma times sqrt(n).
   """
 
   torso: nn.Module
@@ -45,10 +48,11 @@ class NoisyValue(nn.Module):
 
   @property
   def index_dim(self) -> int:
-    """M, of the index that both layers share out."""
+    """M, dimension of the index, which has the noise of both layers."""
     return self.num_features + 2 * self.hidden_size + self.num_actions
 
   def setup(self):
+    """Makes the parameters of both layers."""
     sizes = (self.num_features, self.hidden_size, self.num_actions)
     self.layers = [
         self._layer_params(i, n, m)
@@ -68,13 +72,13 @@ class NoisyValue(nn.Module):
             ('sigma_kernel', sigma, (n, m)), ('sigma_bias', sigma, (m,)))}
 
   def __call__(self, observation: Array) -> Float[Array, ' F']:
-    """The encoding of one observation: the torso's features."""
+    """Returns the encoding of one observation: its features, float32 [F]."""
     return self.torso(observation)
 
   def value(
       self, features: Float[Array, ' F'], index: Float[Array, ' M']
   ) -> Float[Array, ' A']:
-    """Q(s, .; z), [A]; the index zero gives the mean weights."""
+    """Returns Q(s, .; z), float32 [A]; index 0 gives the mean weights."""
     noise = _factor(index)
     x = features
     for layer in self.layers:
@@ -89,18 +93,17 @@ class NoisyValue(nn.Module):
 
 
 class StateAwareNoisyValue(nn.Module):
-  """A value function whose last two layers are as noisy as the state asks.
+  """A value function with state-dependent noise in its last two layers.
 
   Aravindan and Lee (2021, "State-aware variational Thompson sampling for deep
-  Q-networks"), the simple form: a small network on the features, the
-  perturbation module, gives one standard deviation sigma(s), and each of the
-  two layers has weights mu + sigma(s) f(e) f(d)^T and biases
-  mu + sigma(s) f(e), with the noise factorised as in `NoisyValue`. With
-  `q_values_in` it sees the noiseless values too (Q-SANE), behind a stopped
-  gradient.
+  Q-networks"), simple form: a small network on the features, the perturbation
+  module, computes one standard deviation sigma(s). Each of the two layers has
+  weights mu + sigma(s) f(e) f(d)^T and biases mu + sigma(s) f(e), with noise
+  factorised as in `NoisyValue`. With `q_values_in` the perturbation module also
+  sees the noiseless values, without a gradient to them (Q-SANE).
 
   Attributes:
-    torso: from an observation to features, [F].
+    torso: module from an observation to features [F].
     num_features: F.
     hidden_size: width of the noisy hidden layer.
     num_actions: A.
@@ -117,10 +120,11 @@ class StateAwareNoisyValue(nn.Module):
 
   @property
   def index_dim(self) -> int:
-    """M, of the index that both layers share out."""
+    """M, dimension of the index, which has the noise of both layers."""
     return self.num_features + 2 * self.hidden_size + self.num_actions
 
   def setup(self):
+    """Makes the layers."""
     self.layers = [
         nn.Dense(size, kernel_init=nn.initializers.xavier_uniform())
         for size in (self.hidden_size, self.num_actions)]
@@ -129,9 +133,9 @@ class StateAwareNoisyValue(nn.Module):
     self.sigma = nn.Dense(1, kernel_init=he_normal)
 
   def __call__(self, observation: Array) -> StateAwareEncoding:
-    """The encoding of one observation."""
+    """Returns the encoding of one observation."""
     features = self.torso(observation)
-    # Called even if not used, since this call is what makes the weights.
+    # Called even if the values are not used: the call creates the weights.
     hidden, output = self.layers
     values = output(nn.relu(hidden(features)))
     inputs = features
@@ -143,7 +147,7 @@ class StateAwareNoisyValue(nn.Module):
   def value(
       self, encoding: StateAwareEncoding, index: Float[Array, ' M']
   ) -> Float[Array, ' A']:
-    """Q(s, .; z), [A]; the index zero gives the mean weights."""
+    """Returns Q(s, .; z), float32 [A]; index 0 gives the mean weights."""
     noise = _factor(index)
     x = encoding.features
     for layer, width in zip(
@@ -156,5 +160,5 @@ class StateAwareNoisyValue(nn.Module):
 
 
 def _factor(noise: Float[Array, ' M']) -> Float[Array, ' M']:
-  """The f of factorised noise."""
+  """Returns f(e) = sign(e) sqrt|e| of factorised noise."""
   return jnp.sign(noise) * jnp.sqrt(jnp.abs(noise))

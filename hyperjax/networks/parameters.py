@@ -1,4 +1,4 @@
-"""The size of networks."""
+"""Size of networks."""
 
 import math
 
@@ -8,9 +8,9 @@ from hyperjax import types
 
 
 def num_parameters(params: types.Params) -> int:
-  """The number of trainable weights, those of a fixed prior not counted.
+  """Returns the number of trainable weights, without those of a fixed prior.
 
   Args:
-    params: Flax variables, `LearnerState.params`, or their shapes.
+    params: Flax variables, such as `LearnerState.params`, or their shapes.
   """
   return sum(math.prod(x.shape) for x in jax.tree.leaves(params['params']))

@@ -12,37 +12,38 @@ from hyperjax import specs
 class FixedPrior(nn.Module):
   """A network whose weights are drawn once and never trained.
 
-  The weights live in the Flax collection 'prior', so that the optimiser, which
-  sees the collection 'params' alone, cannot meet them; their gradient is zero.
-  (Randomised prior functions: Osband et al., 2018.)
+  Randomised prior functions of Osband et al. (2018). The weights are in the
+  Flax collection 'prior', which the optimiser does not see, and have gradient
+  zero.
 
   Attributes:
-    network: any module from an observation to an array.
+    network: module from an observation to an array.
   """
 
   network: nn.Module
 
   @nn.compact
   def __call__(self, observation: Array) -> Array:
+    """Returns the output of the network for one observation."""
     network = self.network.clone(parent=None, name=None)
     weights = self.variable(
         'prior', 'weights',
         lambda: network.init(self.make_rng('params'), observation)['params'])
-    return network.apply(
+    return network.apply(  # pyright: ignore[reportReturnType] Nothing mutable.
         {'params': jax.lax.stop_gradient(weights.value)}, observation)
 
 
 class UniformPrior(nn.Module):
-  """A prior of mean zero and the same spread at every observation and action.
+  """A prior of mean zero and equal spread at every observation and action.
 
-  Of the heads psi of a network it keeps the direction over the index alone,
-  such that the standard deviation of its values is 1. So what an agent does
-  not know draws it equally wherever it lies, and not most where the random
+  Only the direction of the network's heads psi over the index is kept, and the
+  standard deviation of the values is 1. So the uncertainty about unvisited
+  observations is the same everywhere, instead of largest where the random
   network happens to be large.
 
   Attributes:
-    network: from an observation to psi, [M+1, A].
-    second_moment: c of the index, whose mean is 0 and E[z z^T] = c I.
+    network: module from an observation to psi, [M+1, A].
+    second_moment: c of the index, which has mean 0 and E[z z^T] = c I.
   """
 
   network: nn.Module
@@ -50,31 +51,32 @@ class UniformPrior(nn.Module):
 
   @nn.compact
   def __call__(self, observation: Array) -> Float[Array, 'heads A']:
+    """Returns the heads psi, float32 [M+1, A], of which the first is 0."""
     psi = self.network(observation).at[0].set(0.)
     length = jnp.sqrt(self.second_moment) * jnp.linalg.norm(psi, axis=0)
     return psi / jnp.where(length > 0., length, 1.)
 
 
 class PriorFeatures(nn.Module):
-  """Random features that tell observations apart, of length about 1.
+  """Random features that separate observations, of length about 1.
 
   A network of few layers with small weights is nearly linear, so its values at
-  similar observations are nearly the same. These features are cosines of many
+  similar observations are nearly equal. These features are cosines of many
   frequencies instead (Rahimi and Recht, 2007, "Random features for large-scale
-  kernel machines"). A random linear function of them is a draw from a Gaussian
-  process with a Matern kernel of smoothness 3/2,
+  kernel machines"). A random linear function of the features is a draw from a
+  Gaussian process with a Matern kernel of smoothness 3/2,
 
-    (1 + r) exp(-r),  r = sqrt(3) |x - y| / length_scale,
+    (1 + r) exp(-r),  r = sqrt(3) |x - y| / length_scale.
 
-  with x and y shifted and scaled so that the range that the spec names is 0 to
-  1 in each dimension; where it names none, they are taken as they are.
+  Each dimension of x and y is scaled from the range in the spec to [0, 1];
+  dimensions without a range are not scaled.
 
   Attributes:
-    spec: of the observation.
-    torso: from the observation to a vector whose direction the features are
-      of; None for the observation itself.
+    spec: spec of the observation.
+    torso: module from the observation to a vector, of which the features see
+      only the direction; None for features of the observation itself.
     num_features: F.
-    length_scale: distance at which the correlation has fallen to 0.48.
+    length_scale: distance at which the correlation is 0.48.
   """
 
   spec: specs.ObservationSpec
@@ -84,6 +86,7 @@ class PriorFeatures(nn.Module):
 
   @nn.compact
   def __call__(self, observation: Array) -> Float[Array, ' F']:
+    """Returns the features of one observation, float32 [F]."""
     if self.torso is None:
       x = _to_unit_range(observation, self.spec)
     else:
@@ -113,7 +116,7 @@ def _to_unit_range(
   if spec.minimum is None or spec.maximum is None:
     return x
   low, high = np.asarray(spec.minimum), np.asarray(spec.maximum)
-  # A bound of the type's limits, or an infinite one, says nothing.
+  # Infinite bounds, or the limits of a dtype, are not a range of values.
   known = np.isfinite(low) & np.isfinite(high) & (
       high > low) & (high - low < 1e30)
   low, width = np.where(known, low, 0.), np.where(known, high - low, 1.)

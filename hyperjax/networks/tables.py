@@ -1,34 +1,33 @@
-"""Parameters that have a row for each category, marked as such."""
+"""Parameters with one row per category, marked as tables."""
 
 from collections.abc import Callable
 from typing import Any
 
-import chex
 from flax import linen as nn
 import flax.struct
-import jax
 
-Initializer = jax.nn.initializers.Initializer
+from hyperjax import types
+from hyperjax.networks import initializers
 
 
 class Table(flax.struct.PyTreeNode, nn.meta.AxisMetadata):
-  """A parameter [..., num_values, F] of which a category reads one row.
+  """A parameter [..., num_values, F] of which each category reads one row.
 
-  Lazy updates (`hyperjax.lazy_adam`) leave the other rows alone. Wrap the
-  initialiser of such a parameter in `table`; `unbox` takes the mark off again.
+  Lazy updates (`hyperjax.lazy_adam`) leave the other rows unchanged. `table`
+  marks the parameter of an initialiser; `unbox` removes the mark.
 
   Attributes:
-    value: the array.
+    value: array of the parameter.
   """
 
   value: Any
 
   def unbox(self) -> Any:
-    """Returns the array."""
+    """Returns the array without the mark."""
     return self.value
 
   def replace_boxed(self, val: Any) -> 'Table':
-    """Returns the same mark on another array."""
+    """Returns another array with the same mark."""
     return self.replace(value=val)
 
   def add_axis(self, index: int, params: dict[Any, Any]) -> 'Table':
@@ -42,11 +41,11 @@ class Table(flax.struct.PyTreeNode, nn.meta.AxisMetadata):
     return self
 
 
-def table(initializer: Initializer) -> Callable[..., Table]:
+def table(initializer: initializers.Initializer) -> Callable[..., Any]:
   """Returns an initialiser whose parameter is marked as a table."""
   return lambda *args: Table(initializer(*args))
 
 
-def unbox(variables: chex.ArrayTree) -> chex.ArrayTree:
-  """Returns Flax variables as plain arrays, without any metadata."""
+def unbox(variables: types.Params) -> types.Params:
+  """Returns Flax variables as plain arrays, without metadata."""
   return nn.meta.unbox(variables)

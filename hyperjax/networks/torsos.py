@@ -1,9 +1,8 @@
-"""Torsos: from one observation to features."""
+"""Torsos: maps from one observation to features."""
 
 from collections.abc import Callable, Sequence
 
 from flax import linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -11,45 +10,44 @@ from hyperjax import specs
 from hyperjax.networks import initializers
 from hyperjax.networks import tables
 
-Initializer = jax.nn.initializers.Initializer
-
 
 class InputLayer(nn.Module):
-  """A dense layer over a flattened observation or a category.
+  """A dense layer on a flattened observation or a category.
 
-  A category is an index into the rows of the kernel: what a dense layer does to
-  a one-hot vector, without the vector. So the layer computes the same function,
-  with the same parameters, of a one-hot observation and of its number.
+  A category selects a row of the kernel, which equals the product of the kernel
+  and a one-hot vector. So a layer of the same parameters computes the same
+  function of a one-hot observation and of its number.
 
   Attributes:
     features: F, width of the output.
-    spec: of the observation.
-    kernel_init: of the kernel [inputs, F].
+    spec: spec of the observation.
+    kernel_init: initialiser of the kernel [inputs, F].
     use_bias: whether to add a bias [F].
-    bias_init: of the bias; called with the shape (inputs, F), of which it
-      initialises the last axis.
+    bias_init: initialiser of the bias; called with the shape (inputs, F), of
+      which it initialises the last axis.
   """
 
   features: int
   spec: specs.ObservationSpec
-  kernel_init: Initializer
+  kernel_init: initializers.Initializer
   use_bias: bool = True
-  bias_init: Initializer = initializers.zero_bias
+  bias_init: initializers.Initializer = initializers.zero_bias
 
   @nn.compact
   def __call__(self, observation: Array) -> Float[Array, ' F']:
+    """Returns the layer's output for one observation, float32 [F]."""
     num_values = self.spec.num_values
     shape = (self.spec.num_inputs, self.features)
     if num_values is not None:
       if self.has_variable('params', 'kernel'):
-        # Fewer rows than `num_values` where an update is of some rows only
-        # (`hyperjax.lazy_adam`).
+        # `self.param` would check the shape, but a lazy update has fewer rows
+        # than `num_values` (`hyperjax.lazy_adam`).
         kernel = nn.meta.unbox(self.get_variable('params', 'kernel'))
       else:
         kernel = self.param(
             'kernel', tables.table(self.kernel_init), shape, jnp.float32)
-      # The zero row for a number out of range: the zero vector's image. A
-      # negative one would otherwise count from the end.
+      # A number out of range stands for the zero vector, so its row is zero.
+      # A negative number would otherwise count from the end.
       row = jnp.where(observation < 0, kernel.shape[0], observation)
       x = jnp.take(kernel, row, axis=0, mode='fill', fill_value=0.)
     else:
@@ -62,20 +60,21 @@ class InputLayer(nn.Module):
 
 
 class Dense(nn.Module):
-  """`flax.linen.Dense` whose bias may depend on the number of its inputs.
+  """`flax.linen.Dense` whose initial bias may depend on the number of inputs.
 
   Attributes:
     features: F, width of the output.
-    kernel_init: of the kernel [inputs, F].
-    bias_init: of the bias, see `InputLayer`.
+    kernel_init: initialiser of the kernel [inputs, F].
+    bias_init: initialiser of the bias, see `InputLayer`.
   """
 
   features: int
-  kernel_init: Initializer
-  bias_init: Initializer = initializers.zero_bias
+  kernel_init: initializers.Initializer
+  bias_init: initializers.Initializer = initializers.zero_bias
 
   @nn.compact
   def __call__(self, x: Float[Array, ' inputs']) -> Float[Array, ' F']:
+    """Returns the layer's output, float32 [F]."""
     shape = (x.size, self.features)
     kernel = self.param('kernel', self.kernel_init, shape, jnp.float32)
     return x @ kernel + self.param('bias', self.bias_init, shape, jnp.float32)
@@ -86,20 +85,21 @@ class MLPTorso(nn.Module):
 
   Attributes:
     hidden_sizes: widths of the layers; the last one is F.
-    spec: of the observation, an array of any shape or a category.
-    kernel_init: of every kernel.
-    bias_init: of every bias, see `InputLayer`.
-    activation: applied to each number.
+    spec: spec of the observation, an array of any shape or a category.
+    kernel_init: initialiser of every kernel.
+    bias_init: initialiser of every bias, see `InputLayer`.
+    activation: elementwise activation function.
   """
 
   hidden_sizes: Sequence[int]
   spec: specs.ObservationSpec
-  kernel_init: Initializer = initializers.xavier
-  bias_init: Initializer = initializers.zero_bias
+  kernel_init: initializers.Initializer = initializers.xavier
+  bias_init: initializers.Initializer = initializers.zero_bias
   activation: Callable[[Array], Array] = nn.relu
 
   @nn.compact
   def __call__(self, observation: Array) -> Float[Array, ' F']:
+    """Returns the features of one observation, float32 [F]."""
     first, *rest = self.hidden_sizes
     x = self.activation(InputLayer(
         first, self.spec, self.kernel_init, bias_init=self.bias_init

@@ -1,15 +1,16 @@
-"""Replay: storage x sampler.
+"""Replay: a storage and a sampler.
 
-A storage says what is kept: `TransitionReplay` a ring of transitions,
-`StreamReplay` streams of time steps, each observation or frame once. Both give
-n-step returns. A sampler (`hyperjax.replay.samplers`) says what is drawn. A
-replay is a frozen object of pure functions over its state.
+`TransitionReplay` stores a ring of transitions; `StreamReplay` stores streams
+of time steps, with each observation or frame once. Both return n-step
+transitions. The sampler (`hyperjax.replay.samplers`) determines the
+distribution of the draws. A replay is a frozen object whose methods are pure
+functions of its state.
 """
 
 from hyperjax.replay.memory import available_bytes
 from hyperjax.replay.memory import check_fits
+from hyperjax.replay.prioritized import Prioritized
 from hyperjax.replay.samplers import Mixed
-from hyperjax.replay.samplers import Prioritized
 from hyperjax.replay.samplers import Sampler
 from hyperjax.replay.samplers import Uniform
 from hyperjax.replay.storage import ReplayState

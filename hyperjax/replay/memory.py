@@ -1,4 +1,4 @@
-"""Memory: whether replays fit, asked before they are allocated."""
+"""Checks that replays fit into memory, before they are allocated."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import psutil
 
 
 def available_bytes(device: jax.Device) -> int | None:
-  """Returns the free memory of a device, in bytes; None if it does not say."""
+  """Returns the free memory of a device, in bytes; None if unknown."""
   stats = device.memory_stats()
   if stats and 'bytes_limit' in stats:
     return stats['bytes_limit'] - stats.get('bytes_in_use', 0)
@@ -17,15 +17,15 @@ def available_bytes(device: jax.Device) -> int | None:
 
 
 def check_fits(replay: Any, num_replays: int, device: jax.Device):
-  """Refuses replays that a device cannot hold, before they are allocated.
+  """Checks that a device can hold replays, before they are allocated.
 
   Args:
-    replay: of one agent, or its trainer: what has `num_bytes`.
-    num_replays: how many the device will hold.
-    device: where.
+    replay: replay of one agent, or its trainer: any object with `num_bytes`.
+    num_replays: number of replays on the device.
+    device: device, whose free memory is compared.
 
   Raises:
-    MemoryError: with the size that was asked for and what is there, in GB.
+    MemoryError: if the replays do not fit; the message has both sizes in GB.
   """
   needed = num_replays * replay.num_bytes()
   available = available_bytes(device)

@@ -1,9 +1,9 @@
-"""Samplers: which of the transitions that a storage holds are drawn.
+"""Samplers: distributions of the transitions that are drawn from a storage.
 
-A storage is a ring of `num_streams` streams that grow together; a slot is
-stream * length + position. A sampler draws slots, with weights where it draws
-some more often than others, and may keep a number for each slot. All are
-frozen and hashable; their states are pytrees.
+A storage is a ring of `num_streams` streams that grow together; a slot is the
+number stream * length + position. A sampler draws slots and returns their
+importance weights, and may keep a number per slot. Samplers are frozen and
+hashable; their states are pytrees.
 """
 
 import dataclasses
@@ -14,8 +14,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from hyperjax.replay import sum_tree
-
 SamplerState = Any
 
 
@@ -24,11 +22,11 @@ class Drawable(NamedTuple):
 
   Attributes:
     num_streams: number of streams, an int.
-    length: positions of each stream, an int.
+    length: number of positions of each stream, an int.
     newest: position of the newest entry, int32 [].
     first_age: age of the newest entry that may be drawn, an int; the newest
-      entry has age 0.
-    num_ages: how many consecutive ages may be drawn, int32 [].
+      entry of the ring has age 0.
+    num_ages: number of consecutive ages that may be drawn, int32 [].
   """
 
   num_streams: int
@@ -40,7 +38,7 @@ class Drawable(NamedTuple):
   def slots(
       self, stream: Array | int, age: Int[Array, '...']
   ) -> Int[Array, '...']:
-    """Returns the slots of entries by stream and age."""
+    """Returns the slots of entries by stream and age, int32 [...]."""
     position = (self.newest - age) % self.length
     return stream * self.length + position
 
@@ -48,7 +46,13 @@ class Drawable(NamedTuple):
       self, key: chex.PRNGKey, shape: tuple[int, ...],
       num_ages: Int[Array, '...'] | None = None,
   ) -> Int[Array, '...']:
-    """Draws slots uniformly, from the newest `num_ages` ages, or from all."""
+    """Draws slots uniformly, int32 `shape`.
+
+    Args:
+      key: PRNG key.
+      shape: shape of the draws.
+      num_ages: number of newest ages to draw from; None for all.
+    """
     key_stream, key_age = jax.random.split(key)
     if num_ages is None:
       num_ages = self.num_ages
@@ -64,49 +68,61 @@ class Drawable(NamedTuple):
 
 @runtime_checkable
 class Sampler(Protocol):
-  """Draws slots of a ring.
+  """Draws slots of a ring."""
 
-  Attributes:
-    needs_losses: whether `update` wants the losses of what was drawn.
-  """
-
-  needs_losses: bool
+  @property
+  def needs_losses(self) -> bool:
+    """Whether `update` uses the losses of the transitions drawn."""
+    ...
 
   def init(self, num_slots: int) -> SamplerState:
-    """Returns the state for an empty ring."""
+    """Returns the state of an empty ring."""
     ...
 
   def add(
       self, state: SamplerState, slots: Int[Array, ' n'],
       drawable: Bool[Array, ' n'],
   ) -> SamplerState:
-    """Takes note of new entries, and whether they may be drawn."""
+    """Adds new entries to the state.
+
+    Args:
+      state: state before.
+      slots: slots of the new entries, int32 [n].
+      drawable: whether the entries may be drawn, bool [n].
+    """
     ...
 
   def sample(
       self, state: SamplerState, key: chex.PRNGKey, batch_size: int,
       ring: Drawable,
   ) -> Int[Array, ' B']:
-    """Draws slots with replacement."""
+    """Draws slots with replacement, int32 [B].
+
+    Args:
+      state: state of the sampler.
+      key: PRNG key.
+      batch_size: B.
+      ring: part of the ring that may be drawn from.
+    """
     ...
 
   def weights(
       self, state: SamplerState, slots: Int[Array, ' B'], ring: Drawable
   ) -> Float[Array, ' B'] | None:
-    """Returns the weights of slots that were drawn; None for 1."""
+    """Returns the importance weights of drawn slots, [B]; None for 1."""
     ...
 
   def update(
       self, state: SamplerState, slots: Int[Array, ' B'],
       losses: Float[Array, ' B'],
   ) -> SamplerState:
-    """Takes note of the losses of what was drawn."""
+    """Returns the state with the losses [B] of drawn slots."""
     ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Uniform:
-  """All transitions alike."""
+  """Uniform draws from all transitions."""
 
   @property
   def needs_losses(self) -> bool:
@@ -140,25 +156,25 @@ class Uniform:
 
 @dataclasses.dataclass(frozen=True)
 class Mixed(Uniform):
-  """Parts of a batch that are recent, or not yet learned; the rest uniform.
+  """Recent transitions, winners of tournaments by loss, and uniform draws.
 
-  Recent (after Zhang and Sutton, 2017, "A deeper look at experience replay",
-  who add the very newest transition): what has just been found is learned
-  while it is news.
+  Recent transitions (after Zhang and Sutton, 2017, "A deeper look at experience
+  replay", who add the newest transition to each batch) are learned sooner.
 
-  Tournaments (after Schaul et al., 2016, "Prioritized experience replay"):
-  each place goes to the transition of largest loss, when it was last drawn,
-  among a few that are drawn uniformly. No exponent is needed, and no
-  transition is drawn more than `tournament_size` times as often as uniformly.
-  There are no importance weights, which fits where the loss of what is learned
-  tends to 0; where rewards are noisy, so are the priorities.
+  Tournaments (after Schaul et al., 2016, "Prioritized experience replay"): each
+  winner is the transition with the largest loss at its last draw, among a few
+  drawn uniformly. There is no exponent to set, and no transition is drawn more
+  than `tournament_size` times as often as uniformly. There are no importance
+  weights, which is appropriate if the loss of a learned transition tends to 0;
+  if rewards are noisy, so are the priorities.
 
   Attributes:
-    recent_fraction: part of a batch from the newest transitions.
-    recent_window: number of these transitions.
-    tournament_fraction: part of a batch from tournaments; together with the
-      recent part at most 1.
-    tournament_size: transitions in a tournament.
+    recent_fraction: fraction of a batch from the newest transitions, in [0, 1].
+    recent_window: number of newest transitions that this fraction is drawn
+      from, at least 1.
+    tournament_fraction: fraction of a batch from tournaments; at most 1
+      together with `recent_fraction`.
+    tournament_size: number of transitions in a tournament, at least 1.
   """
 
   recent_fraction: float = 0.375
@@ -175,7 +191,7 @@ class Mixed(Uniform):
       if getattr(self, name) < 1:
         raise ValueError(
             f'{name} must be at least 1, got {getattr(self, name)}')
-    # 0.9 and 0.1 are a little over 1.
+    # Tolerates rounding of the sum.
     if self.recent_fraction + self.tournament_fraction > 1. + 1e-6:
       raise ValueError(
           f'recent_fraction and tournament_fraction must be at most 1 '
@@ -188,7 +204,7 @@ class Mixed(Uniform):
     return self.tournament_fraction > 0.
 
   def init(self, num_slots) -> SamplerState:
-    """Returns the last loss of each slot, infinite for what was never drawn."""
+    """Returns the last loss of each slot, infinite before the first draw."""
     if not self.needs_losses:
       return ()
     return jnp.full(num_slots, jnp.inf, jnp.float32)
@@ -200,7 +216,7 @@ class Mixed(Uniform):
     return state.at[slots].set(jnp.where(drawable, jnp.inf, -jnp.inf))
 
   def sample(self, state, key, batch_size, ring) -> Int[Array, ' B']:
-    """See `Sampler`; the recent part comes first, the tournaments last."""
+    """See `Sampler`; recent slots come first, winners of tournaments last."""
     num_recent = round(self.recent_fraction * batch_size)
     num_tournaments = min(round(self.tournament_fraction * batch_size),
                           batch_size - num_recent)
@@ -228,93 +244,12 @@ class Mixed(Uniform):
     shape = (num_tournaments, self.tournament_size)
     if ring.num_streams > 1 or ring.first_age:
       return ring.uniform(key, shape)
-    # All that is drawable lies at the start of the ring, or fills it.
+    # The drawable slots are 0..num_ages-1.
     return jax.random.randint(key, shape, 0, ring.num_ages, jnp.int32)
 
   def update(self, state, slots, losses) -> SamplerState:
     """See `Sampler`."""
     if not self.needs_losses:
       return state
-    # What was drawn twice may have two losses, if a target is sampled.
+    # A slot drawn twice may have two losses if targets are sampled.
     return state.at[slots].set(-jnp.inf).at[slots].max(losses)
-
-
-class PrioritizedState(NamedTuple):
-  """Priorities of all slots.
-
-  Attributes:
-    nodes: see `hyperjax.replay.sum_tree`.
-    largest: priority so far, which new entries get, float32 [].
-  """
-
-  nodes: Float[Array, '...']
-  largest: Float[Array, '...']
-
-
-@dataclasses.dataclass(frozen=True)
-class Prioritized:
-  """In proportion to priorities, with importance weights.
-
-  Schaul et al. (2016): the probability of transition i is p_i / sum_j p_j with
-  p_i = (loss_i + offset)^exponent, and its weight is (n P_i)^-correction over
-  the largest weight of the batch, n the number of transitions. New transitions
-  have the largest priority so far.
-
-  Attributes:
-    exponent: of the loss. For a squared TD error 0.3 is the published 0.6 on
-      its absolute value; 0 draws uniformly.
-    correction: exponent of the importance weights, in [0, 1]: 0 for none, 1
-      for unbiased updates.
-    offset: added to every loss.
-  """
-
-  exponent: float = 0.3
-  correction: float = 0.4
-  offset: float = 1e-6
-
-  def __post_init__(self):
-    if not 0. <= self.exponent < float('inf'):
-      raise ValueError(
-          f'the exponent of priorities must be at least 0, got '
-          f'{self.exponent}')
-    if not 0. <= self.correction <= 1.:
-      raise ValueError(
-          f'the correction of importance weights must be between 0 and 1, got '
-          f'{self.correction}')
-    if not 0. < self.offset < float('inf'):
-      raise ValueError(
-          f'the offset of priorities must be positive, got {self.offset}')
-
-  @property
-  def needs_losses(self) -> bool:
-    """See `Sampler`."""
-    return True
-
-  def init(self, num_slots) -> SamplerState:
-    """See `Sampler`."""
-    return PrioritizedState(sum_tree.init(num_slots), jnp.float32(1.))
-
-  def add(self, state, slots, drawable) -> SamplerState:
-    """See `Sampler`."""
-    return state._replace(nodes=sum_tree.set_priorities(
-        state.nodes, slots, jnp.where(drawable, state.largest, 0.)))
-
-  def sample(self, state, key, batch_size, ring) -> Int[Array, ' B']:
-    """See `Sampler`."""
-    del ring
-    return sum_tree.sample(state.nodes, key, batch_size)
-
-  def weights(self, state, slots, ring) -> Float[Array, ' B']:
-    """See `Sampler`."""
-    num_items = ring.num_streams * ring.num_ages
-    probabilities = (sum_tree.get_priorities(state.nodes, slots)
-                     / sum_tree.total(state.nodes))
-    weights = (num_items * probabilities)**-self.correction
-    return weights / jnp.max(weights)
-
-  def update(self, state, slots, losses) -> SamplerState:
-    """See `Sampler`."""
-    priorities = (losses + self.offset)**self.exponent
-    return PrioritizedState(
-        sum_tree.set_priorities(state.nodes, slots, priorities),
-        jnp.maximum(state.largest, jnp.max(priorities)))

@@ -1,4 +1,4 @@
-"""What both storages share: the state, n-step returns, and the ring's size."""
+"""Common parts of both storages: the state, the protocol, n-step returns."""
 
 import math
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -14,12 +14,12 @@ from hyperjax.replay import samplers
 
 
 class ReplayState(NamedTuple):
-  """What a replay holds.
+  """State of a replay.
 
   Attributes:
     ring: flashbax's trajectory buffer; the stored data are its `experience`,
       every leaf [streams, length, ...].
-    sampler: what the sampler keeps.
+    sampler: state of the sampler.
   """
 
   ring: Any
@@ -28,17 +28,22 @@ class ReplayState(NamedTuple):
 
 @runtime_checkable
 class Replay(Protocol):
-  """What a trainer needs of a replay.
+  """The interface of both storages to a trainer."""
 
-  Attributes:
-    spec: of the observations of its transitions.
-    capacity: number of steps kept.
-    sampler: that draws.
-  """
+  @property
+  def spec(self) -> specs.ObservationSpec:
+    """Spec of the observations of the transitions."""
+    ...
 
-  spec: specs.ObservationSpec
-  capacity: int
-  sampler: samplers.Sampler
+  @property
+  def capacity(self) -> int:
+    """Number of steps kept."""
+    ...
+
+  @property
+  def sampler(self) -> samplers.Sampler:
+    """Sampler of the transitions."""
+    ...
 
   def init(self) -> ReplayState:
     """Returns an empty replay, allocated in full."""
@@ -52,12 +57,12 @@ class Replay(Protocol):
       self, state: ReplayState, batch: types.Batch,
       losses: Float[Array, ' B'],
   ) -> ReplayState:
-    """Takes note of the losses [B] that a batch of this replay just had."""
+    """Returns the state with the losses [B] of a batch of this replay."""
     ...
 
 
 def check_sizes(capacity: int, batch_size: int, n_step: int, num_envs: int):
-  """Raises ValueError for sizes of a replay that are invalid."""
+  """Raises ValueError for invalid sizes of a replay."""
   for name, value in (('capacity', capacity), ('batch_size', batch_size),
                       ('n_step', n_step), ('num_envs', num_envs)):
     if value < 1:
@@ -68,6 +73,17 @@ def check_sizes(capacity: int, batch_size: int, n_step: int, num_envs: int):
         f'{capacity}, got {batch_size}')
 
 
+def drawn_slots(batch: types.Batch) -> Int[Array, ' B']:
+  """Returns the slots of a batch, int32 [B].
+
+  Raises:
+    ValueError: if the batch comes from no replay.
+  """
+  if batch.keys is None:
+    raise ValueError('expected a batch drawn by a replay, got one without keys')
+  return batch.keys
+
+
 def num_bytes(replay: Replay) -> int:
   """Returns the memory of one replay, in bytes; allocates nothing."""
   return sum(math.prod(x.shape) * x.dtype.itemsize
@@ -75,7 +91,7 @@ def num_bytes(replay: Replay) -> int:
 
 
 def ring_size(ring: Any, length: int) -> Int[Array, '']:
-  """Returns how many positions of a ring are filled, int32 []."""
+  """Returns the number of filled positions of a ring, int32 []."""
   return jnp.where(ring.is_full, length, ring.current_index).astype(jnp.int32)
 
 
@@ -90,7 +106,7 @@ class NStep(NamedTuple):
   Attributes:
     reward: discounted sum of the rewards, float32 [].
     discount: product of the discounts, float32 [].
-    num_steps: steps that count, int32 [].
+    num_steps: number of steps in the return, int32 [].
   """
 
   reward: Float[Array, '']
@@ -104,11 +120,13 @@ def n_step_return(
 ) -> NStep:
   """Returns the return of up to n steps.
 
+    reward = sum_k (prod_{j<k} discount_j) reward_k
+
   Args:
-    rewards: of the steps.
-    discounts: gamma times the environment's discount, of the steps. The return
-      ends after a step whose discount is 0.
-    exists: whether a step has been taken in the same episode.
+    rewards: reward of each step, float32 [n].
+    discounts: gamma times the environment's discount of each step, float32 [n].
+      The return ends after a step with discount 0.
+    exists: whether each step has been taken in the same episode, bool [n].
   """
   discounts = jnp.cumprod(jnp.where(exists, discounts, 1.))
   weights = jnp.concatenate([jnp.ones(1, jnp.float32), discounts[:-1]])

@@ -1,10 +1,10 @@
-"""Streams of time steps: a replay that keeps each observation once.
+"""Streams of time steps: a replay that stores each observation once.
 
-A transition between two stacks of four frames, n steps apart, is 8 frames of
-which the replay of a stream holds all already: so it holds the stream, one
-frame a step (7 kB on Atari), and puts stacks and n-step returns together when
-it is sampled. Observations that are no stacks are kept whole, once instead of
-twice. On flashbax's trajectory buffer, whose ring has a time axis.
+Two stacks of four frames, n steps apart, consist of 8 frames that occur in
+other stacks too. So the replay stores one frame per step (7 kB on Atari) and
+assembles stacks and n-step returns when it is sampled. Observations that are
+not stacks are stored whole, once instead of twice. The storage is flashbax's
+trajectory buffer, whose ring has a time axis.
 """
 
 import dataclasses
@@ -26,9 +26,9 @@ def push(stack: Array, frame: Array, is_first: Bool[Array, '']) -> Array:
   """Returns the stack after a new frame; the first of an episode fills it.
 
   Args:
-    stack: oldest first, [stack, H, W].
-    frame: [H, W].
-    is_first: whether it is the first of its episode.
+    stack: stack of frames, oldest first, [stack, H, W].
+    frame: new frame, [H, W].
+    is_first: whether the frame is the first of its episode, bool [].
   """
   pushed = jnp.concatenate([stack[1:], frame[None]])
   return jnp.where(is_first, jnp.broadcast_to(frame, stack.shape), pushed)
@@ -38,14 +38,14 @@ class Entry(NamedTuple):
   """One time step of a stream, with the action that led to it.
 
   Attributes:
-    observation: a frame [H, W] where observations are stacks of frames, else
-      the whole observation.
-    action: taken before this time step, int32 []; means nothing at the first
-      one of an episode, as reward and discount do.
-    reward: float32 [].
-    discount: the environment's, float32 [].
-    is_first: whether an episode begins here, bool [].
-    uid: of the transition that begins here, int32 [].
+    observation: frame [H, W] if observations are stacks of frames, else the
+      whole observation.
+    action: action before this time step, int32 []. At a first time step action,
+      reward and discount are meaningless.
+    reward: reward of the action, float32 [].
+    discount: environment's discount, float32 [].
+    is_first: whether the time step begins an episode, bool [].
+    uid: uid of the transition that begins at this time step, int32 [].
   """
 
   observation: Array
@@ -58,23 +58,25 @@ class Entry(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class StreamReplay:
-  """A replay of N streams; pure functions over a `storage.ReplayState`.
+  """A replay of N streams; pure functions of a `storage.ReplayState`.
 
-  Batches are drawn from all transitions that the streams hold, but for those
-  whose stack has lost its oldest frame to newer ones.
+  Batches are drawn from all transitions in the streams, except those whose
+  oldest frame has been overwritten.
 
   Attributes:
-    spec: of an observation.
-    capacity: time steps kept, of all streams together; the oldest are
+    spec: spec of an observation.
+    capacity: number of time steps kept, in all streams together; the oldest are
       overwritten.
-    batch_size: B, transitions in a sample.
-    discount: gamma, of one step.
-    n_step: steps of a return. A return ends earlier where the episode or the
-      life does, and at the newest time step.
-    num_envs: N, streams that grow together.
-    sampler: which transitions are drawn.
-    stacked: whether an observation is a stack [stack, H, W] of the frames
-      that are stored.
+    batch_size: B, number of transitions in a sample.
+    discount: gamma per step.
+    n_step: n, number of steps of a return. A return ends earlier at the end of
+      the episode or life, and at the newest time step.
+    num_envs: N, number of streams, which grow together.
+    sampler: distribution of the draws.
+    stacked: whether an observation is a stack [stack, H, W] of stored frames.
+
+  Raises:
+    ValueError: if a size is invalid, or `stacked` does not fit the spec.
   """
 
   spec: specs.ObservationSpec
@@ -93,7 +95,7 @@ class StreamReplay:
       raise ValueError(
           f'expected stacks of frames, [stack, H, W], got observations of '
           f'shape {self.spec.shape}')
-    # One more: the newest step may begin an episode.
+    # One more step, since the newest one may begin an episode.
     least = (self.stack + self.n_step + 1) * self.num_envs
     if self.capacity < least:
       raise ValueError(
@@ -103,17 +105,17 @@ class StreamReplay:
 
   @property
   def stack(self) -> int:
-    """Frames in an observation."""
+    """Number of frames in an observation."""
     return self.spec.shape[0] if self.stacked else 1
 
   @property
   def length(self) -> int:
-    """T, time steps kept of each stream."""
+    """T, number of time steps kept per stream."""
     return self.capacity // self.num_envs
 
   @property
   def _buffer(self):
-    # Its ring and `add` are used; `sample` draws for itself.
+    # Only the ring and `add` are used.
     return fbx.make_trajectory_buffer(
         add_batch_size=self.num_envs, sample_batch_size=1,
         sample_sequence_length=1, period=1, min_length_time_axis=1,
@@ -136,13 +138,13 @@ class StreamReplay:
       self, state: storage.ReplayState, entries: Entry) -> storage.ReplayState:
     """Stores one time step of each stream; every field is [N, ...].
 
-    The first one of a stream begins an episode.
+    The first time step of a stream must begin an episode.
     """
     ring = self._buffer.add(
         state.ring, jax.tree.map(lambda x: x[:, None], entries))
     streams = self.length * jnp.arange(self.num_envs)
     newest = state.ring.current_index
-    # The new time steps end a transition; none begins with them as yet.
+    # No transition begins at the new time steps until they have successors.
     sampler = self.sampler.add(
         state.sampler, streams + newest, jnp.zeros(self.num_envs, bool))
     sampler = self.sampler.add(
@@ -150,8 +152,8 @@ class StreamReplay:
     return storage.ReplayState(ring, sampler)
 
   def _drawable(self, state: storage.ReplayState) -> samplers.Drawable:
-    # The newest time step has no successor; in a ring that has come round, the
-    # oldest ones have no stack.
+    # The newest time step has no successor. In a full ring, the oldest time
+    # steps have no complete stack.
     size = storage.ring_size(state.ring, self.length)
     return samplers.Drawable(
         num_streams=self.num_envs, length=self.length,
@@ -162,7 +164,7 @@ class StreamReplay:
       self, state: storage.ReplayState, key: chex.PRNGKey) -> types.Batch:
     """Draws transitions [B]; the replay must hold at least one.
 
-    A slot is drawn again until a transition begins there.
+    Slots at which no transition begins are drawn again.
     """
     ring = self._drawable(state)
     is_first = state.ring.experience.is_first.reshape(-1)
@@ -193,11 +195,11 @@ class StreamReplay:
     return (state.ring.current_index - 1 - age) % self.length
 
   def _transition(self, state, env, age) -> types.Transition:
-    """The transition that begins `age` steps before the newest time step."""
+    """Returns the transition that begins `age` steps before the newest one."""
     entries = state.ring.experience
     ages = age - 1 - jnp.arange(self.n_step)
     following = self._position(state, ages)
-    # Steps of this episode that have been taken.
+    # The steps of this episode that the stream holds.
     exists = (ages >= 0) & (jnp.cumsum(entries.is_first[env, following]) == 0)
     result = storage.n_step_return(
         entries.reward[env, following],
@@ -211,13 +213,13 @@ class StreamReplay:
         uid=entries.uid[env, self._position(state, age)])
 
   def _observation(self, state, env, age) -> Array:
-    """The observation of a time step, a stack with the oldest frame first."""
+    """Returns the observation at a time step, a stack oldest frame first."""
     entries = state.ring.experience
     if not self.stacked:
       return entries.observation[env, self._position(state, age)]
     back = jnp.arange(self.stack)
     is_first = entries.is_first[env, self._position(state, age + back)]
-    # Frames before the first of the episode are that one.
+    # The first frame of the episode stands for those before it.
     begin = jnp.where(jnp.any(is_first), jnp.argmax(is_first), self.stack)
     position = self._position(state, age + jnp.minimum(back, begin)[::-1])
     return entries.observation[env, position]
@@ -226,12 +228,16 @@ class StreamReplay:
       self, state: storage.ReplayState, batch: types.Batch,
       losses: Float[Array, ' B'],
   ) -> storage.ReplayState:
-    """Takes note of the losses [B] that a batch of this replay just had.
+    """Returns the state with the losses [B] of a batch of this replay.
 
-    Call it before anything is added: the batch's keys are places in the ring.
+    Call this method before time steps are added: the keys of a batch are slots
+    of the ring.
+
+    Raises:
+      ValueError: if the batch comes from no replay.
     """
-    return state._replace(
-        sampler=self.sampler.update(state.sampler, batch.keys, losses))
+    return state._replace(sampler=self.sampler.update(
+        state.sampler, storage.drawn_slots(batch), losses))
 
   def num_bytes(self) -> int:
     """Returns the memory of one replay, in bytes; allocates nothing."""

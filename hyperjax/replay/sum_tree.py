@@ -1,9 +1,10 @@
-"""A sum tree: drawing in proportion to priorities in logarithmic time.
+"""A sum tree: draws in proportion to priorities in logarithmic time.
 
 A complete binary tree in an array: node 1 is the root, nodes 2i and 2i + 1 are
-the children of node i, and the last half are the leaves, one for each item. A
-node is the sum of its children, computed anew along the paths that change, so
-that no rounding error builds up and repeated items do no harm.
+the children of node i, and the last half of the nodes are the leaves, one per
+item. A node is the sum of its children. Nodes are recomputed along the paths
+that change, so that rounding errors do not accumulate and repeated items are
+safe.
 """
 
 import chex
@@ -15,7 +16,7 @@ Nodes = Float[Array, ' nodes']
 
 
 def init(num_items: int) -> Nodes:
-  """Returns a tree of items whose priorities are zero."""
+  """Returns a tree of items with priority 0, float32 [nodes]."""
   return jnp.zeros(2 * _num_leaves(num_items), jnp.float32)
 
 
@@ -26,12 +27,12 @@ def _num_leaves(num_items: int) -> int:
 def set_priorities(
     nodes: Nodes, items: Int[Array, ' B'], priorities: Float[Array, ' B']
 ) -> Nodes:
-  """Returns the tree with new priorities; an item given twice has the larger.
+  """Returns the tree with new priorities; a repeated item gets its largest.
 
   Args:
-    nodes: the tree.
-    items: numbers from 0 on.
-    priorities: at least 0.
+    nodes: tree, float32 [nodes].
+    items: numbers of the items, from 0, int32 [B].
+    priorities: new priorities, at least 0, float32 [B].
   """
   num_leaves = nodes.shape[0] // 2
   node = num_leaves + items
@@ -44,12 +45,12 @@ def set_priorities(
 
 def get_priorities(
     nodes: Nodes, items: Int[Array, ' B']) -> Float[Array, ' B']:
-  """Returns the priorities of items."""
+  """Returns the priorities of items, float32 [B]."""
   return nodes[nodes.shape[0] // 2 + items]
 
 
 def total(nodes: Nodes) -> Float[Array, '']:
-  """Returns the sum of all priorities."""
+  """Returns the sum of all priorities, float32 []."""
   return nodes[1]
 
 
@@ -57,15 +58,15 @@ def sample(
     nodes: Nodes, key: chex.PRNGKey, batch_size: int) -> Int[Array, ' B']:
   """Draws items with replacement, in proportion to their priorities.
 
-  Stratified, as in Schaul et al. (2016): one draw from each of `batch_size`
-  equal parts of the total.
+  The draws are stratified, as in Schaul et al. (2016): one draw from each of
+  `batch_size` equal parts of the total.
   """
   offsets = jax.random.uniform(key, (batch_size,), jnp.float32)
   mass = (jnp.arange(batch_size) + offsets) / batch_size * total(nodes)
   node = jnp.ones(batch_size, jnp.int32)
   for _ in range((nodes.shape[0] // 2).bit_length() - 1):
     left = nodes[2 * node]
-    # Never into a child without priority, whatever the rounding.
+    # Rounding must not lead into a child of priority 0.
     right = (mass >= left) & (nodes[2 * node + 1] > 0.)
     mass = jnp.where(right, mass - left, mass)
     node = 2 * node + right.astype(jnp.int32)

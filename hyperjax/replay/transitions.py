@@ -1,7 +1,7 @@
-"""A ring of transitions.
+"""A ring of transitions, on flashbax.
 
-A thin layer over flashbax. Observations are stored as the environment gives
-them, so an encoded one (a DeepSea cell is one integer) keeps the replay small.
+Observations are stored as the environment returns them, so an encoded
+observation (a DeepSea cell is one integer) keeps the replay small.
 """
 
 import dataclasses
@@ -23,8 +23,9 @@ class Stored(NamedTuple):
   """An entry of the ring.
 
   Attributes:
-    transition: of one step.
-    is_last: whether its episode ends with it, terminated or cut short.
+    transition: transition of one step.
+    is_last: whether its episode ends with this step, by termination or
+      truncation.
   """
 
   transition: types.Transition
@@ -33,16 +34,19 @@ class Stored(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class TransitionReplay:
-  """A replay of transitions; pure functions over a `storage.ReplayState`.
+  """A replay of transitions; pure functions of a `storage.ReplayState`.
 
   Attributes:
-    spec: of the observations.
-    capacity: transitions kept; the oldest are overwritten.
-    batch_size: B, transitions in a sample.
-    n_step: steps of a return. A return ends earlier where the episode does,
-      and at the newest transition.
-    num_envs: N, environments whose transitions are added together.
-    sampler: which transitions are drawn.
+    spec: spec of the observations.
+    capacity: number of transitions kept; the oldest are overwritten.
+    batch_size: B, number of transitions in a sample.
+    n_step: n, number of steps of a return. A return ends earlier at the end of
+      the episode and at the newest transition.
+    num_envs: N, number of environments whose transitions are added together.
+    sampler: distribution of the draws.
+
+  Raises:
+    ValueError: if a size is invalid, or the capacity below n_step * num_envs.
   """
 
   spec: specs.ObservationSpec
@@ -63,7 +67,7 @@ class TransitionReplay:
 
   @property
   def _buffer(self):
-    # Its ring and `add` are used; `sample` draws for itself.
+    # Only the ring and `add` are used.
     return fbx.make_trajectory_buffer(
         add_batch_size=1, sample_batch_size=1, sample_sequence_length=1,
         period=1, min_length_time_axis=1, max_length_time_axis=self.capacity)
@@ -88,14 +92,15 @@ class TransitionReplay:
     """Stores the transitions of one step of N environments.
 
     Args:
-      state: before.
-      transitions: of one step each, [N]. For n_step 1 there may be any number
-        of them, up to the capacity.
-      is_last: whether a transition ends its episode. Needed for n_step > 1.
+      state: state before.
+      transitions: transitions of one step each, [N]. For n_step 1 any number of
+        transitions up to the capacity is accepted.
+      is_last: whether each transition ends its episode, bool [N]. Required for
+        n_step > 1.
 
     Raises:
-      ValueError: if the number of transitions is not the one expected, or
-        `is_last` is missing.
+      ValueError: if the number of transitions is wrong, or `is_last` is
+        missing.
     """
     num, = transitions.uid.shape
     if self.n_step > 1 and (is_last is None or num != self.num_envs):
@@ -136,13 +141,14 @@ class TransitionReplay:
       self, state: storage.ReplayState, newest: Int[Array, ''],
       slot: Int[Array, ''],
   ) -> types.Transition:
-    """The transition of up to n steps that begins in a slot."""
+    """Returns the transition of up to n steps that begins in a slot."""
     stored = state.ring.experience
     age = (newest - slot) % self.capacity
-    # The next step of the same environment was stored N places later.
+    # The next step of the same environment is N slots later.
     ages = age - self.num_envs * jnp.arange(self.n_step)
     position = (newest - ages) % self.capacity
-    ended = jnp.cumsum(stored.is_last[0, position]) - stored.is_last[0, position]
+    is_last = stored.is_last[0, position]
+    ended = jnp.cumsum(is_last) - is_last  # Before the step.
     result = storage.n_step_return(
         stored.transition.reward[0, position],
         stored.transition.discount[0, position],
@@ -157,12 +163,16 @@ class TransitionReplay:
       self, state: storage.ReplayState, batch: types.Batch,
       losses: Float[Array, ' B'],
   ) -> storage.ReplayState:
-    """Takes note of the losses [B] that a batch of this replay just had.
+    """Returns the state with the losses [B] of a batch of this replay.
 
-    Call it before anything is added: the batch's keys are places in the ring.
+    Call this method before transitions are added: the keys of a batch are slots
+    of the ring.
+
+    Raises:
+      ValueError: if the batch comes from no replay.
     """
-    return state._replace(
-        sampler=self.sampler.update(state.sampler, batch.keys, losses))
+    return state._replace(sampler=self.sampler.update(
+        state.sampler, storage.drawn_slots(batch), losses))
 
   def num_bytes(self) -> int:
     """Returns the memory of one replay, in bytes; allocates nothing."""

@@ -8,37 +8,35 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import cli
 from experiments.atari import analyse
 from experiments.atari import reading
-from experiments.atari import run as run_lib
+from experiments.atari import records
+from experiments.atari import run as task_lib
 from experiments.atari import settings
+from experiments.common import cli
+from experiments.common import run as run_lib
 from hyperjax.environments import envpool
 from tests import csv_files
 from tests import states
 
 # Small enough for a test: one hidden layer of four units on flat frames.
 ARGUMENTS = (
-    '--preset', 'atari_cpu', '--torso', 'mlp', '--hidden-sizes', '4',
+    '--preset', 'small_atari', '--torso', 'mlp', '--hidden-sizes', '4',
     '--games', 'Pong,Breakout', '--num-seeds', '2', '--seed', '50',
-    '--num-steps', '400', '--steps-per-update', '4', '--min-replay-size',
+    '--num-steps', '400', '--update-period', '4', '--warmup-steps',
     '100', '--batch-size', '4',
     '--replay-capacity', '300', '--evaluate-every', '200', '--max-frames',
     '320', '--eval-episodes', '2', '--final-episodes', '2')
 
 
 def make(folder, *more):
-  return run_lib.Run(cli.parse(
+  return task_lib.AtariTask(cli.parse(
       settings.Settings, [*ARGUMENTS, '--output', str(folder), *more], 'run',
-      default_preset='paper_atari'))
+      task_lib.DEFAULT_PRESETS))
 
 
 def run(folder, *more):
-  task = make(folder, *more)
-  try:
-    task()
-  finally:
-    task.close()
+  run_lib.run(make(folder, *more))
 
 
 @pytest.fixture(scope='module')
@@ -97,28 +95,28 @@ def test_a_stalled_run_is_saved_and_goes_on(
     return real(self)
 
   monkeypatch.setattr(envpool.Atari, 'recv', recv)
-  real_save, saved = run_lib.Run._save, []
+  real_save, saved = run_lib.Runner._save, []
 
-  def save(self, state, best, memory):
+  def save(self, state, metadata):
     saved.append(states.plain(state))
-    real_save(self, state, best, memory)
+    real_save(self, state, metadata)
 
-  monkeypatch.setattr(run_lib.Run, '_save', save)
+  monkeypatch.setattr(run_lib.Runner, '_save', save)
   with pytest.raises(envpool.StalledError, match='saved after'):
     run(folder, save_replay)
   assert not (folder / 'summary.csv').exists()
   monkeypatch.undo()
-  task = make(folder, save_replay)
-  state, _, memory = task._restore_or_begin()
-  seen = int(state.acting.num_transitions[0])
-  assert memory.env_steps[0] > 0 and 0 < seen < 400
+  with run_lib.opened(make(folder, save_replay)) as runner:
+    state, metadata = runner.begin_or_resume()
+  train = state.host.train
+  seen = int(train.num_transitions[0])
+  assert metadata['task']['env_steps'][0] > 0 and 0 < seen < 400
   if save_replay == '--save-replay':
     before, = saved  # What was saved is what is restored, bit for bit.
     jax.tree.map(np.testing.assert_array_equal, before, states.plain(state))
-  size = int(state.acting.replay.current_index[0])
+  size = int(train.replay.ring.current_index[0])
   assert size == (seen if save_replay == '--save-replay' else 0)
-  task()
-  task.close()
+  run(folder, save_replay)
   assert 'environments begin anew' in capsys.readouterr().out
   summary = csv_files.rows(folder / 'summary.csv')
   assert all(int(row['env_steps']) >= 380 for row in summary)
@@ -175,36 +173,57 @@ def test_refuses_what_cannot_be(tmp_path, more, words, capsys):
 
 def test_refuses_to_resume_with_other_settings(finished):
   with pytest.raises(ValueError, match="config.n_step is 5 there, 3 here"):
-    make(finished, '--n-step', '3')
+    run(finished, '--n-step', '3')
 
 
-def test_the_best_weights_are_those_of_the_best_evaluation(tmp_path):
+def test_the_best_weights_are_those_of_the_best_evaluation(
+    tmp_path, monkeypatch):
+  scores = iter([[0.] * 4, [1., 5., 0., 0.], [2., 4., 0., 3.]])
+  monkeypatch.setattr(
+      records, 'play', lambda *_: np.array(next(scores))[:, None])
   task = make(tmp_path / 'run')
-  state, best, memory = task._restore_or_begin()
-  scores = iter([[1., 5., 0., 0.], [2., 4., 0., 3.]])
-  task._play = lambda *_: np.array(next(scores))[:, None]
-  params = lambda value: jax.tree.map(
-      lambda x: jnp.full_like(x, value) if x.dtype == jnp.float32 else x,
-      state.learner.params)
-  with_params = lambda value: state._replace(
-      learner=state.learner._replace(params=params(value)))
-  best = task._evaluate(with_params(1.), best, memory)
-  best = task._evaluate(with_params(2.), best, memory)
-  task.close()
-  kept = jax.tree.leaves(best['params'])[0]
-  assert [float(x.ravel()[0]) for x in kept] == [2., 1., 1., 2.]
-  assert [score for score, _ in memory.best] == [2., 5., 0., 3.]
+
+  def with_params(state, value, step):
+    train = state.host.train
+    params = jax.tree.map(
+        lambda x: jnp.full_like(x, value) if x.dtype == jnp.float32 else x,
+        train.learner.params)
+    return state._replace(host=state.host._replace(train=train._replace(
+        learner=train.learner._replace(params=params),
+        num_transitions=jnp.full_like(train.num_transitions, step))))
+
+  with run_lib.opened(task) as runner:
+    state, metadata = runner.begin_or_resume()
+    for value, step in ((1., 200), (2., 400)):
+      state = task._evaluate(
+          with_params(state, value, step), metadata['task'])
+  kept = jax.tree.leaves(state.best['params'])[0]
+  # The third has never scored: the weights that it began with are kept.
+  assert [float(x.ravel()[0]) for x in kept[np.array([0, 1, 3])]] == [2., 1., 2.]
+  assert [score for score, _ in metadata['task']['best']] == [2., 5., 0., 3.]
+
+
+def test_every_agent_has_a_preset_for_frames(tmp_path):
+  chosen = cli.parse(
+      settings.Settings, ['--agent', 'boot_dqn', '--games', 'Pong',
+                          '--output', str(tmp_path)], 'run',
+      task_lib.DEFAULT_PRESETS)
+  assert chosen.preset == 'nature_atari'
+  chosen = cli.parse(
+      settings.Settings, ['--games', 'Pong', '--output', str(tmp_path)], 'run',
+      task_lib.DEFAULT_PRESETS)
+  assert (chosen.agent, chosen.preset) == ('hyperagent', 'paper_atari')
 
 
 @pytest.mark.slow
-def test_a_loss_that_is_not_finite_ends_the_run_unsaved(tmp_path, monkeypatch):
-  task = make(tmp_path / 'run', '--checkpoint-seconds', '0',
-              '--learning-rate', '1e30', '--max-gradient-norm', 'None')
+def test_a_loss_that_is_not_finite_ends_the_run_unsaved(tmp_path):
+  task = lambda: make(
+      tmp_path / 'run', '--checkpoint-seconds', '0',
+      '--learning-rate', '1e30', '--max-gradient-norm', 'None')
   with pytest.raises(FloatingPointError, match='Pong, seed 50, was not finite'):
-    task()
-  task.close()
-  state, _, _ = make(tmp_path / 'run', '--checkpoint-seconds', '0',
-                     '--learning-rate', '1e30', '--max-gradient-norm', 'None'
-                     )._restore_or_begin()
-  assert all(np.isfinite(x).all()
-             for x in jax.tree.leaves(state.learner.params['params']))
+    run_lib.run(task())
+  with run_lib.opened(task()) as runner:
+    state, _ = runner.begin_or_resume()
+  assert all(
+      np.isfinite(x).all()
+      for x in jax.tree.leaves(state.host.train.learner.params['params']))

@@ -9,7 +9,7 @@ import pytest
 # Pages that the second of two equal blocks of 40 MB had to be given.
 COUNT = '''
 import resource
-from experiments import console
+from experiments.common import machine
 {prepare}
 size = 40_000_000
 b'x' * size
@@ -28,4 +28,4 @@ def pages(prepare):
     platform.libc_ver()[0] != 'glibc', reason='other C libraries do otherwise')
 def test_freed_memory_is_kept():
   assert pages('') > 1000
-  assert pages('console.keep_freed_memory()') < 100
+  assert pages('machine.keep_freed_memory()') < 100

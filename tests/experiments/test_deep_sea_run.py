@@ -13,41 +13,45 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import cli
-from experiments import records
-from experiments.deep_sea import run as run_lib
+from experiments.common import cli
+from experiments.common import files
+from experiments.common import run as run_lib
+from experiments.deep_sea import records
+from experiments.deep_sea import run as task_lib
+from experiments.deep_sea import settings as settings_lib
 from tests import csv_files
 from tests import states
 
 ROOT = Path(__file__).parents[2]
 # Random steps end with a chunk, so that all chunks of learning share a program.
 ARGUMENTS = (
+    '--preset', 'optimistic',
     '--size', '5', '--num-seeds', '2', '--seed', '30', '--num-episodes', '400',
     '--evaluate-every', '10', '--hidden-sizes', '16', '--batch-size', '32',
-    '--min-replay-size', '50', '--eval-episodes', '20')
+    '--warmup-steps', '50', '--eval-episodes', '20')
 # At every evaluation: for runs that are cut short.
 CHECKPOINTS = ('--checkpoint-seconds', '0')
 
 
 def parse(folder, *more):
   return cli.parse(
-      run_lib.Settings, [*ARGUMENTS, '--output', str(folder), *more], 'run')
+      settings_lib.Settings, [*ARGUMENTS, '--output', str(folder), *more],
+      'run')
+
+
+def make(folder, *more):
+  return task_lib.DeepSeaTask(parse(folder, *more))
 
 
 def run(folder, *more):
-  task = run_lib.Run(parse(folder, *more))
-  try:
-    task()
-  finally:
-    task.close()
+  run_lib.run(make(folder, *more))
 
 
 def final_state(folder, *more):
   """The state at the end of a finished run, as NumPy arrays."""
-  task = run_lib.Run(parse(folder, *more))
-  state, memory = task._restore_or_begin()
-  task.close()
-  assert memory.finished
+  with run_lib.opened(make(folder, *more)) as runner:
+    state, metadata = runner.begin_or_resume()
+  assert metadata['finished']
   return jax.tree.leaves(states.plain(state))
 
 
@@ -59,7 +63,7 @@ def results(folder):
   return (summary, (folder / 'episodes.csv').read_bytes(),
           (folder / 'evaluations.csv').read_bytes(),
           [np.load(folder / f'posterior_{moment}.npz')['mean'].tolist()
-           for moment in ('before', 'learned', 'after')])
+           for moment in ('before', 'solved', 'after')])
 
 
 @pytest.fixture(scope='module')
@@ -91,7 +95,7 @@ def test_writes_what_it_says(finished):
           ] == list(range(0, 401, 10))
 
   summary = csv_files.rows(finished / 'summary.csv')
-  assert tuple(summary[0]) == run_lib.SUMMARY
+  assert tuple(summary[0]) == records.SUMMARY
   for row in summary:
     assert row['solved'] == '1'
     first = next(r for r in evaluations if r['seed'] == row['seed']
@@ -104,9 +108,10 @@ def test_writes_what_it_says(finished):
     assert (finished / name).read_bytes().startswith(b'\x89PNG')
 
 
-def test_what_is_learned_before_it_begins_ends_at_once(tmp_path):
-  run(tmp_path, '--agent', 'dqn', '--size', '2', '--num-seeds', '1', '--seed',
-      '0', '--num-episodes', '8', '--stop-when-solved')
+def test_what_is_solved_before_it_begins_ends_at_once(tmp_path):
+  run(tmp_path, '--agent', 'dqn', '--preset', 'default', '--size', '2',
+      '--num-seeds', '1', '--seed', '0', '--num-episodes', '8',
+      '--stop-when-solved')
   (row,) = csv_files.rows(tmp_path / 'summary.csv')
   assert (row['solved'], row['episodes_to_learn'], row['updates']) == (
       '1', '0', '0')
@@ -138,7 +143,7 @@ def stopped(tmp_path_factory):
   return folder
 
 
-def test_a_seed_stops_when_it_has_learned(finished, stopped):
+def test_a_seed_stops_when_it_has_solved_the_task(finished, stopped):
   learned = {row['seed']: int(row['episodes_to_learn'])
              for row in csv_files.rows(finished / 'summary.csv')}
   assert max(learned.values()) < 400 and len(set(learned.values())) == 2
@@ -151,18 +156,18 @@ def test_a_seed_stops_when_it_has_learned(finished, stopped):
 
 
 def test_resumes_with_some_seeds_stopped(stopped, tmp_path, monkeypatch):
-  task = run_lib.Run(parse(tmp_path, *STOP, *CHECKPOINTS))
-  record = task._record
+  record = records.record
 
-  def cut(state, log, memory, active):
-    record(state, log, memory, active)
-    if not active.all():  # After a checkpoint from when one had stopped.
+  def cut(task, state, log, metadata, active=None):
+    record(task, state, log, metadata, active)
+    # After a checkpoint from when one had stopped.
+    if active is not None and not active.all():
       raise RuntimeError('cut')
 
-  monkeypatch.setattr(task, '_record', cut)
+  monkeypatch.setattr(records, 'record', cut)
   with pytest.raises(RuntimeError, match='cut'):
-    task()
-  task.close()
+    run(tmp_path, *STOP, *CHECKPOINTS)
+  monkeypatch.undo()
   run(tmp_path, *STOP)
   assert results(tmp_path) == results(stopped)
   # Checkpoints are numbered by the steps of the seeds that go on.
@@ -217,51 +222,51 @@ def test_a_killed_run_ends_in_the_same_bits(finished, tmp_path, num_kills):
 
 
 def test_refuses_a_folder_in_which_a_run_is_at_work(tmp_path):
-  task = run_lib.Run(parse(tmp_path))
-  with pytest.raises(ValueError, match='in use by another run'):
-    run_lib.Run(parse(tmp_path))
-  task.close()
-  run_lib.Run(parse(tmp_path)).close()
+  with run_lib.opened(make(tmp_path)):
+    with pytest.raises(ValueError, match='in use by another run'):
+      run(tmp_path)
+  with run_lib.opened(make(tmp_path)):
+    pass
 
 
 def test_refuses_the_folder_of_another_run(finished, tmp_path):
-  with pytest.raises(ValueError, match='config.prior_scale is 0.3 there, 5.0'):
-    run_lib.Run(parse(finished, '--prior-scale', '5'))
+  with pytest.raises(ValueError, match='config.prior.scale is 0.3 there, 5.0'):
+    run(finished, '--prior.scale', '5')
   with pytest.raises(ValueError, match='num_episodes is 400 there, 500 here'):
-    run_lib.Run(parse(finished, '--num-episodes', '500'))
+    run(finished, '--num-episodes', '500')
   (tmp_path / 'thesis.tex').touch()
   with pytest.raises(ValueError, match='other files.*thesis.tex'):
-    run_lib.Run(parse(tmp_path))
+    run(tmp_path)
   (tmp_path / 'file').touch()
   with pytest.raises(ValueError, match='cannot be written'):
-    run_lib.Run(parse(tmp_path / 'file' / 'folder'))
+    run(tmp_path / 'file' / 'folder')
 
 
 @pytest.mark.parametrize('arguments, message', [
     (('--size', '1'), 'size must be at least 2, got 1'),
     (('--num-seeds', '0'), 'num_seeds must be at least 1, got 0'),
     (('--num-episodes', '0'), 'num_episodes must be at least 1, got 0'),
-    (('--seed', '-1'), 'seed must be at least 0, got -1'),
+    (('--seed', '-1'), 'seed must be between 0 and 2**32 - num_seeds, got -1'),
     (('--index-dim', '0'), 'index_dim must be at least 1, got 0'),
-    (('--prior-scale', '-1'), 'prior_scale must be at least 0.0, got -1.0'),
+    (('--prior.scale', '-1'), 'scale of a prior must be positive, got -1.0'),
     (('--batch-size', '100', '--replay-capacity', '99'),
      'batch_size must be at most replay_capacity, 99, got 100'),
     (('--evaluate-every', '300'), 'between 1 and 200 at size 5, got 300'),
-    (('--steps-per-update', '3'),
+    (('--update-period', '3'),
      'evaluate_every must be a whole number of the 3 steps between updates, '
      'got 10 episodes of 5 steps'),
     (('--sigma', '1'), '--sigma'),
     (('--agent', 'ppo'),
      "unknown agent 'ppo'; known: hyperagent, dqn, boot_dqn,"),
-    (('--agent', 'dqn', '--preset', 'paper'),
-     "unknown preset 'paper' of dqn; known: default"),
+    (('--agent', 'dqn', '--preset', 'paper_atori'),
+     "unknown preset of dqn 'paper_atori'; did you mean paper_atari"),
     (('--index', 'torus'), 'torus'),
 ])
 def test_bad_settings_are_named_and_leave_nothing(
     tmp_path, capsys, arguments, message):
   folder = tmp_path / 'new'
   with pytest.raises((SystemExit, ValueError)) as caught:
-    run_lib.Run(parse(folder, *arguments))
+    make(folder, *arguments)
   said = capsys.readouterr()
   text = f'{said.out}{said.err}{caught.value}'.replace('│', '')
   text = ' '.join(text.split())
@@ -271,14 +276,14 @@ def test_bad_settings_are_named_and_leave_nothing(
 
 def test_a_replay_that_does_not_fit_is_refused(tmp_path):
   with pytest.raises(MemoryError, match='GB'):
-    run_lib.Run(parse(tmp_path / 'new', '--num-episodes', str(10**12),
-                      '--replay-capacity', str(10**12)))
+    make(tmp_path / 'new', '--num-episodes', str(10**12),
+         '--replay-capacity', str(10**12))
   assert not (tmp_path / 'new').exists()
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
-  arguments = ('--agent', 'dqn', '--learning-rate', '1e18',
-               '--max-gradient-norm', 'None')
+  arguments = ('--agent', 'dqn', '--preset', 'default',
+               '--learning-rate', '1e18', '--max-gradient-norm', 'None')
   with pytest.raises(FloatingPointError,
                      match=r'loss of seed 30 was not finite at update \d+'):
     run(tmp_path, *arguments)
@@ -288,11 +293,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
 @pytest.mark.slow
 def test_dqn_runs_and_saves(tmp_path):
   """It has no index: an array of no elements in its state."""
-  arguments = (*ARGUMENTS[:8], '--agent', 'dqn', '--output', str(tmp_path),
-               '--num-episodes', '60')
-  task = run_lib.Run(cli.parse(run_lib.Settings, arguments, 'run'))
-  task()
-  task.close()
+  run(tmp_path, '--agent', 'dqn', '--preset', 'default', '--num-episodes',
+      '60')
   assert len(csv_files.rows(tmp_path / 'summary.csv')) == 2
 
 
@@ -310,14 +312,14 @@ def test_stochastic_is_learned_in_but_evaluated_without_its_noise(tmp_path):
 
 
 def test_log_of_a_crash_is_cut_back(tmp_path):
-  log = records.CsvLog(tmp_path / 'log.csv', ('a', 'b'))
+  log = files.CsvLog(tmp_path / 'log.csv', ('a', 'b'))
   log.append([(1, 2)])
   position = log.sync()
   log.append([(3, 4), (5, 6)])
   log.close()
   with open(tmp_path / 'log.csv', 'ab') as f:
     f.write(b'7,')  # A row that was cut short.
-  log = records.CsvLog(tmp_path / 'log.csv', ('a', 'b'))
+  log = files.CsvLog(tmp_path / 'log.csv', ('a', 'b'))
   log.truncate(position)
   assert log.sync() == position  # A checkpoint at once, before another row.
   log.append([(8, 9)])

@@ -17,9 +17,9 @@ EVERY = 32
 
 def settings(folder, **changes):
   return sweep_lib.Settings(**{
-      'output': folder, 'agents': 'hyperagent', 'sizes': '4', 'num_seeds': 2,
-      'num_episodes': 1000, 'evaluate_every': EVERY, 'eval_episodes': 10,
-      **changes})
+      'output': folder, 'agents': 'hyperagent:optimistic', 'sizes': '4',
+      'num_seeds': 2, 'num_episodes': 1000, 'evaluate_every': EVERY,
+      'eval_episodes': 10, **changes})
 
 
 @pytest.fixture(scope='module')
@@ -30,20 +30,20 @@ def swept(tmp_path_factory):
 
 
 def test_runs_each_point_once_and_grows(swept, capsys):
-  point = swept / 'hyperagent_default_4'
+  point = swept / 'hyperagent_optimistic_4'
   before = (point / 'evaluations.csv').stat().st_mtime_ns
-  sweep_lib.sweep(settings(swept, agents='hyperagent,dqn'))
+  sweep_lib.sweep(settings(swept, agents='hyperagent:optimistic,dqn'))
   assert (point / 'evaluations.csv').stat().st_mtime_ns == before
   assert 'it is finished' in capsys.readouterr().out
   rows = csv_files.rows(swept / 'summary.csv')
   assert [(r['run'], r['seed']) for r in rows] == [
       ('dqn_default_4', '0'), ('dqn_default_4', '1'),
-      ('hyperagent_default_4', '0'), ('hyperagent_default_4', '1')]
+      ('hyperagent_optimistic_4', '0'), ('hyperagent_optimistic_4', '1')]
   assert all(r['solved'] == '1' for r in rows if r['agent'] == 'hyperagent')
 
 
 def test_goes_on_for_a_quarter_after_learning(swept):
-  point = swept / 'hyperagent_default_4'
+  point = swept / 'hyperagent_optimistic_4'
   learned = table.episodes_to_learn(point).max()
   last = max(
       int(row['episode']) for row in csv_files.rows(point / 'episodes.csv'))
@@ -55,11 +55,11 @@ def test_draws_the_figure(swept):
   plot.draw(swept)
   assert (swept / 'deep_sea.png').read_bytes().startswith(b'\x89PNG')
   by_paper, by_bsuite = plot.ours(swept)
-  (point,) = by_paper['hyperagent: default']
+  (point,) = by_paper['hyperagent: optimistic']
   assert (point.size, point.solved, point.seeds) == (4, 2, 2)
   assert point.mean == table.episodes_to_learn(
-      swept / 'hyperagent_default_4').mean()
-  assert by_bsuite['hyperagent: default'][0].mean < point.mean
+      swept / 'hyperagent_optimistic_4').mean()
+  assert by_bsuite['hyperagent: optimistic'][0].mean < point.mean
   assert {line: len(points) for line, points in plot.published().items()
           }['HyperAgent'] == 9
 
@@ -67,7 +67,7 @@ def test_draws_the_figure(swept):
 def test_the_table_says_when_a_run_would_have_been_given_up(swept, capsys):
   table.main(swept)
   row, = (line for line in capsys.readouterr().out.splitlines()
-          if line.startswith('| hyperagent | default | 4 |'))
+          if line.startswith('| hyperagent | optimistic | 4 |'))
   assert '| 2 of 2 | 1,000 |' in row
 
 
@@ -78,7 +78,7 @@ def test_refuses_other_settings_and_unknown_names(swept, tmp_path):
   assert 'agents' not in config and 'sizes' not in config
   for changes, message in (
       ({'agents': 'ppo'}, "unknown agent 'ppo'; known: hyperagent"),
-      ({'agents': 'dqn:paper'}, "unknown preset 'paper' of dqn"),
+      ({'agents': 'dqn:smal_atari'}, 'did you mean small_atari'),
       ({'sizes': '10,twenty'}, "got '10,twenty'"),
       ({'sizes': '1'}, 'size must be at least 2, got 1')):
     folder = tmp_path / 'new'
@@ -87,7 +87,7 @@ def test_refuses_other_settings_and_unknown_names(swept, tmp_path):
 
 
 def test_leaves_out_a_run_that_ended_before_bsuites_criterion(swept, tmp_path):
-  shutil.copytree(swept / 'hyperagent_default_4', tmp_path / 'run')
+  shutil.copytree(swept / 'hyperagent_optimistic_4', tmp_path / 'run')
   path = tmp_path / 'run' / 'episodes.csv'
   header, *rows = path.read_text().splitlines()
   # As if the run of seed 0, which had learned, had ended before that showed.
@@ -97,13 +97,13 @@ def test_leaves_out_a_run_that_ended_before_bsuites_criterion(swept, tmp_path):
           if i < first or row.split(',')[2] == '1']
   path.write_text('\n'.join([header, *kept]) + '\n')
   by_paper, by_bsuite = plot.ours(tmp_path)
-  assert by_paper['hyperagent: default'][0].solved == 2
+  assert by_paper['hyperagent: optimistic'][0].solved == 2
   assert not by_bsuite
 
 
 @pytest.mark.parametrize('ours, published', [
-    ('hyperagent: paper', 'HyperAgent'),
-    ('hyperagent: default', 'HyperAgent-OIS'),
+    ('hyperagent: paper_deep_sea', 'HyperAgent'),
+    ('hyperagent: optimistic', 'HyperAgent-OIS'),
     ('enn_dqn: default', 'ENN-DQN'), ('boot_dqn: default', 'BootDQN')])
 def test_an_algorithm_has_one_colour(ours, published):
   assert plot.algorithm(ours) == plot.algorithm(published)

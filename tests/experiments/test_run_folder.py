@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import run_folder
+from experiments.common import run_folder
 
 
 @dataclasses.dataclass
@@ -43,9 +43,9 @@ def saved(open_folder):
 
 def test_what_is_saved_is_restored(saved, open_folder):
   folder = open_folder()
-  state, memory = folder.restore({'x': jnp.zeros(2)})
+  state, metadata = folder.restore({'x': jnp.zeros(2)})
   np.testing.assert_array_equal(state['x'], jnp.ones(2))
-  assert memory == {'best': -np.inf}
+  assert metadata == {'best': -np.inf}
   assert folder.sync()['log.csv'] < saved
 
 

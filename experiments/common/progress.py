@@ -1,47 +1,14 @@
-"""What the experiments share on the console and the machine."""
+"""Progress of a run on the console."""
 
-import ctypes
-import os
 import sys
 import time
 
-import jax
 import tqdm
 
 from hyperjax.loops import host
 
-# Of malloc.h.
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
-
-def use_all_cores():
-  """Lets JAX see each CPU core as a device, to spread the seeds over.
-
-  Call it before anything else of JAX, which refuses it afterwards.
-  """
-  try:
-    cores = len(os.sched_getaffinity(0))
-  except AttributeError:  # Not on Linux.
-    cores = os.cpu_count() or 1
-  jax.config.update('jax_num_cpu_devices', cores)
-
-
-def keep_freed_memory():
-  """Keeps what an update has freed for the next one, where there is glibc.
-
-  An update of a Nature torso needs some 50 MB for a moment. glibc gives such
-  blocks back to the system, and getting them anew, page by page, is a good part
-  of the update's time on a CPU. Blocks above 256 MB are given back still.
-  """
-  try:
-    mallopt = ctypes.CDLL(None).mallopt
-  except (AttributeError, OSError, TypeError):  # Another C library.
-    return
-  mallopt(_M_MMAP_THRESHOLD, 2**28)
-  mallopt(_M_TRIM_THRESHOLD, 2**30)
-
-
-class _Progress:
+class Bar:
   """A progress bar, or a line now and then where there is no terminal."""
 
   def __init__(
@@ -65,25 +32,25 @@ class _Progress:
     self._bar.close()
 
 
-class Progress(_Progress):
-  """Of a run that counts episodes."""
+class Episodes(Bar):
+  """Progress of a run that counts episodes."""
 
   def __init__(self, title: str, episode: int, num_episodes: int):
     """Begins at an episode; the speed is of what is done from now on."""
     super().__init__(title, 'episode', episode, num_episodes, 10.)
     self._start = time.monotonic()
 
-  def update(self, episodes: int, updates: int, learned: list[bool]):
+  def update(self, episodes: int, updates: int, solved: list[bool]):
     """Counts what a chunk did; `updates` is the sum over seeds."""
     self._updates += updates
     speed = self._updates / (time.monotonic() - self._start)
     self._advance(
-        episodes, f'{sum(learned)}/{len(learned)} learned, '
+        episodes, f'{sum(solved)}/{len(solved)} solved, '
         f'{speed:.0f} updates/s')
 
 
-class StepProgress(_Progress):
-  """Of a run that counts environment steps."""
+class Steps(Bar):
+  """Progress of a run that counts environment steps."""
 
   def __init__(self, title: str, step: int, num_steps: int):
     """Begins at a step of each agent.

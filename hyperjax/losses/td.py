@@ -1,19 +1,4 @@
-"""Temporal-difference losses over an index-conditioned value function.
-
-For a transition (s, a, r, d, s') with noise u in R^M the loss is
-
-  E_z (y + u^T z - Q(s, a; z))^2,   y = r + d Q-(s', a*; z'),
-
-with z' drawn afresh for every transition, independent of z, and a* greedy for
-the online network at z' (Double DQN) or for the target network (DQN). Li et
-al. (2024), eq. 6 to 8. There are two ways to take the expectation over z:
-`SampledTD` averages over K draws, as published; `ExactTD` has no noise of its
-own and costs less. What algorithms do otherwise are components of a loss:
-which z meets which z' (`Independent`, `Shared`, `Members`), noise that belongs
-to a transition (`hyperjax.data_noise`), and optimism over several z' in the
-target (`hyperjax.acting.Optimism`). Regularisers wrap a loss
-(`hyperjax.regularizers`).
-"""
+"""Temporal-difference losses, sampled and exact."""
 
 import dataclasses
 from typing import Any, Protocol, runtime_checkable
@@ -30,11 +15,12 @@ from hyperjax import data_noise
 from hyperjax import index as index_lib
 from hyperjax import networks
 from hyperjax import types
+from hyperjax.losses import pairs as pairs_lib
 
 
 @runtime_checkable
 class Loss(Protocol):
-  """What the learner minimises."""
+  """A function of a batch and the weights that the learner minimises."""
 
   def __call__(
       self,
@@ -44,112 +30,31 @@ class Loss(Protocol):
       index_key: chex.PRNGKey,
       noise_key: chex.PRNGKey,
   ) -> tuple[Float[Array, ''], types.Metrics]:
-    """Returns the loss of one batch.
+    """Returns the loss of one batch and its metrics.
 
     Args:
       params: Flax variables of the online network, the prior included.
-      target_params: the same for the target network.
+      target_params: Flax variables of the target network, the prior included.
       batch: weighted transitions [B].
-      index_key: fresh at every update.
-      noise_key: the same at every update.
+      index_key: PRNG key of the indices, new at every update.
+      noise_key: PRNG key of the transitions' noise, the same at every update.
 
     Returns:
-      The loss, float32 [], the mean of the weighted losses of the transitions;
-      and metrics: 'loss', and 'losses', [B], of each transition before it is
-      weighted, for replays with priorities.
+      The mean of the weighted losses, float32 [], and metrics: 'loss', this
+      mean, and 'losses', the loss of each transition before it is weighted,
+      float32 [B].
     """
     ...
 
 
-@runtime_checkable
-class Pairs(Protocol):
-  """Which indices z a transition meets, and which z' its target has.
-
-  Attributes:
-    tied: whether the target of an index is taken at that same index; if not,
-      each transition has one z' of its own, independent of z.
-  """
-
-  tied: bool
-
-  def __call__(
-      self, distribution: index_lib.IndexDistribution, key: chex.PRNGKey,
-      batch_size: int,
-  ) -> Float[Array, 'B K M']:
-    """Returns the indices z of each transition of a batch."""
-    ...
-
-
-def _check_num_samples(num_samples: int):
-  if num_samples < 1:
-    raise ValueError(f'num_samples must be at least 1, got {num_samples}')
-
-
-@dataclasses.dataclass(frozen=True)
-class Independent:
-  """K indices for each transition, as HyperAgent has them.
-
-  Attributes:
-    num_samples: K.
-    tied: see `Pairs`.
-  """
-
-  num_samples: int = 20
-  tied: bool = False
-
-  def __post_init__(self):
-    _check_num_samples(self.num_samples)
-
-  def __call__(self, distribution, key, batch_size) -> Float[Array, 'B K M']:
-    """See `Pairs`."""
-    return distribution.sample(key, (batch_size, self.num_samples))
-
-
-@dataclasses.dataclass(frozen=True)
-class Shared:
-  """K indices for the whole batch, as HyperDQN has them.
-
-  Attributes:
-    num_samples: K.
-    tied: see `Pairs`.
-  """
-
-  num_samples: int = 20
-  tied: bool = True
-
-  def __post_init__(self):
-    _check_num_samples(self.num_samples)
-
-  def __call__(self, distribution, key, batch_size) -> Float[Array, 'B K M']:
-    """See `Pairs`."""
-    indices = distribution.sample(key, (self.num_samples,))
-    return jnp.broadcast_to(indices, (batch_size, *indices.shape))
-
-
-@dataclasses.dataclass(frozen=True)
-class Members:
-  """The M one-hot indices: every member of an ensemble with itself."""
-
-  @property
-  def tied(self) -> bool:
-    """See `Pairs`."""
-    return True
-
-  def __call__(self, distribution, key, batch_size) -> Float[Array, 'B K M']:
-    """See `Pairs`."""
-    del key
-    members = jnp.eye(distribution.dim, dtype=jnp.float32)
-    return jnp.broadcast_to(members, (batch_size, *members.shape))
-
-
 @dataclasses.dataclass(frozen=True)
 class _TD:
-  """What both losses share.
+  """Values at s and s', for both losses.
 
   Attributes:
-    network: a value function, see `hyperjax.networks.AffineValue`.
+    network: value function, see `hyperjax.networks.AffineValue`.
     index: distribution of z and of z'.
-    double: whether the online network chooses the target's action.
+    double: whether the online network selects the target's action.
   """
 
   network: nn.Module
@@ -163,9 +68,9 @@ class _TD:
     return networks.value(self.network, params, encoding, index)
 
   def _pair(self, params, target_params, values):
-    """Values of the target network, and of the target action's chooser.
+    """Returns the values of the target network and of the action's selector.
 
-    Only the chooser's know what is legal: no value is ever replaced by another.
+    Only the selector's values are masked, so that no target is infinite.
     """
     target = values(target_params)
     chooser = values(params) if self.double else target
@@ -174,7 +79,7 @@ class _TD:
   def _next_values(
       self, params, target_params, batch, indices
   ) -> tuple[Float[Array, 'B K A'], Float[Array, 'B K A']]:
-    """Values at s' and each of the indices, [B, K, M]."""
+    """Returns target and selector values at s' and each index [B, K, M]."""
 
     def values(params):
       encodings = self._encode(params, batch.next_observation)
@@ -187,7 +92,7 @@ class _TD:
   def _optimistic_next_values(
       self, params, target_params, batch, optimism, key
   ) -> tuple[Float[Array, 'B A'], Float[Array, 'B A']]:
-    """Values at s' by `optimism`, of each network and action by itself."""
+    """Returns target and selector values at s', each by `optimism`."""
     num = () if optimism.num_indices is None else (optimism.num_indices,)
     indices = self.index.sample(key, (batch.reward.shape[0], *num))
 
@@ -202,7 +107,7 @@ class _TD:
   def _independent_next_values(
       self, params, target_params, batch, key, optimism
   ) -> tuple[Float[Array, 'B A'], Float[Array, 'B A']]:
-    """Values at a z' of each transition's own, or by `optimism`."""
+    """Returns values at one z' per transition, or by `optimism`."""
     if optimism is not None:
       return self._optimistic_next_values(
           params, target_params, batch, optimism, key)
@@ -213,7 +118,7 @@ class _TD:
 
 
 def _reduce(losses, batch: types.Batch):
-  """The loss of a batch and its metrics."""
+  """Returns the loss of a batch and its metrics."""
   weighted = losses if batch.weights is None else batch.weights * losses
   loss = jnp.mean(weighted)
   return loss, {'loss': loss, 'losses': losses}
@@ -221,22 +126,26 @@ def _reduce(losses, batch: types.Batch):
 
 @dataclasses.dataclass(frozen=True)
 class SampledTD(_TD):
-  """The expectation over z as a mean over K indices for each transition.
+  """TD loss with the expectation over z as a mean over K indices.
 
-  As published, and for any network.
+  As published, and for any network:
+
+    1/K sum_k weight_k (y_k + offset_k - Q(s, a; z_k))^2.
 
   Attributes:
-    pairs: which z meets which z'.
+    pairs: pairs of indices z and z'.
     noise: offsets of the targets and weights of the squared errors.
-    optimism: values of an untied target; None for those at one z'.
+    optimism: values of a target that is not tied; None for those at one z'.
+
+  Raises:
+    ValueError: for tied pairs with optimism.
   """
 
-  pairs: Pairs = Independent()
+  pairs: pairs_lib.Pairs = pairs_lib.Independent()
   noise: data_noise.DataNoise = data_noise.Perturbation()
   optimism: acting.Optimism | None = None
 
   def __post_init__(self):
-    """Raises ValueError for a tied target with optimism over indices."""
     if self.pairs.tied and self.optimism is not None:
       raise ValueError(
           f'a tied target is taken at one index, got optimism {self.optimism}')
@@ -250,10 +159,10 @@ class SampledTD(_TD):
     batch_size = transitions.reward.shape[0]
     indices = self.pairs(self.index, key_online, batch_size)
     if self.pairs.tied:
-      next_values = self._next_values(
+      next_target, next_chooser = self._next_values(
           params, target_params, transitions, indices)
     else:
-      next_values = jax.tree.map(
+      next_target, next_chooser = jax.tree.map(
           lambda x: jnp.repeat(x[:, None], indices.shape[1], axis=1),
           self._independent_next_values(
               params, target_params, transitions, key_target, self.optimism))
@@ -279,24 +188,24 @@ class SampledTD(_TD):
           indices, offsets, next_target, next_chooser))
 
     losses = jax.vmap(example)(
-        self._encode(params, transitions.observation), *next_values,
-        transitions, offsets, weights, indices)
+        self._encode(params, transitions.observation), next_target,
+        next_chooser, transitions, offsets, weights, indices)
     return _reduce(losses, batch)
 
 
 @dataclasses.dataclass(frozen=True)
 class ExactTD(_TD):
-  """The expectation over z in closed form, for a value function affine in z.
+  """TD loss with the expectation over z in closed form, for Q affine in z.
 
-  With Q(s, a; z) = m + v^T z, w = u - v, delta = y - m, E[z] = mu 1 and
-  E[z z^T] = c I,
+  With Q(s, a; z) = m + v^T z, w = u - v, delta = y - m, E[z] = mu 1 and E[z
+  z^T] = c I,
 
     E_z (delta + w^T z)^2 = delta^2 + 2 mu delta sum(w) + c |w|^2.
 
-  Not in the papers: the published loss converges to it as K grows. It asks
-  that z' be independent of z, as it is here, and that calling the network
-  give psi = (m, v), [M+1, A] (`hyperjax.networks.AffineValue`). With M = 0 it
-  is the squared TD error of DQN.
+  This form is not in the papers: the published loss converges to it as K grows.
+  It requires that z' be independent of z, and that calling the network return
+  psi = (m, v), [M+1, A] (`hyperjax.networks.AffineValue`). With M = 0 it is the
+  squared TD error of DQN.
 
   Attributes:
     noise: offsets of the targets, linear in z.
@@ -311,7 +220,7 @@ class ExactTD(_TD):
   ) -> tuple[Float[Array, ''], types.Metrics]:
     """See `Loss`."""
     transitions = batch.transitions
-    # The same z' as SampledTD draws from this key.
+    # The same z' as in SampledTD for this key.
     _, key_target = jax.random.split(index_key)
 
     def example(psi, next_target, next_chooser, transition, u):

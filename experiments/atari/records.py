@@ -1,0 +1,132 @@
+"""What a run on Atari writes: rows, evaluations, summary and pictures."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.atari import games as games_lib
+from experiments.atari import pictures
+from experiments.atari import purposes
+from experiments.atari import reading
+from experiments.common import files
+from hyperjax import networks
+from hyperjax import types
+from hyperjax.agents import presets
+from hyperjax.environments import envpool
+from hyperjax.loops import host
+
+EPISODES = ('agent', 'game', 'seed', 'env_steps', 'episode_return', 'length')
+# Games side by side in an evaluation, for each agent.
+ROUND = 20
+
+
+def record_episodes(task: Any, log: host.HostLog):
+  """Writes the episodes that ended in a chunk; `task` is a `run.AtariTask`."""
+  task.folder.logs['episodes.csv'].append([
+      (task.settings.agent, *task.runs[e.agent], e.env_steps,
+       f'{e.episode_return:.6g}', e.length) for e in log.episodes])
+
+
+def check_finite(task: Any, log: host.HostLog):
+  """Raises FloatingPointError if a loss of the chunk was not finite."""
+  for (game, seed), first in zip(task.runs, log.first_nonfinite, strict=True):
+    if first >= 0:
+      raise FloatingPointError(
+          f'the loss of {game}, seed {seed}, was not finite at update '
+          f'{first}; the last checkpoint is from before')
+
+
+def play(
+    task: Any, params: types.Params, state: Any, purpose: int,
+    num_episodes: int,
+) -> np.ndarray:
+  """Returns scores of whole games, [G, E]; a function of step and purpose."""
+  step = task.number(state)
+  rounds = []
+  for number in range(-(-num_episodes // ROUND)):
+    count = min(ROUND, num_episodes - number * ROUND)
+    purpose_and_number = 1000 * purpose + number
+    rounds.append(task.loop.evaluate(
+        params, state.host,
+        task.environments(count, purpose_and_number, step, training=False),
+        10_000 * step + purpose_and_number))
+  return np.concatenate(rounds, axis=1)
+
+
+def evaluate(task: Any, state: Any, metadata: dict[str, Any]) -> np.ndarray:
+  """Evaluates all agents and writes the rows.
+
+  Returns:
+    Which agents are better than ever, bool [G].
+  """
+  settings, step = task.settings, task.number(state)
+  scores = play(task, state.host.train.learner.params, state,
+                purposes.EVALUATION, settings.eval_episodes)
+  means = scores.mean(axis=1)
+  log = task.folder.logs['evaluations.csv']
+  log.append([
+      (settings.agent, game, seed, step, f'{means[i]:.6g}',
+       f'{scores[i].std():.6g}') for i, (game, seed) in enumerate(task.runs)])
+  log.sync()
+  better = means > [found for found, _ in metadata['best']]
+  metadata['best'] = [
+      [float(means[i]), step] if better[i] else metadata['best'][i]
+      for i in range(len(task.runs))]
+  return better
+
+
+def _num_parameters(task: Any, game: str) -> int:
+  """Trainable parameters of an agent with the actions of its own game."""
+  num_actions, = {x.num_actions for x in task.loop.environments.environments
+                  if x.name == game}
+  agent = presets.AGENTS[task.settings.agent](
+      task.agent.observation_spec, num_actions, task.settings.config)
+  return networks.num_parameters(
+      jax.eval_shape(agent.init, jax.random.key(0)).params)
+
+
+def finish(task: Any, state: Any, metadata: dict[str, Any]):
+  """Evaluates at length, and writes summary and pictures."""
+  settings = task.settings
+  learner = state.host.train.learner
+  final = play(
+      task, learner.params, state, purposes.FINAL, settings.final_episodes)
+  in_hindsight = play(
+      task, state.best, state, purposes.BEST, settings.final_episodes)
+  sizes = {game: _num_parameters(task, game) for game in task.games}
+  updates = np.asarray(learner.steps)
+  rows = [
+      (settings.agent, game, seed, metadata['env_steps'][i], updates[i],
+       f'{final[i].mean():.6g}', f'{final[i].std():.6g}',
+       metadata['best'][i][1],
+       f'{in_hindsight[i].mean():.6g}', f'{in_hindsight[i].std():.6g}',
+       sizes[game], round(task.folder.seconds(), 1))
+      for i, (game, seed) in enumerate(task.runs)]
+  files.write_csv(settings.output / 'summary.csv', reading.SUMMARY, rows)
+  pictures.learning_curves(settings.output)
+  seeds = purposes.environment_seeds(
+      task.seeds[0], purposes.PICTURE, 0, 1)
+  pictures.strip(
+      settings.output, task.agent,
+      jax.tree.map(lambda x: x[0], learner.params),
+      envpool.Atari(task.games[0], seeds,
+                    sticky_actions=settings.sticky_actions,
+                    life_ends_return=False, max_frames=settings.max_frames,
+                    backend=settings.backend))
+
+
+def report(task: Any):
+  """Prints the returns of a finished run, and where the files are."""
+  settings = task.settings
+  rows = files.read_columns(settings.output / 'summary.csv')
+  print(f'Returns at the end, and of the best evaluation, over '
+        f'{settings.final_episodes} games each:')
+  for game, seed, final, best, size in zip(
+      rows['game'], rows['seed'], rows['final_return'], rows['best_return'],
+      rows['parameters'], strict=True):
+    print(f'  {game}, seed {seed}: {float(final):.1f}, {float(best):.1f} '
+          f'(random: {games_lib.references()[game].random:.1f}; '
+          f'{int(size):,} trainable parameters)')
+  for name in ('summary.csv', 'learning_curves.png', 'strip.png'):
+    print(f'  {settings.output / name}')

@@ -1,0 +1,112 @@
+"""Command lines from frozen dataclasses."""
+
+import argparse
+from collections.abc import Callable, Sequence
+import dataclasses
+import sys
+from typing import Any, get_args, get_origin, get_type_hints
+
+import tyro
+
+from experiments.common import registry
+from hyperjax import index as index_lib
+from hyperjax.agents import presets
+
+_registry = tyro.constructors.ConstructorRegistry()
+
+
+@_registry.primitive_rule
+def _component_class(
+    info: tyro.constructors.PrimitiveTypeInfo,
+) -> tyro.constructors.PrimitiveConstructorSpec | None:
+  """Index distributions and torsos are given by name."""
+  if get_origin(info.type) is not Callable:
+    return None
+  known = registry.TORSOS
+  if get_args(info.type)[1] is index_lib.IndexDistribution:
+    known = registry.INDICES
+  names = {cls: name for name, cls in known.items()}
+  return tyro.constructors.PrimitiveConstructorSpec(
+      nargs=1,
+      metavar='{' + ','.join(known) + '}',
+      instance_from_str=lambda args: known[args[0]],
+      is_instance=names.__contains__,
+      str_from_instance=lambda instance: [names[instance]],
+      choices=tuple(known))
+
+
+def _narrowed(config: Any) -> type[Any]:
+  """The config's class with components annotated by their own classes.
+
+  A command line sets the numbers of the components that a preset names; what
+  class they are of is the preset's business.
+  """
+  hints = get_type_hints(type(config))
+  annotations = {}
+  for field in dataclasses.fields(config):
+    value = getattr(config, field.name)
+    hint = hints[field.name]
+    # A class is given by name, see above.
+    choices = () if get_origin(hint) is Callable else (
+        get_args(hint) or (hint,))
+    if any(getattr(choice, '_is_protocol', False) for choice in choices):
+      annotations[field.name] = type(value)
+  narrowed = type(type(config).__name__, (type(config),), {
+      '__annotations__': annotations, '__doc__': type(config).__doc__,
+      **{name: getattr(config, name) for name in annotations}})
+  return dataclasses.dataclass(frozen=True, kw_only=True)(narrowed)
+
+
+def _fields(dataclass: Any) -> dict[str, Any]:
+  return {field.name: getattr(dataclass, field.name)
+          for field in dataclasses.fields(dataclass)}
+
+
+def _default_preset(agent: str, wanted: Sequence[str]) -> str:
+  """The first of the wanted presets that an agent has."""
+  known = presets.PRESETS.get(agent, {})
+  return next((name for name in wanted if name in known), 'default')
+
+
+def parse(
+    settings_class: Any,
+    argv: Sequence[str] | None = None,
+    prog: str | None = None,
+    default_presets: Sequence[str] = ('default',),
+) -> Any:
+  """Reads settings from a command line; exits with a message on an error.
+
+  The agent and the preset say which options there are and what they default
+  to, so these two are read first. A component of the config has its numbers
+  under its name: `--acting.epsilon 0.1`.
+
+  Args:
+    settings_class: a frozen dataclass, generic in the class of its field
+      `config`, with the fields `output` (always to be given), `agent` and
+      `preset`.
+    argv: arguments, those of the process by default.
+    prog: name of the program in messages.
+    default_presets: if no preset is named, the first of these that the agent
+      has.
+  """
+  argv = list(sys.argv[1:] if argv is None else argv)
+  first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+  first.add_argument('--agent', default='hyperagent')
+  first.add_argument('--preset')
+  chosen, _ = first.parse_known_args(argv)
+  preset = chosen.preset or _default_preset(chosen.agent, default_presets)
+  try:
+    config = presets.make(chosen.agent, preset)
+    narrowed = _narrowed(config)
+    default = settings_class(
+        output=tyro.MISSING, config=narrowed(**_fields(config)),
+        agent=chosen.agent, preset=preset)
+    with _registry:
+      settings = tyro.cli(
+          settings_class[narrowed], default=default, args=argv, prog=prog,
+          config=(tyro.conf.AvoidSubcommands,))
+    return dataclasses.replace(
+        settings, config=type(config)(**_fields(settings.config)))
+  except (ValueError, TypeError) as error:
+    print(f'error: {error}', file=sys.stderr)
+    sys.exit(2)

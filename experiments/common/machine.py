@@ -1,0 +1,36 @@
+"""What the commands ask of the machine."""
+
+import ctypes
+import os
+
+import jax
+
+# Of malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
+
+def use_all_cores():
+  """Lets JAX see each CPU core as a device, to spread the seeds over.
+
+  Call it before anything else of JAX, which refuses it afterwards.
+  """
+  try:
+    cores = len(os.sched_getaffinity(0))
+  except AttributeError:  # Not on Linux.
+    cores = os.cpu_count() or 1
+  jax.config.update('jax_num_cpu_devices', cores)
+
+
+def keep_freed_memory():
+  """Keeps what an update has freed for the next one, where there is glibc.
+
+  An update of a Nature torso needs some 50 MB for a moment. glibc gives such
+  blocks back to the system, and getting them anew, page by page, is a good part
+  of the update's time on a CPU. Blocks above 256 MB are given back still.
+  """
+  try:
+    mallopt = ctypes.CDLL(None).mallopt
+  except (AttributeError, OSError, TypeError):  # Another C library.
+    return
+  mallopt(_M_MMAP_THRESHOLD, 2**28)
+  mallopt(_M_TRIM_THRESHOLD, 2**30)

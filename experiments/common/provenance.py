@@ -1,0 +1,65 @@
+"""Where results come from: settings, commit, versions and devices."""
+
+from collections.abc import Collection
+import dataclasses
+import importlib.metadata
+from pathlib import Path
+import subprocess
+from typing import Any
+
+import jax
+
+PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'rlax', 'flashbax', 'numpy')
+
+
+def settings_as_json(
+    settings: Any, without: Collection[str] = ()) -> dict[str, Any]:
+  """A dataclass of settings as plain data: classes by name, paths as text.
+
+  Args:
+    settings: a dataclass; its fields may be dataclasses.
+    without: its fields that are left out.
+  """
+
+  def plain(value, name='config'):
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+      fields = {f.name: plain(getattr(value, f.name), f.name)
+                for f in dataclasses.fields(value)}
+      # A component is of one class of several; a config is not.
+      return fields if name == 'config' else {
+          'class': type(value).__name__, **fields}
+    if isinstance(value, type):
+      return value.__name__
+    if callable(value):
+      return getattr(value, '__qualname__', repr(value))
+    if isinstance(value, (tuple, list)):
+      return [plain(v) for v in value]
+    return str(value) if isinstance(value, Path) else value
+
+  return {name: value for name, value in plain(settings).items()
+          if name not in without}
+
+
+def _commit() -> str:
+  """The commit of the code that runs; marked if files were changed since."""
+  folder = Path(__file__).parent
+  try:
+    commit = subprocess.run(
+        ['git', 'rev-parse', 'HEAD'], cwd=folder, check=True,
+        capture_output=True, text=True).stdout.strip()
+    changed = subprocess.run(
+        ['git', 'status', '--porcelain', '--untracked-files=no'], cwd=folder,
+        check=True, capture_output=True, text=True).stdout.strip()
+    return commit + ('+changes' if changed else '')
+  except (OSError, subprocess.CalledProcessError):
+    return 'unknown'
+
+
+def provenance() -> dict[str, Any]:
+  """Where results come from: commit, versions and devices."""
+  return {
+      'commit': _commit(),
+      'versions': {name: importlib.metadata.version(name)
+                   for name in PACKAGES},
+      'devices': [f'{d.platform}: {d.device_kind}' for d in jax.devices()],
+  }

@@ -1,0 +1,56 @@
+"""Episodes of environments that step on the host."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from hyperjax.environments import vector
+
+
+class Episode(NamedTuple):
+  """An episode that ended.
+
+  Attributes:
+    agent: number of its agent, 0..G-1.
+    env_steps: number of steps of all environments of that agent until then.
+    episode_return: sum of the environment's own rewards.
+    length: number of steps.
+  """
+
+  agent: int
+  env_steps: int
+  episode_return: float
+  length: int
+
+
+class EpisodeCounter:
+  """Returns and lengths of the current episodes of G agents."""
+
+  def __init__(self, num_agents: int, num_envs: int):
+    """Begins with no steps.
+
+    Args:
+      num_agents: G.
+      num_envs: N, number of environments per agent.
+    """
+    self._return = np.zeros((num_agents, num_envs))
+    self._length = np.zeros((num_agents, num_envs), int)
+
+  def count(
+      self, timestep: vector.VectorTimeStep, env_steps: np.ndarray
+  ) -> list[Episode]:
+    """Adds a time step, and returns the episodes that it ended.
+
+    Args:
+      timestep: time step of every environment, each field [G, N, ...].
+      env_steps: number of steps per agent, int [G], updated in place.
+    """
+    taken = ~timestep.first()
+    env_steps += taken.sum(axis=1)
+    self._return = np.where(taken, self._return + timestep.score, 0.)
+    self._length = np.where(taken, self._length + 1, 0)
+    return [
+        Episode(int(agent), int(env_steps[agent]),
+                float(self._return[agent, env]),
+                int(self._length[agent, env]))
+        for agent, env in np.argwhere(timestep.last())]

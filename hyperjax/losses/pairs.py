@@ -1,0 +1,95 @@
+"""Pairs of the index z of a transition and the index z' of its target."""
+
+import dataclasses
+from typing import Protocol, runtime_checkable
+
+import chex
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from hyperjax import index as index_lib
+
+
+@runtime_checkable
+class Pairs(Protocol):
+  """Pairs each index z of a transition with the index z' of its target."""
+
+  @property
+  def tied(self) -> bool:
+    """Whether z' = z; otherwise z' is one independent draw per transition."""
+    ...
+
+  def __call__(
+      self, distribution: index_lib.IndexDistribution, key: chex.PRNGKey,
+      batch_size: int,
+  ) -> Float[Array, 'B K M']:
+    """Returns the indices z of a batch, float32 [B, K, M].
+
+    Args:
+      distribution: distribution of z.
+      key: PRNG key of the draws.
+      batch_size: B.
+    """
+    ...
+
+
+def _check_num_samples(num_samples: int):
+  if num_samples < 1:
+    raise ValueError(f'num_samples must be at least 1, got {num_samples}')
+
+
+@dataclasses.dataclass(frozen=True)
+class Independent:
+  """K independent indices per transition, as in HyperAgent.
+
+  Attributes:
+    num_samples: K, at least 1.
+    tied: whether z' = z, see `Pairs`.
+  """
+
+  num_samples: int = 20
+  tied: bool = False
+
+  def __post_init__(self):
+    _check_num_samples(self.num_samples)
+
+  def __call__(self, distribution, key, batch_size) -> Float[Array, 'B K M']:
+    """See `Pairs`."""
+    return distribution.sample(key, (batch_size, self.num_samples))
+
+
+@dataclasses.dataclass(frozen=True)
+class Shared:
+  """K indices that all transitions of a batch share, as in HyperDQN.
+
+  Attributes:
+    num_samples: K, at least 1.
+    tied: whether z' = z, see `Pairs`.
+  """
+
+  num_samples: int = 20
+  tied: bool = True
+
+  def __post_init__(self):
+    _check_num_samples(self.num_samples)
+
+  def __call__(self, distribution, key, batch_size) -> Float[Array, 'B K M']:
+    """See `Pairs`."""
+    indices = distribution.sample(key, (self.num_samples,))
+    return jnp.broadcast_to(indices, (batch_size, *indices.shape))
+
+
+@dataclasses.dataclass(frozen=True)
+class Members:
+  """The M one-hot indices, z' = z: every member of an ensemble."""
+
+  @property
+  def tied(self) -> bool:
+    """See `Pairs`."""
+    return True
+
+  def __call__(self, distribution, key, batch_size) -> Float[Array, 'B K M']:
+    """See `Pairs`."""
+    del key
+    members = jnp.eye(distribution.dim, dtype=jnp.float32)
+    return jnp.broadcast_to(members, (batch_size, *members.shape))

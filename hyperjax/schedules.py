@@ -1,0 +1,52 @@
+"""Schedules: numbers that change with the number of steps.
+
+A schedule is a function of the number of steps so far, int32 []. These are
+frozen dataclasses, so that agents that have one are equal, hashable and can be
+pickled; any other function of that kind works too, such as optax makes.
+"""
+
+from collections.abc import Callable
+import dataclasses
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+Schedule = Callable[[Array], Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class Linear:
+  """A line from one value to another, which then stays.
+
+  Attributes:
+    start: value at step 0.
+    end: value from step `num_steps` on.
+    num_steps: length of the line in steps, at least 1.
+  """
+
+  start: float
+  end: float
+  num_steps: int
+
+  def __post_init__(self):
+    if self.num_steps < 1:
+      raise ValueError(
+          f'num_steps of a schedule must be at least 1, got {self.num_steps}')
+
+  def _fraction(self, steps: Int[Array, '']) -> Float[Array, '']:
+    """Returns the part of the way that is done, in [0, 1]."""
+    return jnp.clip(steps / self.num_steps, 0., 1.).astype(jnp.float32)
+
+  def __call__(self, steps: Int[Array, '']) -> Float[Array, '']:
+    """Returns the value after a number of steps, float32 []."""
+    return self.start + (self.end - self.start) * self._fraction(steps)
+
+
+@dataclasses.dataclass(frozen=True)
+class Cosine(Linear):
+  """Half a period of a cosine from one value to another, which then stays."""
+
+  def __call__(self, steps: Int[Array, '']) -> Float[Array, '']:
+    """Returns the value after a number of steps, float32 []."""
+    done = 0.5 * (1. - jnp.cos(jnp.pi * self._fraction(steps)))
+    return self.start + (self.end - self.start) * done.astype(jnp.float32)
