@@ -16,6 +16,7 @@ import pytest
 from hyperjax import acting
 from hyperjax import agents
 from hyperjax import data_noise
+from hyperjax import replay
 from hyperjax import specs
 from hyperjax.adapters import acme
 from hyperjax.adapters import bsuite as bsuite_adapter
@@ -24,11 +25,19 @@ from hyperjax.environments import DeepSea
 from hyperjax.loops import EnvironmentLoop
 from hyperjax.loops import on_device
 from hyperjax.loops import seed_run
+from tests import states
 
 SMALL = presets.hyperagent_optimistic(
     hidden_sizes=(16,), batch_size=16, warmup_steps=20, replay_capacity=1000,
     acting=acting.UCB(scale=2., resample_probability=0.1),
     noise=data_noise.Perturbation(0.01), updates_per_period=2)
+
+QUICK = agents.DQNConfig(
+    hidden_sizes=(8,), batch_size=4, warmup_steps=4, replay_capacity=500)
+DQN = agents.DQN(dm_specs.Array((3,), np.float32), 2, QUICK)
+HYPERAGENT = agents.HyperAgent(
+    dm_specs.Array((3,), np.float32), 2, agents.HyperAgentConfig(
+        hidden_sizes=(8,), batch_size=4, warmup_steps=4, replay_capacity=500))
 
 
 class _Recorder:
@@ -202,3 +211,313 @@ def test_integer_and_key_seed_the_same_actor():
   c = acme.Actor(agent, 8)
   kernels = [jax.tree.leaves(x.state.learner.params)[1] for x in (a, c)]
   assert not jnp.array_equal(*kernels)
+
+
+def observation(t=0.):
+  return np.array([t, 1., -1.], np.float32)
+
+
+def play(actor, num_steps, length=5):
+  """Episodes of a fixed length in no environment in particular."""
+  for t in range(num_steps):
+    if t % length == 0:
+      actor.observe_first(dm_env.restart(observation()))
+    action = actor.select_action(observation(t % length))
+    follows = (dm_env.termination if t % length == length - 1
+               else dm_env.transition)
+    actor.observe(action, follows(1., observation(t % length + 1)))
+    actor.update()
+
+
+def addresses(train_state):
+  """Where the arrays of a replay lie that are as long as it."""
+  return [x.unsafe_buffer_pointer()
+          for x in jax.tree.leaves(train_state.replay) if x.size >= 500]
+
+
+@pytest.mark.parametrize('sampler', [
+    replay.Prioritized(),
+    pytest.param(replay.Mixed(), marks=pytest.mark.slow)])
+def test_the_replay_stays_where_it_is(sampler):
+  agent = agents.DQN(dm_specs.Array((3,), np.float32), 2,
+                     dataclasses.replace(QUICK, sampler=sampler))
+  actor = acme.Actor(agent)
+  before = addresses(actor.state)
+  assert len(before) == 8  # Seven of transitions, one of priorities.
+  actor.observe_first(dm_env.restart(observation()))
+  for t in range(8):
+    action = actor.select_action(observation(t))
+    assert addresses(actor.state) == before
+    actor.observe(action, dm_env.transition(0., observation(t + 1)))
+    assert addresses(actor.state) == before
+    actor.update()
+    assert addresses(actor.state) == before
+  assert int(actor.state.learner.steps) == 4
+
+
+@pytest.mark.parametrize('dtype, given, words', [
+    (np.uint8, 0.9, 'type uint8, got float64'),
+    (np.uint8, 300., 'type uint8, got float64'),
+    (np.uint8, 300, 'type uint8, got int64 with the value 300'),
+    (np.uint8, -1, 'type uint8, got int64 with the value -1'),
+    (np.bool_, 0.1, 'type bool, got float64'),
+    (np.int64, 2**40 + 7, 'type int32, got int64 with the value 1099511627783'),
+    (np.float32, 3, 'type float32, got int64'),
+    (np.float32, 1e300, 'type float32, got float64 with the value 1e.300'),
+    (np.float32, np.nan, 'a finite observation, got nan'),
+    (np.float32, -np.inf, 'a finite observation, got -inf'),
+])
+def test_observations_are_never_changed_to_fit(dtype, given, words):
+  actor = acme.Actor(agents.DQN(dm_specs.Array((2,), dtype), 2, QUICK))
+  good, bad = np.zeros(2, dtype), np.array([given, given])
+  actor.observe_first(dm_env.restart(good))
+  with pytest.raises(ValueError, match=words):
+    actor.select_action(bad)
+  with pytest.raises(ValueError, match=words):
+    actor.observe(0, dm_env.transition(0., bad))
+  with pytest.raises(ValueError, match=words):
+    actor.observe_first(dm_env.restart(bad))
+  assert int(actor.state.num_transitions) == 0
+
+
+@pytest.mark.parametrize('dtype, given', [
+    (np.uint8, 255), (np.bool_, True), (np.int64, -2**31), (np.float32, 1e-9)])
+def test_observations_that_fit_are_stored_as_they_are(dtype, given):
+  actor = acme.Actor(agents.DQN(dm_specs.Array((2,), dtype), 2, QUICK))
+  actor.observe_first(dm_env.restart([given, given]))
+  actor.observe(1, dm_env.transition(0., np.array([given, given])))
+  stored = actor.state.replay.ring.experience.transition
+  for x in (stored.observation, stored.next_observation):
+    assert x[0, 0].tolist() == np.array([given, given], x.dtype).tolist()
+
+
+@pytest.mark.parametrize('changed, words', [
+    (dict(reward=None), 'a reward that is one number, got None'),
+    (dict(reward=np.nan), 'a finite reward, got nan'),
+    (dict(reward=np.inf), 'a finite reward, got inf'),
+    (dict(reward=1e39), r'a reward that fits float32, got 1e\+39'),
+    (dict(reward=np.ones(1)), r'a reward .* got the shape \(1,\)'),
+    (dict(discount=None), 'a discount that is one number, got None'),
+    (dict(discount=np.nan), 'a finite discount, got nan'),
+    (dict(discount=1.5), 'a discount between 0 and 1, got 1.5'),
+    (dict(discount=-0.1), 'a discount between 0 and 1, got -0.1'),
+    (dict(observation=observation(np.nan)), 'a finite observation, got nan'),
+])
+def test_what_is_no_number_is_not_stored(changed, words):
+  actor = acme.Actor(DQN)
+  adapter = bsuite_adapter.Agent(DQN)
+  first = dm_env.restart(observation())
+  actor.observe_first(first)
+  before = states.plain(actor.state)
+  bad = dm_env.transition(1., observation(1.))._replace(**changed)
+  with pytest.raises(ValueError, match=words):
+    actor.observe(0, bad)
+  with pytest.raises(ValueError, match=words):
+    adapter.update(first, 0, bad)
+  for state in (actor.state, adapter.actor.state):
+    jax.tree.map(np.testing.assert_array_equal, before, states.plain(state))
+  actor.observe(0, dm_env.transition(1., observation(1.)))
+  assert int(actor.state.num_transitions) == 1
+
+
+@pytest.mark.parametrize('action', [2, -1, 0.5, True, None])
+def test_actions_that_cannot_be_are_not_stored(action):
+  actor = acme.Actor(DQN)
+  actor.observe_first(dm_env.restart(observation()))
+  with pytest.raises(ValueError, match='expected an action'):
+    actor.observe(action, dm_env.transition(1., observation(1.)))
+  assert int(actor.state.num_transitions) == 0
+
+
+@pytest.mark.parametrize('wait', [False, True])
+def test_a_loss_that_is_not_finite_is_told_of_until_a_state_is_restored(wait):
+  actor = acme.Actor(DQN)
+  play(actor, 8)
+  good = jax.tree.map(jnp.copy, actor.state)
+  params = jax.tree.map(lambda x: x * np.nan, actor.state.learner.params)
+  actor.state = actor.state._replace(
+      learner=actor.state.learner._replace(params=params))
+  with pytest.raises(FloatingPointError, match='loss was not finite.*nan'):
+    play(actor, 1)
+    actor.update(wait=wait)
+    play(actor, 1)
+  with pytest.raises(FloatingPointError, match='restore an earlier state'):
+    play(actor, 1)
+  actor.state = good
+  play(actor, 4)
+  assert int(actor.state.learner.steps) == 8
+
+
+def test_metrics_are_those_of_the_newest_updates():
+  actor = acme.Actor(DQN)
+  assert not actor.metrics
+  play(actor, 4)
+  assert not actor.metrics  # The warm-up.
+  play(actor, 1)
+  assert actor.metrics['loss'].shape == (1,)
+  batch = actor._trainer.replay.sample(
+      actor.state.replay, jax.random.fold_in(actor.state.replay_key, 1))
+  _, expected = DQN.update(actor.state.learner, batch)
+  actor._owes_learning = True
+  actor.update(wait=True)
+  np.testing.assert_allclose(
+      actor.metrics['loss'][0], expected['loss'], rtol=1e-4)
+
+
+@pytest.mark.parametrize('seed', [2**32 + 3, -1, 0.2, True, None, '3'])
+@pytest.mark.parametrize('make', [acme.Actor, bsuite_adapter.Agent])
+def test_refuses_seeds_that_would_be_changed(make, seed):
+  with pytest.raises(ValueError, match=f'a seed .*got .?{seed}'):
+    make(DQN, seed)
+  with pytest.raises(ValueError, match=f'a seed .*got .?{seed}'):
+    make(DQN).evaluator(seed)
+
+
+def test_seeds_of_numpy_are_seeds():
+  keys = [
+      jax.random.key_data(actor.state.learner.key) for actor in (
+          acme.Actor(DQN, 3), acme.Actor(DQN, np.int64(3)),
+          acme.Actor(DQN, np.uint8(3)), acme.Actor(DQN, jax.random.key(3)),
+          acme.Actor(DQN, jax.random.PRNGKey(3)),
+          bsuite_adapter.Agent(DQN, np.int64(3)).actor)]
+  for key in keys[1:]:
+    np.testing.assert_array_equal(key, keys[0])
+  assert (jax.random.key_data(acme.Actor(DQN, 2**32 - 1).state.learner.key)
+          != keys[0]).any()
+
+
+def test_looking_does_not_change_the_index():
+  """However often it looks, an agent keeps its index for an episode."""
+  actor = acme.Actor(HYPERAGENT)
+  play(actor, 5)
+  actor.observe_first(dm_env.restart(observation()))
+  before = np.array(actor.state.actor.index)
+  actor.select_action(observation())
+  index = np.array(actor.state.actor.index)
+  assert (index != before).any()
+  for t in range(20):
+    actor.select_action(observation(t))
+    np.testing.assert_array_equal(actor.state.actor.index, index)
+  actor.observe(0, dm_env.transition(1., observation(1.)))
+  actor.select_action(observation(1.))
+  np.testing.assert_array_equal(actor.state.actor.index, index)
+  actor.observe_first(dm_env.restart(observation()))
+  actor.select_action(observation())
+  assert (np.asarray(actor.state.actor.index) != index).any()
+
+
+def test_bsuite_stores_the_time_step_that_update_is_given():
+  """Whatever was looked at in between."""
+  adapter = bsuite_adapter.Agent(DQN)
+  first = dm_env.restart(observation(0.))
+  second = dm_env.transition(1., observation(1.))
+  third = dm_env.termination(2., observation(2.))
+  adapter.select_action(first)
+  adapter.select_action(dm_env.restart(observation(7.)))
+  adapter.update(first, 1, second)
+  adapter.select_action(dm_env.transition(0., observation(8.)))
+  adapter.update(second, 0, third)
+  adapter.update(first, 1, third)  # Without any select_action.
+  stored = jax.tree.map(
+      lambda x: np.asarray(x)[0, :3],
+      adapter.actor.state.replay.ring.experience.transition)
+  assert stored.observation[:, 0].tolist() == [0., 1., 0.]
+  assert stored.next_observation[:, 0].tolist() == [1., 2., 2.]
+  assert stored.action.tolist() == [1, 0, 1]
+  assert stored.reward.tolist() == [1., 2., 2.]
+
+
+@pytest.mark.parametrize('as_it_acts', [False, True])
+@pytest.mark.parametrize('with_timesteps', [False, True])
+def test_an_evaluator_changes_nothing(with_timesteps, as_it_acts):
+  adapter = bsuite_adapter.Agent(HYPERAGENT)
+  actor = adapter.actor
+  play(actor, 10)
+  before = states.plain(actor.state)
+  looked = (dm_env.restart, dm_env.transition)
+  for t in range(6):
+    if with_timesteps:
+      evaluator = adapter.evaluator(1, as_it_acts) if t == 0 else evaluator
+      timestep = (dm_env.restart(observation()) if t % 3 == 0
+                  else looked[1](1., observation(t)))
+      action = evaluator.select_action(timestep)
+      evaluator.update(timestep, action, timestep)
+    else:
+      evaluator = actor.evaluator(1, as_it_acts) if t == 0 else evaluator
+      if t % 3 == 0:
+        evaluator.observe_first(dm_env.restart(observation()))
+      action = evaluator.select_action(observation(t))
+      evaluator.observe(action, dm_env.transition(1., observation(t)))
+      evaluator.update()
+    assert action in (0, 1)
+  jax.tree.map(
+      np.testing.assert_array_equal, before, states.plain(actor.state))
+
+
+def biased_towards(action, learner):
+  """The learner with a value function that is larger for an action."""
+  head = {'kernel': np.zeros((8, 2), np.float32),
+          'bias': np.eye(2, dtype=np.float32)[action]}
+  params = jax.tree_util.tree_map_with_path(
+      lambda path, x: jnp.asarray(head[path[-1].key])
+      if x.shape in ((8, 2), (2,)) else x, learner.params)
+  return learner._replace(params=params)
+
+
+def test_an_evaluator_follows_the_newest_weights():
+  """It is greedy; as it acts, an epsilon-greedy agent errs now and then."""
+  actor = acme.Actor(agents.DQN(
+      dm_specs.Array((3,), np.float32), 2, dataclasses.replace(
+          QUICK, acting=acting.EpsilonGreedy(0.5))))
+  judged, as_it_acts = actor.evaluator(), actor.evaluator(as_it_acts=True)
+  for best in (0, 1):
+    actor.state = actor.state._replace(
+        learner=biased_towards(best, actor.state.learner))
+    chosen = [judged.select_action(observation()) for _ in range(20)]
+    assert chosen == [best] * 20
+    chosen = [as_it_acts.select_action(observation()) for _ in range(40)]
+    assert 4 <= chosen.count(1 - best) <= 20 < chosen.count(best)
+
+
+def test_equal_actors_share_their_programs():
+  """Actors of agents that are equal, though not the same."""
+  programs = (acme._INIT, acme._WARM_UP, acme._ACT, acme._OBSERVE, acme._LEARN,
+              acme._EVALUATE)
+
+  def run():
+    actor = acme.Actor(
+        agents.DQN(dm_specs.Array((3,), np.float32), 2,
+                   dataclasses.replace(QUICK, batch_size=5)))
+    play(actor, 8)
+    actor.evaluator().select_action(observation())
+    return [program._cache_size() for program in programs]
+
+  first = run()
+  assert run() == first
+
+
+def test_observations_may_be_lists():
+  actor = acme.Actor(DQN)
+  actor.observe_first(dm_env.restart([0., 1., 2.]))
+  assert actor.select_action([0., 1., 2.]) in (0, 1)
+  actor.observe(0, dm_env.transition(1., [3., 4., 5.]))
+  stored = actor.state.replay.ring.experience.transition
+  assert stored.observation[0, 0].tolist() == [0., 1., 2.]
+  assert stored.next_observation[0, 0].tolist() == [3., 4., 5.]
+
+
+def test_actions_may_be_bounded_integers():
+  environment = _Truncated()
+  environment.action_spec = lambda: dm_specs.BoundedArray((), np.int64, 0, 2)
+  agent = agents.DQN(*specs.of_environment(environment), QUICK)
+  assert agent.num_actions == 3
+  actor = acme.Actor(agent)
+  EnvironmentLoop(environment, actor).run(10)
+  stored = actor.state.replay.ring.experience.transition.action[0, :20]
+  assert set(np.unique(stored)) <= {0, 1, 2}
+  assert int(actor.state.learner.steps) == 16
+
+
+def test_refuses_observations_of_no_numbers():
+  with pytest.raises(ValueError, match=r'at least one number.*\(0,\)'):
+    agents.DQN(dm_specs.Array((0,), np.float32), 2, QUICK)

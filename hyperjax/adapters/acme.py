@@ -56,7 +56,7 @@ class Actor:
       be assigned between episodes, for instance from a checkpoint, from which
       learning then continues.
     metrics: metrics of the newest updates, arrays [updates_per_period] by name;
-      empty before the first update.
+      empty before the first update, and after a state was assigned.
   """
 
   def __init__(
@@ -96,6 +96,7 @@ class Actor:
     self._state = state
     self._num_steps = int(state.num_transitions)
     self._owes_learning = False
+    self.metrics = {}  # Of updates that this state may never have seen.
 
   def select_action(self, observation: Any) -> int:
     """Returns the action at one observation.

@@ -209,13 +209,14 @@ class HostLoop:
     done = int(state.train.num_transitions[0]) // self.trainer.num_envs
     warmup_steps = self.trainer.warmup_steps
     learn = self._mapped(host_run.HostRun.learn, self._host_run)
+    self.last_state = state
     if self._arrival is None:
       self._arrival = (
           np.zeros((self.num_agents, self.trainer.num_envs), np.int32),
           self.environments.reset())
-    state = self._mapped(host_run.HostRun.clear_log, self._host_run)(state)
     arrival, self._arrival = self._arrival, None
     try:
+      state = self._mapped(host_run.HostRun.clear_log, self._host_run)(state)
       for step in range(done, done + num_steps):
         warmup = step < warmup_steps
         state, action = self._mapped(

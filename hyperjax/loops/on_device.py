@@ -153,6 +153,7 @@ class OnDeviceLoop:
       MemoryError: if the state does not fit twice where it must.
     """
     steps = self._steps(state, num_steps, active)
+    self.last_state = state
     if active is None and not self._mapped.vectorize:
       active = np.ones(len(state.num_steps), bool)  # One program for both.
     logs = []
