@@ -5,7 +5,7 @@ A checkpoint is a folder whose name is its step number. It contains
   arrays/: every array of a state (learner, actor, replay, environment, counters
     and keys), in the format of orbax.
   metadata.json: dtype, shape and checksums of each array; the metadata and
-    progress of the run on the host; and a checksum of the file itself.
+    progress of the run on the host; and a checksum of all of these.
 
 A checkpoint is written as `<step>.tmp` and renamed when it is complete. One
 that is damaged later is detected by its checksums and skipped.
