@@ -5,7 +5,7 @@ A checkpoint is a folder whose name is its step number. It contains
   arrays/: every array of a state (learner, actor, replay, environment, counters
     and keys), in the format of orbax.
   metadata.json: dtype, shape and checksums of each array; the metadata and
-    progress of the run on the host; and a checksum of the file itself.
+    progress of the run on the host; and a checksum of all of these.
 
 A checkpoint is written as `<step>.tmp` and renamed when it is complete. One
 that is damaged later is detected by its checksums and skipped.
@@ -23,87 +23,10 @@ import zlib
 
 import chex
 import jax
-import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-
-def _arrays(state: chex.ArrayTree) -> dict[str, Any]:
-  """Returns the arrays of a state, or their shapes, by name."""
-  leaves, _ = jax.tree_util.tree_flatten_with_path(state)
-  arrays = {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
-  if len(arrays) < len(leaves):
-    raise ValueError('two arrays of the state have one name; expected each to '
-                     'have its own')
-  for name, leaf in arrays.items():
-    if not (hasattr(leaf, 'shape') and hasattr(leaf, 'dtype')):
-      raise TypeError(f'the state has {type(leaf).__name__} at {name!r}; '
-                      f'expected an array')
-  return arrays
-
-
-def _type(leaf) -> str:
-  """Returns the dtype and shape of an array, such as float32[3,4]."""
-  return f'{leaf.dtype}[{",".join(map(str, leaf.shape))}]'
-
-
-def _differences(stored: dict[str, str], expected: dict[str, str]) -> str:
-  """Returns the first arrays that differ, one per line."""
-  names = [name for name in {**stored, **expected}
-           if stored.get(name) != expected.get(name)]
-  lines = [f'{name or "the state"}: stored {stored.get(name, "no such array")},'
-           f' expected {expected.get(name, "no such array")}'
-           for name in names[:8]]
-  return '\n'.join(lines + ['...'] * (len(names) > 8))
-
-
-def _is_key(leaf) -> bool:
-  return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _to_saved(leaf) -> np.ndarray | jax.Array:
-  """Returns an array in a form that orbax saves."""
-  if isinstance(leaf, np.generic):
-    return np.asarray(leaf)
-  return jax.random.key_data(leaf) if _is_key(leaf) else leaf
-
-
-def _from_saved(array: np.ndarray | None, leaf):
-  """Returns an array that orbax read in the form of `leaf`; None if empty."""
-  if isinstance(leaf, np.ndarray | np.generic):
-    return np.empty(leaf.shape, leaf.dtype) if array is None else array
-  if array is None:
-    restored = jnp.empty(leaf.shape, leaf.dtype)
-  elif _is_key(leaf):
-    impl = jax.random.key_impl(jnp.empty((), leaf.dtype))
-    restored = jax.random.wrap_key_data(jnp.asarray(array), impl=impl)
-  else:
-    restored = array
-  restored = jax.device_put(restored, getattr(leaf, 'sharding', None))
-  if restored.dtype != leaf.dtype:
-    raise ValueError(f'an array of {leaf.dtype} became one of {restored.dtype};'
-                     f' expected jax_enable_x64, or NumPy arrays')
-  return restored
-
-
-def _crc32(array: np.ndarray) -> int:
-  return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-
-
-def _checksums(array: np.ndarray | jax.Array) -> list[list[Any]]:
-  """Returns the blocks of an array, as [start, stop] per axis, and checksums.
-
-  The blocks are the array's shards, which are not copied on a CPU. The whole of
-  an array over several devices would be a copy that lives as long as the array.
-  """
-  if isinstance(array, np.ndarray):
-    return [[[[0, size] for size in array.shape], _crc32(array)]]
-  blocks = {
-      tuple(part.indices(size)[:2]
-            for part, size in zip(shard.index, array.shape, strict=True)): shard
-      for shard in array.addressable_shards}
-  return [[block, _crc32(np.asarray(shard.data))]
-          for block, shard in blocks.items()]
+from hyperjax import checkpoint_arrays as arrays_lib
 
 
 def _text_checksum(contents: dict[str, Any]) -> int:
@@ -181,8 +104,8 @@ class Checkpointer:
       RuntimeError: if the checkpoint was not written.
     """
     json.dumps(metadata)  # Fails before anything is written.
-    leaves = _arrays(state)
-    arrays = [_to_saved(leaf) for leaf in leaves.values()]
+    leaves = arrays_lib.by_name(state)
+    arrays = [arrays_lib.to_saved(leaf) for leaf in leaves.values()]
     # Orbax saves neither empty arrays, such as the index of an agent without
     # one, nor arrays under arbitrary names; so they are numbered.
     to_save = {str(i): array for i, array in enumerate(arrays) if array.size}
@@ -197,7 +120,8 @@ class Checkpointer:
     written = self._directory / f'{step}.tmp'
     self._orbax.save(written / 'arrays', to_save)
     contents = {
-        'arrays': {name: {'type': _type(leaf), 'checksums': _checksums(array)}
+        'arrays': {name: {'type': arrays_lib.type_name(leaf),
+                          'checksums': arrays_lib.checksums(array)}
                    for (name, leaf), array in zip(
                        leaves.items(), arrays, strict=True)},
         'metadata': metadata}
@@ -274,8 +198,9 @@ class Checkpointer:
       ValueError: if the newest undamaged checkpoint has other arrays than
         `like`, or was written by an older version of this module.
     """
-    leaves = _arrays(like)
-    expected = {name: _type(leaf) for name, leaf in leaves.items()}
+    leaves = arrays_lib.by_name(like)
+    expected = {
+        name: arrays_lib.type_name(leaf) for name, leaf in leaves.items()}
     self._damaged = set()
     # Listed again each time: another process may save and delete meanwhile.
     while steps := [x for x in self.steps() if x not in self._damaged]:
@@ -299,14 +224,15 @@ class Checkpointer:
                         f'{error}', stacklevel=2)
         continue
       if stored != expected:
-        raise ValueError(f'checkpoint {path} has another structure than '
-                         f'expected:\n{_differences(stored, expected)}')
+        raise ValueError(
+            f'checkpoint {path} has another structure than expected:\n'
+            f'{arrays_lib.differences(stored, expected)}')
       gc.collect()  # Orbax keeps what it read in a reference cycle.
       self._own = set(steps)
       structure = jax.tree.structure(like)
       # Frees each array that was read before the next one is converted.
       return structure.unflatten(
-          [_from_saved(arrays.pop(name), leaf)
+          [arrays_lib.from_saved(arrays.pop(name), leaf)
            for name, leaf in leaves.items()]), contents['metadata']
     return None
 
@@ -327,7 +253,7 @@ class Checkpointer:
     for name, number in numbers.items():
       for block, checksum in entries[name]['checksums']:
         part = read[number][..., *(slice(*bounds) for bounds in block)]
-        if _crc32(part) != checksum:
+        if arrays_lib.crc32(part) != checksum:
           raise ValueError(f'the checksum of {name} does not match')
     return {name: read[numbers[name]] if name in numbers else None
             for name in leaves}

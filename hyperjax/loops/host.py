@@ -1,4 +1,4 @@
-"""Many agents in environments that step on the host (Sebulba).
+"""Many agents in environments that step on the host.
 
 G agents (tasks times seeds), each in its own N environments, advance together.
 In each round
@@ -9,8 +9,8 @@ In each round
 Updates are due after every `update_period` steps. Their batches are drawn from
 all earlier time steps, and their weights act from the next round on. The result
 of a run is a function of its seeds, independent of the speed of host and
-device; it is equal bit for bit on one machine if its matrix products are.
-Sebulba is an architecture of Hessel et al. (2021).
+device; it is equal bit for bit on one machine if its matrix products are. This
+is the Sebulba architecture of Hessel et al. (2021).
 
   loop = HostLoop(agent, environments)
   state = loop.init(seeds)

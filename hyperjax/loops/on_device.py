@@ -1,9 +1,10 @@
-"""Acting, environment, replay and learning in one compiled program (Anakin).
+"""Acting, environment, replay and learning in one compiled program.
 
 Independent runs, one per seed, are mapped over the seeds of one device and
 sharded over devices, and do not communicate. The host calls for one chunk of
 steps at a time, and logs, evaluates and saves in between; a run does not depend
-on how it is cut into chunks. Anakin is an architecture of Hessel et al. (2021).
+on how it is cut into chunks. This is the Anakin architecture of Hessel et al.
+(2021).
 
   loop = OnDeviceLoop(agent, environment)
   state = loop.init(seeds, env_params)

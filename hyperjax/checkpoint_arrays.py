@@ -1,0 +1,88 @@
+"""Arrays of a checkpoint: names, types, checksums and conversion for orbax."""
+
+from typing import Any
+import zlib
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def by_name(state: chex.ArrayTree) -> dict[str, Any]:
+  """Returns the arrays of a state, or their shapes, by name."""
+  leaves, _ = jax.tree_util.tree_flatten_with_path(state)
+  arrays = {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+  if len(arrays) < len(leaves):
+    raise ValueError('two arrays of the state have one name; expected each to '
+                     'have its own')
+  for name, leaf in arrays.items():
+    if not (hasattr(leaf, 'shape') and hasattr(leaf, 'dtype')):
+      raise TypeError(f'the state has {type(leaf).__name__} at {name!r}; '
+                      f'expected an array')
+  return arrays
+
+
+def type_name(leaf) -> str:
+  """Returns the dtype and shape of an array, such as float32[3,4]."""
+  return f'{leaf.dtype}[{",".join(map(str, leaf.shape))}]'
+
+
+def differences(stored: dict[str, str], expected: dict[str, str]) -> str:
+  """Returns the first arrays that differ, one per line."""
+  names = [name for name in {**stored, **expected}
+           if stored.get(name) != expected.get(name)]
+  lines = [f'{name or "the state"}: stored {stored.get(name, "no such array")},'
+           f' expected {expected.get(name, "no such array")}'
+           for name in names[:8]]
+  return '\n'.join(lines + ['...'] * (len(names) > 8))
+
+
+def _is_key(leaf) -> bool:
+  return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def to_saved(leaf) -> np.ndarray | jax.Array:
+  """Returns an array in a form that orbax saves."""
+  if isinstance(leaf, np.generic):
+    return np.asarray(leaf)
+  return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+
+
+def from_saved(array: np.ndarray | None, leaf):
+  """Returns an array that orbax read in the form of `leaf`; None if empty."""
+  if isinstance(leaf, np.ndarray | np.generic):
+    return np.empty(leaf.shape, leaf.dtype) if array is None else array
+  if array is None:
+    restored = jnp.empty(leaf.shape, leaf.dtype)
+  elif _is_key(leaf):
+    impl = jax.random.key_impl(jnp.empty((), leaf.dtype))
+    restored = jax.random.wrap_key_data(jnp.asarray(array), impl=impl)
+  else:
+    restored = array
+  restored = jax.device_put(restored, getattr(leaf, 'sharding', None))
+  if restored.dtype != leaf.dtype:
+    raise ValueError(f'an array of {leaf.dtype} became one of {restored.dtype};'
+                     f' expected jax_enable_x64, or NumPy arrays')
+  return restored
+
+
+def crc32(array: np.ndarray) -> int:
+  """Returns the CRC-32 checksum of an array's bytes."""
+  return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+
+
+def checksums(array: np.ndarray | jax.Array) -> list[list[Any]]:
+  """Returns the blocks of an array, as [start, stop] per axis, and checksums.
+
+  The blocks are the array's shards, which are not copied on a CPU. The whole of
+  an array over several devices would be a copy that lives as long as the array.
+  """
+  if isinstance(array, np.ndarray):
+    return [[[[0, size] for size in array.shape], crc32(array)]]
+  blocks = {
+      tuple(part.indices(size)[:2]
+            for part, size in zip(shard.index, array.shape, strict=True)): shard
+      for shard in array.addressable_shards}
+  return [[block, crc32(np.asarray(shard.data))]
+          for block, shard in blocks.items()]
