@@ -226,11 +226,7 @@ class TDAgent:
   def update(
       self, learner: types.LearnerState, batch: types.Batch | types.Transition
   ) -> tuple[types.LearnerState, types.Metrics]:
-    """See `types.Agent`; the update is one step of the optimiser.
-
-    Raises:
-      ValueError: if the observations do not fit the spec.
-    """
+    """See `types.Agent`; the update is one step of the optimiser."""
     if isinstance(batch, types.Transition):
       batch = types.Batch(batch)
     self.observation_spec.check(batch.transitions.observation)

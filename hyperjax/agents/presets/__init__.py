@@ -1,0 +1,115 @@
+"""Settings by name, in the form source_domain.
+
+`PRESETS[agent][name]()` is a config. The library, the command line (`--agent`,
+`--preset`) and `config.json` use the same names. Every agent has the presets
+`default`, its config without changes, and `nature_atari`, the same for stacks
+of frames with the torso of Mnih et al. (2015). The functions here are the
+others.
+"""
+
+from collections.abc import Callable
+import difflib
+import functools
+from typing import Any
+
+from hyperjax import agents
+from hyperjax import networks
+from hyperjax.agents.presets.hyperagent import hyperagent_optimistic
+from hyperjax.agents.presets.hyperagent import hyperagent_paper_atari
+from hyperjax.agents.presets.hyperagent import hyperagent_paper_deep_sea
+from hyperjax.agents.presets.hyperagent import hyperagent_paper_deep_sea_one_hot
+from hyperjax.agents.presets.hyperagent import (
+  hyperagent_paper_deep_sea_optimistic,
+)
+from hyperjax.agents.presets.hyperagent import hyperagent_small_atari
+from hyperjax.agents.presets.hyperagent import hyperagent_thompson_deep_sea
+from hyperjax.agents.presets.others import dqn_paper_atari
+from hyperjax.agents.presets.others import dqn_small_atari
+from hyperjax.agents.presets.others import enn_dqn_enn_acme_bsuite
+
+AGENTS: dict[str, type[agents.TDAgent]] = {
+    'hyperagent': agents.HyperAgent,
+    'dqn': agents.DQN,
+    'boot_dqn': agents.BootDQN,
+    'ensemble_plus': agents.EnsemblePlus,
+    'hyperdqn': agents.HyperDQN,
+    'enn_dqn': agents.ENNDQN,
+    'adam_lmcdqn': agents.AdamLMCDQN,
+    'noisy_dqn': agents.NoisyDQN,
+    'sane': agents.SANE,
+    'langevin_adam': agents.LangevinAdam,
+}
+
+
+def _own(
+    config: type[agents.TDConfig], *more_sizes: int, **on_frames: Any,
+) -> dict[str, Callable[..., Any]]:
+  """Returns the presets `default` and `nature_atari` of an agent.
+
+  Args:
+    config: class of the agent's config.
+    *more_sizes: widths of layers after the torso's 512.
+    **on_frames: fields of the config in `nature_atari`.
+  """
+  return {
+      'default': config,
+      'nature_atari': functools.partial(
+          config, torso=networks.NatureTorso, hidden_sizes=(512, *more_sizes),
+          **on_frames)}
+
+
+PRESETS: dict[str, dict[str, Callable[..., agents.TDConfig]]] = {
+    'hyperagent': {
+        **_own(agents.HyperAgentConfig),
+        'optimistic': hyperagent_optimistic,
+        'thompson_deep_sea': hyperagent_thompson_deep_sea,
+        'paper_deep_sea': hyperagent_paper_deep_sea,
+        'paper_deep_sea_optimistic': hyperagent_paper_deep_sea_optimistic,
+        'paper_deep_sea_one_hot': hyperagent_paper_deep_sea_one_hot,
+        'paper_atari': hyperagent_paper_atari,
+        'small_atari': hyperagent_small_atari,
+    },
+    'dqn': {
+        **_own(agents.DQNConfig),
+        'paper_atari': dqn_paper_atari,
+        'small_atari': dqn_small_atari,
+    },
+    'boot_dqn': _own(agents.BootDQNConfig),
+    'ensemble_plus': _own(agents.EnsemblePlusConfig),
+    # The authors' batch size on Atari, instead of the 2,560 of DeepSea.
+    'hyperdqn': _own(agents.HyperDQNConfig, batch_size=320),
+    'enn_dqn': {
+        **_own(agents.ENNDQNConfig),
+        'enn_acme_bsuite': enn_dqn_enn_acme_bsuite,
+    },
+    'adam_lmcdqn': _own(agents.AdamLMCDQNConfig),
+    # The last two layers are noisy: one hidden layer and the output.
+    'noisy_dqn': _own(agents.NoisyDQNConfig, 512),
+    'sane': _own(agents.SANEConfig, 512),
+    'langevin_adam': _own(agents.LangevinAdamConfig),
+}
+
+
+def make(agent: str, preset: str = 'default', **overrides: Any) -> Any:
+  """Returns the config of a preset.
+
+  Args:
+    agent: name of the agent, a key of `AGENTS`.
+    preset: name of the preset, a key of `PRESETS[agent]`.
+    **overrides: fields of the config that replace the preset's.
+
+  Raises:
+    ValueError: if a name is unknown; the message has near matches.
+  """
+  _check_known('agent', agent, AGENTS)
+  _check_known(f'preset of {agent}', preset, PRESETS[agent])
+  return PRESETS[agent][preset](**overrides)
+
+
+def _check_known(what: str, name: str, known):
+  if name in known:
+    return
+  near = difflib.get_close_matches(name, known)
+  did_you_mean = f'did you mean {" or ".join(near)}? ' if near else ''
+  raise ValueError(
+      f'unknown {what} {name!r}; {did_you_mean}known: {", ".join(known)}')
