@@ -39,6 +39,7 @@ from hyperjax import losses
 from hyperjax import networks
 from hyperjax import optimizers
 from hyperjax import regularizers
+from hyperjax import targets
 from hyperjax.agents import config as config_lib
 from hyperjax.agents import priors
 from hyperjax.agents import td
@@ -73,12 +74,13 @@ class HyperAgentConfig(config_lib.TDConfig):
   scale: float = 1.
   mean_std: float | None = None
   random_biases: bool = True
-  prior: priors.Prior | None = priors.Uniform(scale=1.)
+  prior: priors.Prior | None = priors.Uniform(scale=0.5)
   noise: data_noise.LinearNoise = data_noise.Perturbation(scale=0.1)
   acting: acting_lib.Acting = acting_lib.Thompson()
   target_optimism: acting_lib.Optimism | None = None
   gradient_penalty: float = 0.
   head_l2: float = 0.
+  target: targets.Target = targets.Periodic(20)
 
   def __post_init__(self):
     super().__post_init__()

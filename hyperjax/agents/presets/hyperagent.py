@@ -35,6 +35,7 @@ def hyperagent_optimistic(**overrides: Any) -> hyperagent.HyperAgentConfig:
       'target_optimism': acting.UCB(scale=1.),
       'discount': 0.98,
       'adam_epsilon': 4e-5,
+      'target': targets.Periodic(4),
       'batch_size': 256,
       'updates_per_period': 4,
       'sampler': replay.Mixed(),
@@ -86,7 +87,8 @@ def hyperagent_paper_deep_sea(**overrides: Any) -> hyperagent.HyperAgentConfig:
       **overrides})
 
 
-def hyperagent_thompson_deep_sea(**overrides: Any) -> hyperagent.HyperAgentConfig:
+def hyperagent_thompson_deep_sea(
+    **overrides: Any) -> hyperagent.HyperAgentConfig:
   """Returns `paper_deep_sea` with four differences.
 
   The expectation over the index is exact; there are four updates per step; the
