@@ -54,12 +54,11 @@ class AtariState(NamedTuple):
   best: types.Params
 
 
-class AtariTask:
+class AtariTask(run_lib.Task):
   """Atari games as a `run.Task`."""
 
   logs = {'episodes.csv': records.EPISODES,
           'evaluations.csv': reading.EVALUATIONS}
-  failure: str | None = None
 
   def __init__(self, settings: settings_lib.Settings):
     """Checks everything; trains and writes nothing yet.
@@ -106,13 +105,11 @@ class AtariTask:
         replay_capacity=capacity)
 
   def progress(self, state: AtariState) -> progress.Steps:
-    """See `run.Task`."""
     return progress.Steps(
         f'{self.settings.agent}, {len(self.runs)} agents', self.number(state),
         self.settings.num_steps)
 
   def init(self):
-    """See `run.Task`."""
     state = self.loop.init([seed for _, seed in self.runs])
     # A copy: the loop uses the state's memory again.
     best = jax.tree.map(jax.numpy.copy, state.train.learner.params)
@@ -121,19 +118,18 @@ class AtariTask:
     return self._evaluate(AtariState(state, best), metadata), metadata
 
   def abstract_state(self):
-    """See `run.Task`."""
     state = self.loop.abstract_state([seed for _, seed in self.runs])
     return self.to_save(AtariState(state, state.train.learner.params))
 
   def to_save(self, state):
-    """See `run.Task`; with or without the replay."""
+    # With or without the replay.
     if self.settings.save_replay:
       return state
     train = state.host.train._replace(replay=())
     return state._replace(host=state.host._replace(train=train))
 
   def resume(self, saved, metadata):
-    """See `run.Task`; the environments begin anew."""
+    # The environments begin anew.
     step = self.number(saved)
     print(f'resuming after {step} steps; the environments begin anew')
     self.loop.close()
@@ -144,15 +140,14 @@ class AtariTask:
     return saved._replace(host=self.loop.refill_replay(saved.host))
 
   def number(self, state) -> int:
-    """See `run.Task`: time steps, those that only began a game included."""
+    # Time steps, those that only began a game included.
     return int(state.host.train.num_transitions[0])
 
   def is_done(self, state, metadata) -> bool:
-    """See `run.Task`."""
     return self.number(state) >= self.settings.num_steps
 
   def advance(self, state, metadata, bar):
-    """See `run.Task`: trains at most until the next evaluation."""
+    # Trains at most until the next evaluation.
     settings, before = self.settings, self.number(state)
     steps = min(1000 * settings.num_envs,
                 settings.evaluate_every - before % settings.evaluate_every,
@@ -191,15 +186,13 @@ class AtariTask:
         choose, state.host.train.learner.params, state.best))
 
   def finish(self, state, metadata):
-    """See `run.Task`."""
     records.finish(self, state, metadata)
 
   def report(self, metadata):
-    """See `run.Task`."""
     records.report(self)
 
   def close(self):
-    """See `run.Task`: releases the environments."""
+    # Releases the environments.
     self.loop.close()
 
 

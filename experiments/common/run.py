@@ -7,10 +7,11 @@ of experiment; what is saved when, what a resumed run cuts off, and how errors
 end the command is here, once.
 """
 
+import abc
 from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import sys
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import chex
 
@@ -25,8 +26,7 @@ State = Any
 Metadata = dict[str, Any]
 
 
-@runtime_checkable
-class Task(Protocol):
+class Task(abc.ABC):
   """One experiment with its settings.
 
   Attributes:
@@ -40,52 +40,52 @@ class Task(Protocol):
   settings: Any
   logs: dict[str, tuple[str, ...]]
   folder: run_folder.RunFolder
-  failure: str | None
+  failure: str | None = None
 
+  @abc.abstractmethod
   def progress(self, state: State) -> progress_lib.Bar:
     """Returns the progress bar of a run that stands at a state."""
-    ...
 
+  @abc.abstractmethod
   def init(self) -> tuple[State, Metadata]:
     """Returns what a new run begins with; may record it."""
-    ...
 
+  @abc.abstractmethod
   def abstract_state(self) -> chex.ArrayTree:
     """Returns shapes and shardings of what `to_save` returns."""
-    ...
 
   def to_save(self, state: State) -> chex.ArrayTree:
-    """Returns the part of the state that checkpoints hold."""
-    ...
+    """Returns the part of the state that checkpoints hold; all by default."""
+    return state
 
   def resume(self, saved: chex.ArrayTree, metadata: Metadata) -> State:
     """Returns the state of a run that goes on, from what was saved."""
-    ...
+    del metadata
+    return saved
 
+  @abc.abstractmethod
   def number(self, state: State) -> int:
     """Returns how far a run has come: the number of its checkpoint."""
-    ...
 
+  @abc.abstractmethod
   def is_done(self, state: State, metadata: Metadata) -> bool:
     """Returns whether there is nothing left to train."""
-    ...
 
+  @abc.abstractmethod
   def advance(
       self, state: State, metadata: Metadata, bar: progress_lib.Bar) -> State:
     """Trains a chunk, evaluates where it is due, and records both."""
-    ...
 
+  @abc.abstractmethod
   def finish(self, state: State, metadata: Metadata):
     """Writes summary and pictures."""
-    ...
 
+  @abc.abstractmethod
   def report(self, metadata: Metadata):
     """Prints what a finished run came to."""
-    ...
 
-  def close(self):
-    """Releases what the task holds."""
-    ...
+  def close(self):  # noqa: B027 Most tasks hold nothing.
+    """Releases what the task holds; nothing by default."""
 
 
 class Runner:

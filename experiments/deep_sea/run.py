@@ -28,12 +28,11 @@ from hyperjax.environments import deep_sea
 from hyperjax.loops import on_device
 
 
-class DeepSeaTask:
+class DeepSeaTask(run_lib.Task):
   """DeepSea as a `run.Task`."""
 
   logs = {'episodes.csv': records.EPISODES,
           'evaluations.csv': records.EVALUATIONS}
-  failure = None
 
   def __init__(self, settings: settings_lib.Settings):
     """Checks everything; trains and writes nothing yet.
@@ -69,13 +68,12 @@ class DeepSeaTask:
     self.loop.check_memory(settings.num_seeds)
 
   def progress(self, state: on_device.RunState) -> progress.Episodes:
-    """See `run.Task`."""
     return progress.Episodes(
         f'{self.settings.agent}, DeepSea-{self.settings.size}',
         furthest(state.num_episodes), self.settings.num_episodes)
 
   def init(self):
-    """See `run.Task`; records an evaluation before the first step."""
+    # Records an evaluation before the first step.
     state = self.loop.init(self.settings.seeds, self._env_params)
     metadata = {'solved': [None] * self.settings.num_seeds}
     records.record(self, state, None, metadata)
@@ -83,20 +81,14 @@ class DeepSeaTask:
     return state, metadata
 
   def abstract_state(self):
-    """See `run.Task`."""
     return self.loop.abstract_state(self.settings.seeds, self._env_params)
 
-  def to_save(self, state):
-    """See `run.Task`."""
-    return state
-
   def resume(self, saved, metadata):
-    """See `run.Task`."""
     print(f'resuming after {furthest(saved.num_episodes)} episodes')
     return saved
 
   def number(self, state) -> int:
-    """See `run.Task`: steps of each seed that still goes on."""
+    # Steps of each seed that still goes on.
     return furthest(state.num_steps)
 
   def active(self, state, metadata) -> np.ndarray:
@@ -110,11 +102,10 @@ class DeepSeaTask:
     return np.asarray(state.num_episodes) < end
 
   def is_done(self, state, metadata) -> bool:
-    """See `run.Task`."""
     return not self.active(state, metadata).any()
 
   def advance(self, state, metadata, bar):
-    """See `run.Task`: trains the active seeds until the next evaluation."""
+    # Trains the active seeds until the next evaluation.
     active = self.active(state, metadata)
     num_episodes = min(
         self._evaluate_every,
@@ -129,15 +120,10 @@ class DeepSeaTask:
     return state
 
   def finish(self, state, metadata):
-    """See `run.Task`."""
     records.finish(self, state, metadata)
 
   def report(self, metadata):
-    """See `run.Task`."""
     records.report(self, metadata)
-
-  def close(self):
-    """See `run.Task`."""
 
 
 def furthest(counts: jax.Array) -> int:
