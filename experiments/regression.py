@@ -40,6 +40,7 @@ from hyperjax import optimizers
 from hyperjax import specs
 from hyperjax import targets
 from hyperjax import types
+from hyperjax.agents import config as config_lib
 from hyperjax.agents import td
 
 DIM, NUM_EXAMPLES, NUM_TESTS, NOISE = 4, 24, 100, 0.5
@@ -95,7 +96,7 @@ def affine(dim: int, one_hot: bool = False) -> networks.AffineValue:
   zeros = nn.initializers.zeros
   return networks.AffineValue(
       networks.HypermodelHead(1, dim, zeros, zeros),
-      networks.HypermodelHead(1, dim, zeros, networks.normal_init(1.)),
+      networks.HypermodelHead(1, dim, zeros, networks.initializers.normal(1.)),
       prior_scale=scale)
 
 
@@ -116,7 +117,7 @@ def slowing_adam() -> optax.GradientTransformationExtraArgs:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _Config(td.TDConfig):
+class _Config(config_lib.TDConfig):
   """Settings that hold the components themselves."""
 
   components: td.Components
