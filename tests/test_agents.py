@@ -1,8 +1,10 @@
 """Agents: settings, acting, and the learner that they share."""
 
+import copy
 import dataclasses
 import functools
 import math
+import pickle
 import re
 
 from dm_env import specs as dm_specs
@@ -12,11 +14,18 @@ import numpy as np
 import optax
 import pytest
 
+from hyperjax import acting
 from hyperjax import agents
+from hyperjax import data_noise
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
+from hyperjax import replay
+from hyperjax import targets
 from hyperjax import types
+from hyperjax.agents import presets
+from hyperjax.agents import priors
+from hyperjax.agents import td
 
 _CELLS = 9
 _ACTIONS = 3
@@ -29,16 +38,17 @@ _jit = functools.partial(
 
 @functools.cache  # So that an agent meets the programs compiled before.
 def _hyperagent(**overrides) -> agents.HyperAgent:
-  return agents.HyperAgent(_SPEC, _ACTIONS, agents.HyperAgentConfig.thompson(**{
-      'hidden_sizes': (8, 8), 'perturbation_scale': 0.1, 'target_period': 3,
-      'learning_rate': 1e-2, **overrides}))
+  return agents.HyperAgent(
+      _SPEC, _ACTIONS, presets.hyperagent_thompson_deep_sea(**{
+          'hidden_sizes': (8, 8), 'noise': data_noise.Perturbation(0.1),
+          'target': targets.Periodic(3), 'learning_rate': 1e-2, **overrides}))
 
 
 @functools.cache
 def _dqn(**overrides) -> agents.DQN:
   return agents.DQN(_SPEC, _ACTIONS, agents.DQNConfig(**{
-      'hidden_sizes': (8, 8), 'target_period': 3, 'learning_rate': 1e-2,
-      **overrides}))
+      'hidden_sizes': (8, 8), 'target': targets.Periodic(3),
+      'learning_rate': 1e-2, **overrides}))
 
 
 @functools.cache
@@ -182,7 +192,7 @@ def test_update_vmaps_over_seeds_and_equals_each_alone(make):
 @pytest.mark.parametrize('period', [1, 3])
 def test_target_is_copied_every_period(make, period):
   """At steps 0, p, 2p..., from the params before the gradient step."""
-  agent = make(target_period=period)
+  agent = make(target=targets.Periodic(period))
   learner = _init(agent)(jax.random.PRNGKey(3))
   _assert_equal(learner.target_params, learner.params['params'])
   # A wrong copy at first, so that the one at step 0 shows.
@@ -222,15 +232,15 @@ def test_update_is_the_gradient_step(make, max_norm):
   agent = make(max_gradient_norm=max_norm, adam_epsilon=1e-3)
   learner = _init(agent)(jax.random.PRNGKey(4))
   optimizer = optax.adam(1e-2, b1=0.9, b2=0.999, eps=1e-3)
-  index_key, perturbation_key = jax.random.split(learner.key)
+  index_key, noise_key, _ = jax.random.split(learner.key, 3)
 
   @_jit
   def by_hand(trained, target, opt_state, batch, t):
     def loss_fn(trained):
-      return agent.loss(
+      return agent.components.loss(
           {**learner.params, 'params': trained},
           {**learner.params, 'params': target},
-          batch, jax.random.fold_in(index_key, t), perturbation_key)[0]
+          types.Batch(batch), jax.random.fold_in(index_key, t), noise_key)[0]
 
     loss, g = jax.value_and_grad(loss_fn)(trained)
     norm = jnp.sqrt(sum(jnp.sum(x**2) for x in jax.tree.leaves(g)))
@@ -261,7 +271,8 @@ def test_update_is_the_gradient_step(make, max_norm):
 
 def test_updates_draw_fresh_indices_and_fixed_perturbations():
   """Of one batch, at two steps: z differs, u does not."""
-  agent = _sampled(perturbation_scale=0., target_period=100)
+  agent = _sampled(noise=data_noise.Perturbation(0.),
+                   target=targets.Periodic(100))
   learner = _init(agent)(jax.random.PRNGKey(5))
   update = _update(agent)
   # Nothing but the step differs.
@@ -269,7 +280,7 @@ def test_updates_draw_fresh_indices_and_fixed_perturbations():
         for t in (1, 1, 2)]
   assert at[0] == at[1] != at[2]
   # An exact loss of terminal transitions knows no index: u is all its chance.
-  agent = _hyperagent(perturbation_scale=5.)
+  agent = _hyperagent(noise=data_noise.Perturbation(5.))
   update = _update(agent)
   batch = _batch(0)._replace(discount=np.zeros(8, np.float32))
   at = [update(learner._replace(steps=jnp.int32(t)), b)[1]['loss']
@@ -329,7 +340,7 @@ def _redrawn(indices) -> np.ndarray:
 
 
 def test_a_new_index_at_the_first_step_only():
-  agent = _hyperagent(resample_probability=0.)
+  agent = _hyperagent(acting=acting.Thompson(0.))
   params = _init(agent)(jax.random.PRNGKey(0)).params
   actor = agent.init_actor(jax.random.PRNGKey(1), 5)
   is_first = np.random.default_rng(2).random((60, 5)) < 0.3
@@ -341,7 +352,7 @@ def test_a_new_index_at_the_first_step_only():
 
 
 def test_a_new_index_at_every_step():
-  agent = _hyperagent(resample_probability=1.)
+  agent = _hyperagent(acting=acting.Thompson(1.))
   params = _init(agent)(jax.random.PRNGKey(0)).params
   actor = agent.init_actor(jax.random.PRNGKey(1), 5)
   indices, _, _ = _act(agent, params, actor, np.zeros((30, 5), bool))
@@ -350,7 +361,7 @@ def test_a_new_index_at_every_step():
 
 @pytest.mark.parametrize('p', [0.05, 0.3])
 def test_a_new_index_at_the_given_rate(p):
-  agent = _hyperagent(resample_probability=p)
+  agent = _hyperagent(acting=acting.Thompson(p))
   params = _init(agent)(jax.random.PRNGKey(0)).params
   actor = agent.init_actor(jax.random.PRNGKey(1), 20)
   is_first = np.zeros((500, 20), bool)
@@ -367,7 +378,7 @@ def test_a_new_index_at_the_given_rate(p):
 
 
 def test_actions_are_greedy_for_the_index_in_use():
-  agent = _hyperagent(resample_probability=0.2)
+  agent = _hyperagent(acting=acting.Thompson(0.2))
   params = _init(agent)(jax.random.PRNGKey(0)).params
   actor = agent.init_actor(jax.random.PRNGKey(1), 6)
   is_first = np.zeros((40, 6), bool)
@@ -384,7 +395,7 @@ def test_actions_are_greedy_for_the_index_in_use():
 
 @pytest.mark.parametrize('epsilon', [0., 0.3])
 def test_dqn_explores_at_the_rate_epsilon(epsilon):
-  agent = _dqn(epsilon=epsilon)
+  agent = _dqn(acting=acting.EpsilonGreedy(epsilon=epsilon))
   params = _init(agent)(jax.random.PRNGKey(0)).params
   num = 20_000
   actor = agent.init_actor(jax.random.PRNGKey(1), num)
@@ -447,8 +458,10 @@ def test_random_actions_are_uniform_and_leave_the_index():
 
 
 @pytest.mark.parametrize('config', [
-    dict(), dict(acting_optimism_scale=1.), dict(optimism_indices=3),
-    dict(num_index_samples=2)])
+    dict(), dict(acting=acting.UCB(scale=1.)),
+    dict(acting=acting.SampledOptimism(num_draws=3),
+         target_optimism=acting.SampledOptimism(num_draws=3)),
+    dict(num_index_samples=2)], ids=['', 'ucb', 'sampled_optimism', 'sampled'])
 def test_actions_that_are_not_legal_do_not_exist(config):
   agent = _hyperagent(**config)
   learner = _init(agent)(jax.random.PRNGKey(0))
@@ -496,18 +509,14 @@ def _plain(**bad):
     (_hyper(index_dim=0), 'index_dim must.* got 0'),
     (_hyper(num_index_samples=0), 'num_index_samples must.* got 0'),
     (_hyper(scale=-0.5), r'scale must.* got -0\.5'),
-    (_hyper(prior_scale=-0.5), r'prior_scale must.* got -0\.5'),
-    (_hyper(prior_std=-0.5), r'prior_std must.* got -0\.5'),
-    (_hyper(perturbation_scale=-0.5), r'perturbation_scale must.* got -0\.5'),
-    (_hyper(resample_probability=1.5),
-     r'resample_probability must.* got 1\.5'),
-    (_hyper(prior_scale=math.nan), 'prior_scale must.* got nan'),
-    (_hyper(index=index_lib.OneHot), 'uniform_prior is for .* got OneHot'),
-    (_hyper(index=index_lib.OneHot, uniform_prior=False, head_ridge=0.1),
-     'head_ridge is for .* got OneHot'),
-    (_hyper(raw_perturbation=True), 'raw_perturbation is for .* got Gaussian'),
-    (_plain(epsilon=-0.1), r'epsilon must.* got -0\.1'),
-    (_plain(epsilon=1.1), r'epsilon must.* got 1\.1'),
+    (_hyper(mean_std=-0.5), r'mean_std must.* got -0\.5'),
+    (_hyper(gradient_penalty=-0.5), r'gradient_penalty must.* got -0\.5'),
+    (_hyper(head_l2=math.nan), 'head_l2 must.* got nan'),
+    (_hyper(index=index_lib.OneHot), 'a uniform prior is for .* got OneHot'),
+    (_hyper(index=index_lib.OneHot, prior=None, head_l2=0.1),
+     'head_l2 is for .* got OneHot'),
+    (_hyper(noise=data_noise.RawPerturbation(0.1)),
+     'a raw perturbation is for .* got Gaussian'),
     (_plain(hidden_sizes=()), r'hidden_sizes must.* got \(\)'),
     (_plain(hidden_sizes=(8, 0)), 'hidden_sizes must.* got 0'),
     (_plain(discount=1.5), r'discount must.* got 1\.5'),
@@ -515,23 +524,18 @@ def _plain(**bad):
     (_plain(discount=math.nan), 'discount must.* got nan'),
     (_plain(learning_rate=-1.), 'learning_rate must.* got -1'),
     (_plain(adam_epsilon=-1.), 'adam_epsilon must.* got -1'),
+    (_plain(adam_epsilon=0.), 'adam_epsilon must be positive.* got 0'),
     (_plain(max_gradient_norm=0.), 'max_gradient_norm must.* got 0'),
     (_plain(batch_size=0), 'batch_size must.* got 0'),
-    (_plain(target_period=0), 'target_period must.* got 0'),
+    (_plain(n_step=0), 'n_step must.* got 0'),
     (_plain(replay_capacity=0), 'replay_capacity must.* got 0'),
-    (_plain(min_replay_size=0), 'min_replay_size must.* got 0'),
-    (_hyper(acting_optimism_scale=-1.),
-     'acting_optimism_scale must.* got -1'),
-    (_plain(recent_fraction=-0.1), r'recent_fraction must.* got -0\.1'),
-    (_plain(prioritized_fraction=1.1),
-     r'prioritized_fraction must.* got 1\.1'),
-    (_plain(tournament_size=0), 'tournament_size must.* got 0'),
-    (_plain(steps_per_update=0), 'steps_per_update must.* got 0'),
-    (_plain(updates_per_step=0), 'updates_per_step must.* got 0'),
-    (_plain(batch_size=51, replay_capacity=50, min_replay_size=1),
+    (_plain(warmup_steps=0), 'warmup_steps must.* got 0'),
+    (_plain(update_period=0), 'update_period must.* got 0'),
+    (_plain(updates_per_period=0), 'updates_per_period must.* got 0'),
+    (_plain(batch_size=51, replay_capacity=50, warmup_steps=1),
      'batch_size must be at most replay_capacity, 50, got 51'),
-    (_plain(batch_size=1, replay_capacity=50, min_replay_size=51),
-     'min_replay_size must be at most replay_capacity, 50, got 51'),
+    (_plain(batch_size=1, replay_capacity=50, warmup_steps=51),
+     'warmup_steps must be at most replay_capacity, 50, got 51'),
 ])
 def test_refuses_a_setting_and_names_it(make, message):
   with pytest.raises(ValueError, match=f'^{message}'):
@@ -544,21 +548,17 @@ def test_layers_may_be_a_list():
 
 
 def test_a_uniform_prior_takes_its_spread_from_its_scale_alone():
-  def spread(**settings):
-    agent = _hyperagent(prior_scale=0.5, uniform_prior=True, scale=0.,
-                        **settings)
-    index = agent.index.sample(jax.random.key(1), (4000, 1))
-    params = agent.init(jax.random.key(0)).params
-    return np.std(jax.vmap(agent.q_values, in_axes=(None, None, 0))(
-        params, jnp.zeros(1, jnp.int32), index), axis=0)
-
-  np.testing.assert_allclose(spread(), 0.5, rtol=0.1)
-  np.testing.assert_array_equal(spread(prior_std=0.), spread(prior_std=3.))
+  agent = _hyperagent(prior=priors.Uniform(0.5), scale=0.)
+  index = agent.index.sample(jax.random.key(1), (4000, 1))
+  params = agent.init(jax.random.key(0)).params
+  spread = np.std(jax.vmap(agent.q_values, in_axes=(None, None, 0))(
+      params, jnp.zeros(1, jnp.int32), index), axis=0)
+  np.testing.assert_allclose(spread, 0.5, rtol=0.1)
 
 
 def test_refuses_through_the_preset_too():
   with pytest.raises(ValueError, match='index_dim must.* got 0'):
-    agents.HyperAgentConfig.paper_deep_sea(index_dim=0)
+    presets.hyperagent_paper_deep_sea(index_dim=0)
 
 
 @pytest.mark.parametrize('make', [agents.HyperAgent, agents.DQN])
@@ -614,44 +614,52 @@ def test_takes_dm_env_specs_of_discrete_actions_alone(make):
 # The published settings.
 
 
+def _fields(config) -> dict:
+  """Without `asdict`, which makes dictionaries of components too."""
+  return {field.name: getattr(config, field.name)
+          for field in dataclasses.fields(config)}
+
+
 def test_paper_atari():
   """What differs from DeepSea there, by the table of the authors' settings."""
-  atari = dataclasses.asdict(agents.HyperAgentConfig.paper_atari())
-  deep_sea = dataclasses.asdict(agents.HyperAgentConfig.paper_deep_sea())
+  atari = _fields(presets.hyperagent_paper_atari())
+  deep_sea = _fields(presets.hyperagent_paper_deep_sea())
   assert {k: v for k, v in atari.items() if v != deep_sea[k]} == {
       'scale': 0.1,
-      'prior_scale': 0.1,
-      'prior_std': 0.1,
-      'xavier_mean': True,
-      'perturbation_scale': 0.01,
-      'raw_perturbation': True,
+      'mean_std': None,
+      'prior': priors.Hypermodel(scale=0.1, std=0.1, mean_std=None),
+      'noise': data_noise.RawPerturbation(0.01),
       'gradient_penalty': 0.01,
-      'head_ridge': 0.01,
+      'head_l2': 0.01,
       'torso': networks.HyperAgentTorso,
       'hidden_sizes': (256,),
       'n_step': 5,
       'learning_rate': 1e-4,
       'batch_size': 32,
-      'target_period': 5,
+      'target': targets.Periodic(5),
       'replay_capacity': 100_000,
-      'min_replay_size': 2000,
+      'warmup_steps': 2000,
   }
   torso = networks.HyperAgentTorso
-  assert (torso.scale_input, torso.normalise) == (False, True)
+  assert (torso.scale_input, torso.normalize) == (False, True)
 
 
 def test_paper_deep_sea():
   """Every value of the authors' code, szrlee/HyperAgent at 014902c."""
-  config = agents.HyperAgentConfig.paper_deep_sea()
-  assert dataclasses.asdict(config) == {
+  config = presets.hyperagent_paper_deep_sea()
+  assert config.acting.resample_probability == pytest.approx(
+      1. - config.discount)
+  assert _fields(config) == {
       'index_dim': 4,
       'index': index_lib.Sphere,  # noise_norm = 1.
       'num_index_samples': 20,
       'scale': 1.,
-      'prior_scale': 10.,
-      'prior_std': 1.,
-      'perturbation_scale': 0.,
-      'resample_probability': pytest.approx(1. - 0.99),
+      'mean_std': 1.,
+      'random_biases': False,
+      'prior': priors.Hypermodel(scale=10., std=1., mean_std=1.),
+      'noise': data_noise.Perturbation(0.),
+      'acting': acting.Thompson(resample_probability=0.01),
+      'target_optimism': None,
       'hidden_sizes': (64, 64),
       'discount': 0.99,
       'double': True,
@@ -659,28 +667,46 @@ def test_paper_deep_sea():
       'adam_epsilon': 1.5e-4,
       'max_gradient_norm': 10.,
       'batch_size': 128,
-      'target_period': 4,
+      'target': targets.Periodic(4),
       'replay_capacity': 1_000_000,
-      'min_replay_size': 128,
-      'steps_per_update': 1,
-      'updates_per_step': 1,
-      'optimism_indices': 1,
-      'optimism_quantile': 0.8,
-      'optimism_scale': 0.,
-      'acting_optimism_scale': 0.,
-      'uniform_prior': False,
+      'sampler': replay.Uniform(),
+      'warmup_steps': 128,
+      'update_period': 1,
+      'updates_per_period': 1,
       'torso': networks.MLPTorso,
       'n_step': 1,
-      'xavier_mean': False,
-      'raw_perturbation': False,
       'gradient_penalty': 0.,
-      'head_ridge': 0.,
-      'recent_fraction': 0.,
-      'recent_window': 1000,
-      'prioritized_fraction': 0.,
-      'tournament_size': 4,
-      'lazy_rows': False,
+      'head_l2': 0.,
+      'lazy_adam': False,
   }
+
+
+def test_the_former_default_is_the_optimist():
+  """Its every value, as published with ABLATIONS.md."""
+  assert _fields(presets.hyperagent_optimistic()) == {
+      **_fields(presets.hyperagent_paper_deep_sea()),
+      'index': index_lib.Gaussian,
+      'num_index_samples': None,
+      'random_biases': True,
+      'prior': priors.Uniform(0.3),
+      'acting': acting.UCB(scale=2.),
+      'target_optimism': acting.UCB(scale=1.),
+      'discount': 0.98,
+      'adam_epsilon': 4e-5,
+      'batch_size': 256,
+      'updates_per_period': 4,
+      'sampler': replay.Mixed(0.375, 1000, 0.375, 4),
+      'lazy_adam': True,
+  }
+
+
+def test_the_default_is_a_posterior_sampler():
+  config = agents.HyperAgentConfig()
+  assert config.acting == acting.Thompson()
+  assert config.target_optimism is None
+  assert config.noise.scale > 0.
+  assert config.sampler == replay.Uniform()
+  assert not config.lazy_adam
 
 
 @pytest.mark.parametrize('size, total, trained', [
@@ -690,7 +716,7 @@ def test_paper_deep_sea_has_the_published_number_of_parameters(
     size, total, trained):
   agent = agents.HyperAgent(
       dm_specs.DiscreteArray(size**2), 2,
-      agents.HyperAgentConfig.paper_deep_sea())
+      presets.hyperagent_paper_deep_sea())
   params = jax.eval_shape(agent.init, jax.random.PRNGKey(0)).params
 
   def count(tree):
@@ -701,27 +727,335 @@ def test_paper_deep_sea_has_the_published_number_of_parameters(
 
 
 def test_paper_deep_sea_can_be_overridden():
-  config = agents.HyperAgentConfig.paper_deep_sea(index_dim=8, discount=0.9)
+  config = presets.hyperagent_paper_deep_sea(index_dim=8, discount=0.9)
   assert config == dataclasses.replace(
-      agents.HyperAgentConfig.paper_deep_sea(), index_dim=8, discount=0.9)
+      presets.hyperagent_paper_deep_sea(), index_dim=8, discount=0.9)
 
 
 def test_settings_reach_the_components():
-  config = agents.HyperAgentConfig.paper_deep_sea(
-      hidden_sizes=(8,), index_dim=6, perturbation_scale=0.5, double=False)
+  config = presets.hyperagent_paper_deep_sea(
+      hidden_sizes=(8,), index_dim=6, noise=data_noise.Perturbation(0.5),
+      double=False)
   agent = agents.HyperAgent(_SPEC, _ACTIONS, config)
   assert agent.index == index_lib.Sphere(6)
-  assert agent.resample_probability == 0.01
-  assert agent.epsilon == 0.
-  assert isinstance(agent.loss, losses.SampledTD)
-  assert agent.loss.indices == losses.FreshIndices(20)
-  assert not agent.loss.double
-  assert agent.loss.index == agent.index
-  assert agent.loss.perturbation.scale == 0.5
+  components = agent.components
+  assert components.acting == acting.Thompson(0.01)
+  assert components.evaluation == acting.Thompson()
+  assert components.target == targets.Periodic(4)
+  assert isinstance(components.loss, losses.SampledTD)
+  assert components.loss.pairs == losses.Independent(20)
+  assert not components.loss.double
+  assert components.loss.index == agent.index
+  assert components.loss.noise.scale == 0.5
   exact = _hyperagent(index=index_lib.Cube, index_dim=6)
-  assert isinstance(exact.loss, losses.ExactTD)
+  assert isinstance(exact.components.loss, losses.ExactTD)
   assert exact.index == index_lib.Cube(6)
   # Unit norm, whatever the index.
-  assert exact.loss.perturbation.distribution == index_lib.Sphere(6)
-  assert _dqn(epsilon=0.25).epsilon == 0.25
+  assert exact.components.loss.noise.distribution == index_lib.Sphere
+  greedy = acting.EpsilonGreedy(epsilon=0.25)
+  assert _dqn(acting=greedy).components.acting == greedy
   assert _dqn().index == index_lib.NoIndex()
+
+
+# Components that an algorithm may choose.
+
+
+def test_a_moving_average_follows_by_its_step_size():
+  agent = _dqn(target=targets.MovingAverage(0.25))
+  learner = _init(agent)(jax.random.PRNGKey(3))
+  # A wrong target at first, so that the copy at step 0 shows.
+  learner = learner._replace(
+      target_params=jax.tree.map(lambda x: x + 1., learner.target_params))
+  for t in range(5):
+    after, _ = _update(agent)(learner, _batch(t))
+    old, new = learner.target_params, learner.params['params']
+    _assert_close(after.target_params, new if t == 0 else jax.tree.map(
+        lambda x, y: 0.75 * x + 0.25 * y, old, new))
+    learner = after
+
+
+def test_a_moving_average_of_step_size_1_is_the_copy_of_every_update():
+  one, two = (_dqn(target=target) for target in (
+      targets.MovingAverage(1.), targets.Periodic(1)))
+  learner = _init(one)(jax.random.PRNGKey(3))
+  for t in range(3):
+    expected, _ = _update(two)(learner, _batch(t))
+    learner, _ = _update(one)(learner, _batch(t))
+    _assert_close(learner, expected)
+
+
+def test_targets_by_themselves():
+  new, old = {'w': jnp.array([1., 2.])}, {'w': jnp.array([-1., 0.])}
+  for steps, copied in ((0, True), (1, False), (4, False), (5, True)):
+    np.testing.assert_array_equal(
+        targets.Periodic(5)(new, old, jnp.int32(steps))['w'],
+        (new if copied else old)['w'])
+  average = targets.MovingAverage(0.5)
+  np.testing.assert_array_equal(average(new, old, jnp.int32(0))['w'], [1., 2.])
+  np.testing.assert_array_equal(average(new, old, jnp.int32(1))['w'], [0., 1.])
+
+
+@pytest.mark.parametrize('make, message', [
+    (lambda: targets.Periodic(0), 'period .* got 0'),
+    (lambda: targets.MovingAverage(0.), 'step size .* got 0'),
+    (lambda: targets.MovingAverage(1.5), r'step size .* got 1\.5'),
+    (lambda: targets.MovingAverage(math.nan), 'step size .* got nan'),
+])
+def test_targets_refuse_a_setting_and_name_it(make, message):
+  with pytest.raises(ValueError, match=message):
+    make()
+
+
+@dataclasses.dataclass(frozen=True)
+class _ActsByItsTarget(agents.DQN):
+
+  def make_components(self):
+    return dataclasses.replace(
+        super().make_components(), acting_params=td.target_params)
+
+
+def test_an_agent_may_act_by_its_target_network():
+  config = agents.DQNConfig(
+      hidden_sizes=(8, 8), target=targets.Periodic(100), learning_rate=1e-2)
+  agent = _ActsByItsTarget(_SPEC, _ACTIONS, config)
+  plain = agents.DQN(_SPEC, _ACTIONS, config)
+  learner = _init(agent)(jax.random.PRNGKey(0))
+  for t in range(3):
+    learner, _ = _update(agent)(learner, _batch(t))
+  _assert_equal(agent.acting_params(learner)['params'], learner.target_params)
+  _assert_equal(plain.acting_params(learner), learner.params)
+  # What is legal, and a prior, come along.
+  learner = learner._replace(
+      params={**learner.params, 'prior': {'w': 1.}, 'legal': {'actions': 2.}})
+  params = agent.acting_params(learner)
+  assert set(params) == {'params', 'prior', 'legal'}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Forgets(agents.DQN):
+  """Sets all its weights to a number at every third update."""
+
+  def make_components(self):
+
+    def before_update(learner, key):
+      number = jax.random.uniform(key)
+      return learner._replace(params=jax.tree.map(
+          lambda x: jnp.where(learner.steps % 3 == 2, number, x),
+          learner.params))
+
+    return dataclasses.replace(
+        super().make_components(), before_update=before_update)
+
+
+def test_a_function_is_called_before_each_update():
+  """With a key of its own each time; the update sees what it has done."""
+  config = agents.DQNConfig(
+      hidden_sizes=(8, 8), target=targets.Periodic(1), learning_rate=1e-2)
+  agent, plain = (make(_SPEC, _ACTIONS, config)
+                  for make in (_Forgets, agents.DQN))
+  learner = _init(agent)(jax.random.PRNGKey(0))
+  numbers = []
+  for t in range(6):
+    after, _ = _update(agent)(learner, _batch(t))
+    if t % 3 == 2:
+      # The target is copied after it, so it shows the number.
+      number, = np.unique(np.concatenate(
+          [x.ravel() for x in jax.tree.leaves(after.target_params)]))
+      numbers.append(number)
+      learner = learner._replace(params=jax.tree.map(
+          lambda x, number=number: jnp.full_like(x, number), learner.params))
+    expected, _ = _update(plain)(learner, _batch(t))
+    _assert_close(after, expected)
+    learner = after
+  assert len(set(numbers)) == 2
+
+
+def test_epsilon_on_a_schedule_of_the_actors_steps():
+  agent = _dqn(acting=acting.EpsilonGreedy(
+      epsilon=optax.linear_schedule(1., 0., 4)))
+  params = _init(agent)(jax.random.PRNGKey(0)).params
+  num = 5000
+  actor = agent.init_actor(jax.random.PRNGKey(1), num)
+  # Random actions of the warm-up are steps too.
+  actor, _ = agent.select_random_action(params, actor)
+  assert actor.steps == 1
+  _, observations, actions = _act(
+      agent, params, actor, np.zeros((5, num), bool))
+  q = np.stack([
+      _q_values(agent)(params, s, actor.index) for s in observations])
+  rates = (actions != q.argmax(axis=-1)).mean(axis=1)
+  for rate, epsilon in zip(rates, (0.75, 0.5, 0.25, 0., 0.), strict=True):
+    expected = epsilon * (1. - 1. / _ACTIONS)
+    assert abs(rate - expected) <= 5. * math.sqrt(
+        expected * (1. - expected) / num)
+
+
+def test_evaluation_is_greedy_for_one_index_an_episode():
+  agent = _dqn(acting=acting.EpsilonGreedy(epsilon=1.))
+  params = _init(agent)(jax.random.PRNGKey(0)).params
+  actor = agent.init_evaluation(jax.random.PRNGKey(1), 50)
+  observation = jnp.arange(50) % _CELLS
+  _, action = agent.evaluate_action(
+      params, actor, observation, jnp.zeros(50, bool))
+  np.testing.assert_array_equal(action, np.argmax(
+      _q_values(agent)(params, observation, actor.index), axis=-1))
+  agent = _hyperagent(acting=acting.Thompson(1.))
+  actor = agent.init_evaluation(jax.random.PRNGKey(1), 4)
+  is_first = jnp.array([False, True, False, False])
+  after, _ = agent.evaluate_action(
+      _init(agent)(jax.random.PRNGKey(0)).params, actor,
+      jnp.zeros(4, jnp.int32), is_first)
+  np.testing.assert_array_equal(
+      np.any(after.index != actor.index, axis=1), is_first)
+
+
+@_two_agents
+def test_weights_of_a_batch_reach_the_loss(make):
+  agent = make()
+  learner, batch = _init(agent)(jax.random.PRNGKey(0)), _batch(0)
+  update = _update(agent)
+  weights = jnp.asarray(np.linspace(0., 2., 8, dtype=np.float32))
+  plain, metrics = update(learner, batch)
+  _assert_equal(plain, update(learner, types.Batch(batch))[0])
+  _assert_close(plain, update(learner, types.Batch(batch, jnp.ones(8)))[0])
+  after, weighted = update(learner, types.Batch(batch, weights))
+  np.testing.assert_allclose(
+      weighted['losses'], metrics['losses'], rtol=1e-5)
+  np.testing.assert_allclose(
+      weighted['loss'], np.mean(weights * metrics['losses']), rtol=1e-5)
+  # Adam's first step is of one length; its moments tell gradients apart.
+  one, two = (jax.tree.leaves(optax.tree_utils.tree_get(x.opt_state, 'mu'))[0]
+              for x in (after, plain))
+  assert not np.allclose(one, two, rtol=0.05)
+
+
+# Agents as values.
+
+
+_all_agents = pytest.mark.parametrize('name', presets.AGENTS)
+
+
+def _every(name) -> td.TDAgent:
+  return presets.AGENTS[name](_SPEC, _ACTIONS)
+
+
+@_all_agents
+def test_pickled_and_copied_agents_are_equal(name):
+  agent = _every(name)
+  for again in (pickle.loads(pickle.dumps(agent)), copy.deepcopy(agent),
+                copy.copy(agent)):
+    assert again == agent and hash(again) == hash(agent)
+    assert again.network == agent.network
+  assert agent == _every(name)
+
+
+def test_equal_agents_share_what_is_compiled_after_a_pickle():
+  agent = _dqn()
+  traces = []
+
+  @functools.partial(jax.jit, static_argnums=0)
+  def init(agent, key):
+    traces.append(agent)
+    return agent.init(key)
+
+  init(agent, jax.random.key(0))
+  init(pickle.loads(pickle.dumps(agent)), jax.random.key(0))
+  assert len(traces) == 1
+
+
+@_all_agents
+def test_agents_have_no_settings_but_their_configs(name):
+  agent = _every(name)
+  with pytest.raises(TypeError, match='epsilon'):
+    dataclasses.replace(agent, epsilon=.1)
+  config = dataclasses.replace(agent.config, discount=0.5)
+  other = dataclasses.replace(agent, config=config)
+  assert type(other) is type(agent)
+  assert other.config.discount == 0.5
+  assert other == type(agent)(_SPEC, _ACTIONS, config)
+  assert other != agent
+
+
+@_all_agents
+def test_replace_reaches_the_components(name):
+  agent = dataclasses.replace(_every(name), config=dataclasses.replace(
+      _every(name).config, target=targets.MovingAverage(0.5),
+      double=not _every(name).config.double))
+  assert agent.components.target == targets.MovingAverage(0.5)
+  assert agent.components.loss.double != _every(name).components.loss.double
+  assert dataclasses.replace(agent, num_actions=5).num_actions == 5
+
+
+def test_an_agent_without_components_is_refused():
+  with pytest.raises(TypeError, match='TDAgent is no algorithm'):
+    agents.TDAgent(_SPEC, _ACTIONS, agents.TDConfig())
+
+
+# Presets.
+
+
+def _domain(preset):
+  """A spec that the preset is for."""
+  if preset.endswith('_atari'):
+    return dm_specs.BoundedArray((4, 84, 84), np.uint8, 0, 255)
+  return _SPEC
+
+
+_all_presets = pytest.mark.parametrize('agent, preset', [
+    (agent, preset) for agent, all_presets in presets.PRESETS.items()
+    for preset in all_presets])
+
+
+def _preset(agent, preset) -> td.TDAgent:
+  return presets.AGENTS[agent](
+      _domain(preset), 6, presets.make(agent, preset))
+
+
+@_all_presets
+def test_every_preset_makes_an_agent(agent, preset):
+  made = _preset(agent, preset)
+  again = pickle.loads(pickle.dumps(made))
+  assert again == made and hash(again) == hash(made)
+  learner = jax.eval_shape(made.init, jax.random.key(0))
+  assert networks.num_parameters(learner.params) > 1000
+
+
+@pytest.mark.slow
+@_all_presets
+def test_every_preset_makes_an_agent_that_learns(agent, preset):
+  """As far as shapes go."""
+  made = _preset(agent, preset)
+  learner = jax.eval_shape(made.init, jax.random.key(0))
+  spec = made.observation_spec
+  batch = jax.eval_shape(lambda: types.Batch(types.Transition(
+      jnp.zeros((2, *spec.shape), spec.dtype), jnp.zeros(2, jnp.int32),
+      jnp.zeros(2), jnp.zeros(2), jnp.zeros((2, *spec.shape), spec.dtype),
+      jnp.zeros(2, jnp.int32))))
+  after, metrics = jax.eval_shape(made.update, learner, batch)
+  assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
+      lambda x: (x.shape, x.dtype), learner)
+  assert metrics['losses'].shape == (2,)
+
+
+def test_presets_are_of_every_agent():
+  assert presets.PRESETS.keys() == presets.AGENTS.keys()
+  for agent, all_presets in presets.PRESETS.items():
+    assert {'default', 'nature_atari'} <= all_presets.keys()
+    for preset in all_presets:
+      config = presets.make(agent, preset, discount=0.5)
+      assert config.discount == 0.5
+      assert config == dataclasses.replace(
+          presets.make(agent, preset), discount=0.5)
+      assert type(config) is type(presets.make(agent))
+
+
+@pytest.mark.parametrize('agent, preset, words', [
+    ('hyperagnet', 'default',
+     "unknown agent 'hyperagnet'; did you mean hyperagent.*known: hyperagent,"),
+    ('hyperagent', 'paper_atri',
+     "unknown preset of hyperagent 'paper_atri'; did you mean .*paper_atari"),
+    ('dqn', 'xyz', "unknown preset of dqn 'xyz'; known: default, nature_atari"),
+])
+def test_unknown_names_are_refused_with_near_ones(agent, preset, words):
+  with pytest.raises(ValueError, match=words):
+    presets.make(agent, preset)
