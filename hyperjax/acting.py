@@ -154,6 +154,8 @@ class EpsilonGreedy(Thompson):
   """
 
   epsilon: float | schedules.Schedule = 0.05
+  # By name alone here, so that the first argument is this class's own.
+  resample_probability: float = dataclasses.field(default=0., kw_only=True)
 
   def __post_init__(self):
     super().__post_init__()
@@ -190,6 +192,8 @@ class SampledOptimism(Thompson):
 
   num_draws: int = 5
   quantile: float = 0.8
+  # By name alone here, so that the first argument is this class's own.
+  resample_probability: float = dataclasses.field(default=0., kw_only=True)
 
   def __post_init__(self):
     super().__post_init__()
@@ -224,6 +228,8 @@ class UCB(Thompson):
   """
 
   scale: float = 1.
+  # By name alone here, so that the first argument is this class's own.
+  resample_probability: float = dataclasses.field(default=0., kw_only=True)
 
   def __post_init__(self):
     super().__post_init__()

@@ -60,7 +60,9 @@ class ObservationSpec(NamedTuple):
           f'expected observations of shape {self.shape} after {num_leading} '
           f'leading axes, got an array of shape {shape}')
     try:
-      dtype = jnp.result_type(observation)
+      # An array's own type, which JAX may take for a narrower one.
+      dtype = (observation.dtype if hasattr(observation, 'dtype')
+               else jnp.result_type(observation))
     except TypeError as error:
       raise ValueError(
           f'expected observations of type {self.dtype}, got {observation!r}'
@@ -93,7 +95,8 @@ class ObservationSpec(NamedTuple):
     if array.dtype.kind == 'f':
       if not np.all(np.isfinite(array)):
         raise ValueError(
-            f'expected a finite observation, got {_first_bad(array)!r}')
+            f'expected a finite observation, got '
+            f'{array[~np.isfinite(array)].ravel()[0]}')
       lost = ~np.isfinite(converted)
     else:
       lost = converted != array
@@ -108,10 +111,6 @@ def _kind(dtype: Any) -> str:
   kind = np.dtype(dtype).kind if not jax.dtypes.issubdtype(
       dtype, jnp.bfloat16) else 'f'
   return 'i' if kind == 'u' else kind
-
-
-def _first_bad(array: np.ndarray) -> Any:
-  return array[~np.isfinite(array)].ravel()[0]
 
 
 def observation_spec(spec: Any) -> ObservationSpec:

@@ -234,3 +234,15 @@ def test_refuses_a_setting_and_names_it(make, message):
 def test_policies_are_hashable_and_equal_by_value(policy, same, other):
   assert policy == same and hash(policy) == hash(same)
   assert policy != other
+
+
+def test_the_first_argument_is_the_one_of_the_class():
+  """Not the probability of a new index, which they have in common."""
+  assert acting.Thompson(0.1).resample_probability == 0.1
+  assert acting.EpsilonGreedy(0.5).epsilon == 0.5
+  assert acting.UCB(2.).scale == 2.
+  assert acting.SampledOptimism(3, 0.5) == acting.SampledOptimism(
+      num_draws=3, quantile=0.5)
+  for policy in (acting.EpsilonGreedy(0.5), acting.UCB(1.),
+                 acting.SampledOptimism(1)):
+    assert policy.resample_probability == 0.

@@ -20,6 +20,7 @@ from hyperjax import replay
 from hyperjax import specs
 from hyperjax.adapters import acme
 from hyperjax.adapters import bsuite as bsuite_adapter
+from hyperjax.adapters import checks
 from hyperjax.agents import presets
 from hyperjax.environments import DeepSea
 from hyperjax.loops import EnvironmentLoop
@@ -320,7 +321,7 @@ def test_what_is_no_number_is_not_stored(changed, words):
   assert int(actor.state.num_transitions) == 1
 
 
-@pytest.mark.parametrize('action', [2, -1, 0.5, True, None])
+@pytest.mark.parametrize('action', [2, -1, np.int32(2), True])
 def test_actions_that_cannot_be_are_not_stored(action):
   actor = acme.Actor(DQN)
   actor.observe_first(dm_env.restart(observation()))
@@ -364,7 +365,14 @@ def test_metrics_are_those_of_the_newest_updates():
       actor.metrics['loss'][0], expected['loss'], rtol=1e-4)
 
 
-@pytest.mark.parametrize('seed', [2**32 + 3, -1, 0.2, True, None, '3'])
+@pytest.mark.parametrize('action', [0.5, None, '1', np.ones(1, int)])
+def test_an_action_is_an_integer(action):
+  with pytest.raises(ValueError, match='an action that is an integer, got'):
+    checks.check_action(action, 3)
+  assert checks.check_action(np.uint8(2), 3) == 2
+
+
+@pytest.mark.parametrize('seed', [2**32 + 3, -1, True])
 @pytest.mark.parametrize('make', [acme.Actor, bsuite_adapter.Agent])
 def test_refuses_seeds_that_would_be_changed(make, seed):
   with pytest.raises(ValueError, match=f'a seed .*got .?{seed}'):
@@ -494,6 +502,18 @@ def test_equal_actors_share_their_programs():
 
   first = run()
   assert run() == first
+
+
+def test_environments_may_write_observations_to_one_place():
+  actor, place = acme.Actor(DQN), observation(0.)
+  actor.observe_first(dm_env.restart(place))
+  for t in (1., 2.):
+    place[0] = t
+    actor.observe(0, dm_env.transition(1., place))
+  place[0] = 9.
+  stored = actor.state.replay.ring.experience.transition
+  assert stored.observation[0, :2, 0].tolist() == [0., 1.]
+  assert stored.next_observation[0, :2, 0].tolist() == [1., 2.]
 
 
 def test_observations_may_be_lists():

@@ -17,6 +17,8 @@ from hyperjax.adapters import checks
 from hyperjax.loops import trainer as trainer_lib
 
 _Trainer = trainer_lib.ReplayTrainer
+Seed = chex.PRNGKey | int | np.integer
+Action = int | np.integer
 
 
 def _compile(function, **options):
@@ -60,7 +62,7 @@ class Actor:
   """
 
   def __init__(
-      self, agent: types.Agent, key: chex.PRNGKey | int = 0,
+      self, agent: types.Agent, key: Seed = 0,
       replay_capacity: int | None = None,
   ):
     """Allocates the replay.
@@ -123,7 +125,7 @@ class Actor:
     self._observation = self._convert(timestep.observation)
     self._is_first = True
 
-  def observe(self, action: int, next_timestep: dm_env.TimeStep) -> None:
+  def observe(self, action: Action, next_timestep: dm_env.TimeStep) -> None:
     """Stores a transition.
 
     Args:
@@ -139,7 +141,7 @@ class Actor:
     self._store(self._observation, action, next_timestep)
 
   def observe_from(
-      self, timestep: dm_env.TimeStep, action: int,
+      self, timestep: dm_env.TimeStep, action: Action,
       next_timestep: dm_env.TimeStep,
   ) -> None:
     """Stores the transition from one time step to another.
@@ -157,7 +159,8 @@ class Actor:
         self._convert(timestep.observation), action, next_timestep)
 
   def _convert(self, observation: Any) -> Any:
-    return self.agent.observation_spec.convert(observation)[None]
+    # A copy: environments may write the next observation to the same place.
+    return np.array(self.agent.observation_spec.convert(observation))[None]
 
   def _store(self, observation, action, next_timestep):
     next_observation = self._convert(next_timestep.observation)
@@ -205,7 +208,7 @@ class Actor:
           f'state, and look at the scale of rewards and observations')
 
   def evaluator(
-      self, key: chex.PRNGKey | int = 0, as_it_acts: bool = False
+      self, key: Seed = 0, as_it_acts: bool = False
   ) -> 'Evaluator':
     """Returns an actor with the weights of this one that does not learn.
 
@@ -222,7 +225,7 @@ class Evaluator:
   """Acts with the newest weights of an `Actor`, which does not change."""
 
   def __init__(
-      self, actor: Actor, key: chex.PRNGKey | int = 0,
+      self, actor: Actor, key: Seed = 0,
       as_it_acts: bool = False,
   ):
     """Makes an evaluator, see `Actor.evaluator`."""
@@ -253,7 +256,7 @@ class Evaluator:
     del timestep
     self._is_first = True
 
-  def observe(self, action: int, next_timestep: dm_env.TimeStep) -> None:
+  def observe(self, action: Action, next_timestep: dm_env.TimeStep) -> None:
     """Does nothing: an evaluator does not learn."""
     del action, next_timestep
 

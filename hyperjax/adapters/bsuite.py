@@ -3,7 +3,6 @@
 bsuite itself is not needed: its `base.Agent` is a protocol of two methods.
 """
 
-import chex
 import dm_env
 
 from hyperjax import types
@@ -18,7 +17,7 @@ class Agent:
   """
 
   def __init__(
-      self, agent: types.Agent, key: chex.PRNGKey | int = 0,
+      self, agent: types.Agent, key: acme.Seed = 0,
       replay_capacity: int | None = None,
   ):
     """Allocates the replay, see `hyperjax.adapters.acme.Actor`."""
@@ -35,7 +34,7 @@ class Agent:
     return self.actor.select_action(timestep.observation)
 
   def update(
-      self, timestep: dm_env.TimeStep, action: int,
+      self, timestep: dm_env.TimeStep, action: acme.Action,
       new_timestep: dm_env.TimeStep,
   ) -> None:
     """Stores the transition and makes the updates that are due.
@@ -53,7 +52,7 @@ class Agent:
     self.actor.update()
 
   def evaluator(
-      self, key: chex.PRNGKey | int = 0, as_it_acts: bool = False
+      self, key: acme.Seed = 0, as_it_acts: bool = False
   ) -> 'Evaluator':
     """Returns an agent with the weights of this one that does not learn.
 
@@ -78,7 +77,7 @@ class Evaluator:
     return self._evaluator.select_action(timestep.observation)
 
   def update(
-      self, timestep: dm_env.TimeStep, action: int,
+      self, timestep: dm_env.TimeStep, action: acme.Action,
       new_timestep: dm_env.TimeStep,
   ) -> None:
     """Does nothing: an evaluator does not learn."""

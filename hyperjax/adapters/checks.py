@@ -24,7 +24,7 @@ def check_reward(reward: Any) -> float:
     ValueError: if the reward is not one finite number that fits float32.
   """
   number = _check_number('reward', reward)
-  if abs(number) > np.finfo(np.float32).max:
+  if abs(number) > float(np.finfo(np.float32).max):
     raise ValueError(f'expected a reward that fits float32, got {number}')
   return number
 
