@@ -32,9 +32,7 @@ from hyperjax.environments import vector
 FRAMES_PER_STEP = 4
 HEIGHT = WIDTH = 84
 
-
 StalledError = vector.StalledError
-AtariTimeStep = vector.VectorTimeStep
 
 
 @functools.cache
