@@ -15,6 +15,7 @@ category as `hyperjax.networks.Table`.
 """
 
 from collections.abc import Callable
+import functools
 from typing import Any
 
 from flax import linen as nn
@@ -31,6 +32,7 @@ Update = Callable[
     tuple[types.LearnerState, types.Metrics]]
 
 
+@functools.cache  # Looking costs a compilation; equal agents have it once.
 def find_tables(
     network: nn.Module, spec: specs.ObservationSpec
 ) -> frozenset[tuple[str, ...]]:

@@ -1,6 +1,7 @@
 """What ties the algorithms together, and what tells them apart."""
 
 import dataclasses
+import functools
 
 from dm_env import specs as dm_specs
 import jax
@@ -11,27 +12,32 @@ import pytest
 
 from hyperjax import acting
 from hyperjax import agents
+from hyperjax import data_noise
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import optimizers
 from hyperjax import types
+from hyperjax.agents import presets
 
 _SPEC = dm_specs.Array((3,), np.float32)
 _ACTIONS, _BATCH = 2, 16
-_SMALL = dict(hidden_sizes=(8,), batch_size=_BATCH, min_replay_size=_BATCH,
+_SMALL = dict(hidden_sizes=(8,), batch_size=_BATCH, warmup_steps=_BATCH,
               replay_capacity=100)
 _AGENTS = {
     'hyperagent': agents.HyperAgent(
         _SPEC, _ACTIONS, agents.HyperAgentConfig(**_SMALL)),
+    'optimist': agents.HyperAgent(
+        _SPEC, _ACTIONS, presets.hyperagent_optimistic(**_SMALL)),
     'optimistic': agents.HyperAgent(
         _SPEC, _ACTIONS,
-        agents.HyperAgentConfig.paper_deep_sea_optimistic(**_SMALL)),
+        presets.hyperagent_paper_deep_sea_optimistic(**_SMALL)),
     'one_hot': agents.HyperAgent(
         _SPEC, _ACTIONS,
-        agents.HyperAgentConfig.paper_deep_sea_one_hot(**_SMALL)),
+        presets.hyperagent_paper_deep_sea_one_hot(**_SMALL)),
     'boot_dqn': agents.BootDQN(
         _SPEC, _ACTIONS,
-        agents.BootDQNConfig(num_members=3, mask_probability=0.5, **_SMALL)),
+        agents.BootDQNConfig(
+            num_members=3, noise=data_noise.BootstrapMask(0.5), **_SMALL)),
     'boot_dqn_shared': agents.BootDQN(
         _SPEC, _ACTIONS,
         agents.BootDQNConfig(num_members=3, shared_torso=True, **_SMALL)),
@@ -41,7 +47,7 @@ _AGENTS = {
         _SPEC, _ACTIONS, agents.HyperDQNConfig(**_SMALL)),
     'enn_dqn': agents.ENNDQN(_SPEC, _ACTIONS, agents.ENNDQNConfig(**_SMALL)),
     'enn_acme': agents.ENNDQN(
-        _SPEC, _ACTIONS, agents.ENNDQNConfig.enn_acme(**_SMALL)),
+        _SPEC, _ACTIONS, presets.enn_dqn_enn_acme_bsuite(**_SMALL)),
     'adam_lmcdqn': agents.AdamLMCDQN(
         _SPEC, _ACTIONS, agents.AdamLMCDQNConfig(**_SMALL)),
     'noisy_dqn': agents.NoisyDQN(
@@ -77,14 +83,25 @@ def assert_close(a, b, **tolerance):
           x, y, **{'rtol': 1e-5, 'atol': 1e-6, **tolerance}), a, b)
 
 
+@functools.cache
+def _gradient(loss):
+
+  def value(trained, params, target, batch, key):
+    return loss({**params, 'params': trained}, {**params, 'params': target},
+                types.Batch(batch), key, jax.random.key(4))[0]
+
+  return jax.jit(jax.grad(value))
+
+
 def gradient(loss, params, target, batch, key=3):
   """Of the loss with respect to params['params']."""
+  return _gradient(loss)(
+      params['params'], params, target, batch, jax.random.key(key))
 
-  def value(trained):
-    return loss({**params, 'params': trained}, {**params, 'params': target},
-                batch, jax.random.key(key), jax.random.key(4))[0]
 
-  return jax.jit(jax.grad(value))(params['params'])
+@functools.cache
+def _update(agent):
+  return jax.jit(agent.update)
 
 
 @pytest.mark.parametrize('name', _AGENTS)
@@ -128,8 +145,8 @@ def test_one_member_without_a_prior_is_dqn(shared_torso, double):
   params = jax.tree.unflatten(jax.tree.structure(a.params['params']), weights)
   a = a._replace(params={'params': params}, target_params=params)
   for seed in range(5):
-    a, _ = jax.jit(boot.update)(a, make_batch(seed))
-    b, _ = jax.jit(dqn.update)(b, make_batch(seed))
+    a, _ = _update(boot)(a, make_batch(seed))
+    b, _ = _update(dqn)(b, make_batch(seed))
   for x, y in zip(jax.tree.leaves(a.params), jax.tree.leaves(b.params),
                   strict=True):
     np.testing.assert_allclose(jnp.ravel(x), jnp.ravel(y), rtol=1e-5, atol=1e-6)
@@ -137,14 +154,15 @@ def test_one_member_without_a_prior_is_dqn(shared_torso, double):
 
 def test_one_hot_hyperagent_with_a_tied_target_is_an_ensemble():
   members = 4
-  hyper = agents.HyperAgent(_SPEC, _ACTIONS, agents.HyperAgentConfig.thompson(
-      index=index_lib.OneHot, index_dim=members, prior_scale=0., **_SMALL))
+  hyper = agents.HyperAgent(
+      _SPEC, _ACTIONS, presets.hyperagent_thompson_deep_sea(
+          index=index_lib.OneHot, index_dim=members, prior=None, **_SMALL))
   boot = agents.BootDQN(_SPEC, _ACTIONS, agents.BootDQNConfig(
       num_members=members, prior_scale=0., shared_torso=True, double=True,
       **_SMALL))
   tied = losses.SampledTD(
-      hyper.network, hyper.index, hyper.loss.perturbation, True,
-      losses.EveryMember(), tied=True)
+      hyper.network, hyper.index, True, losses.Members(),
+      hyper.components.loss.noise)
 
   def both(key):  # The same torso and heads in both.
     h, b = hyper.init(key).params, boot.init(key).params
@@ -160,7 +178,7 @@ def test_one_hot_hyperagent_with_a_tied_target_is_an_ensemble():
       jax.random.key(1))
   batch = make_batch()
   ours = gradient(tied, h, h_target['params'], batch)['body']
-  theirs = gradient(boot.loss, b, b_target['params'], batch)['body']
+  theirs = gradient(boot.components.loss, b, b_target['params'], batch)['body']
   assert_close(ours['layers_0'], theirs['layers_0'])
   assert_close(ours['layers_1']['factors'],
                theirs['layers_1']['heads']['Dense_0']['kernel'])
@@ -168,14 +186,12 @@ def test_one_hot_hyperagent_with_a_tied_target_is_an_ensemble():
 
 def test_hyperdqn_and_hyperagent_differ_by_the_index_pairing():
   hyperdqn = _AGENTS['hyperdqn']
-  assert (hyperdqn.loss.tied, hyperdqn.loss.indices) == (
-      True, losses.SharedIndices(20))
-  # One index, so that fresh and shared ones are told apart by B alone.
+  assert hyperdqn.components.loss.pairs == losses.Shared(20, tied=True)
   pairing = dataclasses.replace(
-      hyperdqn.loss, indices=losses.FreshIndices(20), tied=False)
+      hyperdqn.components.loss, pairs=losses.Independent(20))
   hyperagent = losses.SampledTD(
-      hyperdqn.network, hyperdqn.index, hyperdqn.loss.perturbation,
-      hyperdqn.config.double, losses.FreshIndices(20))
+      hyperdqn.network, hyperdqn.index, hyperdqn.config.double,
+      losses.Independent(20), hyperdqn.config.noise)
   assert pairing == hyperagent
 
   # By hand: the indices are the same in the batch, and in the target.
@@ -183,7 +199,8 @@ def test_hyperdqn_and_hyperagent_differ_by_the_index_pairing():
   params = hyperdqn.init(jax.random.key(0)).params
   target = hyperdqn.init(jax.random.key(1)).params
   target = {**params, 'params': target['params']}
-  loss, _ = hyperdqn.loss(params, target, batch, key, jax.random.key(4))
+  loss, _ = hyperdqn.components.loss(
+      params, target, types.Batch(batch), key, jax.random.key(4))
   indices = hyperdqn.index.sample(jax.random.split(key)[0], (20,))
   errors = []
   for z in indices:
@@ -200,13 +217,17 @@ def test_masks_choose_who_learns():
   agent = _AGENTS['boot_dqn']
   learner = agent.init(jax.random.key(0))
   batch = jax.tree.map(lambda x: x[:1], make_batch())
-  grads = gradient(agent.loss, learner.params, learner.target_params, batch)
+  loss = agent.components.loss
+  grads = gradient(loss, learner.params, learner.target_params, batch)
   learns = [bool(np.any(x)) for x in
             jax.tree.leaves(grads['body']['network'])[-1]]
-  mask = agent.loss.mask(jax.random.key(4), batch.uid[0])
-  assert learns == [bool(m) for m in mask]
-  masks = jax.vmap(agent.loss.mask, in_axes=(None, 0))(
-      jax.random.key(4), jnp.arange(3000))
+  def masks_of(uids):
+    members = losses.Members()(agent.index, jax.random.key(0), len(uids))
+    return loss.noise(
+        jax.random.key(4), uids, members, jax.random.key(5))[1]
+
+  assert learns == [bool(m) for m in masks_of(batch.uid)[0]]
+  masks = masks_of(jnp.arange(3000))
   np.testing.assert_allclose(masks.mean(axis=0), 0.5, atol=0.04)
   np.testing.assert_allclose(np.corrcoef(masks.T), np.eye(3), atol=0.08)
 
@@ -235,7 +256,7 @@ def test_epinet_is_base_epinet_and_prior():
   # The torso learns from the base alone: the epinet's input is stopped.
   blind = {**params, 'params': {**p, 'base': {
       'kernel': jnp.zeros_like(p['base']['kernel'])}}}
-  grads = gradient(agent.loss, blind, p, make_batch())
+  grads = gradient(agent.components.loss, blind, p, make_batch())
   assert not any(np.any(x) for x in jax.tree.leaves(grads['torso']))
   assert np.any(grads['from_features']['kernel'])
 
@@ -304,10 +325,10 @@ def test_optimism_acts_and_bootstraps_on_a_quantile():
   batch, key = make_batch(), jax.random.key(3)
   target = {**params, 'params': agent.init(jax.random.key(9)).params['params']}
   exact = losses.ExactTD(
-      agent.network, agent.index, agent.loss.perturbation, True,
-      optimism=acting.SampledOptimism(5, 1.))
+      agent.network, agent.index, True,
+      optimism=acting.SampledOptimism(num_draws=5, quantile=1.))
   next_target, chooser = exact._independent_next_values(
-      params, target, batch, key)
+      params, target, batch, key, exact.optimism)
   indices = agent.index.sample(key, (_BATCH, 5))
   for values, p in ((next_target, target), (chooser, params)):
     expected = np.max([
@@ -318,7 +339,8 @@ def test_optimism_acts_and_bootstraps_on_a_quantile():
 
 def test_exact_optimism_acts_and_bootstraps_on_the_upper_bound():
   config = agents.HyperAgentConfig(
-      optimism_scale=1.5, acting_optimism_scale=3., **_SMALL)
+      target_optimism=acting.UCB(scale=1.5), acting=acting.UCB(scale=3.),
+      **_SMALL)
   agent = agents.HyperAgent(_SPEC, _ACTIONS, config)
   params = agent.init(jax.random.key(0)).params
   target = {**params, 'params': agent.init(jax.random.key(9)).params['params']}
@@ -333,8 +355,9 @@ def test_exact_optimism_acts_and_bootstraps_on_the_upper_bound():
       params, actor, batch.observation[:6], jnp.zeros(6, bool))
   assert list(action) == [
       bound(params, s, 3.).argmax() for s in batch.observation[:6]]
-  values = agent.loss._independent_next_values(
-      params, target, batch, jax.random.key(3))
+  loss = agent.components.loss
+  values = loss._independent_next_values(
+      params, target, batch, jax.random.key(3), loss.optimism)
   for found, p in zip(values, (target, params), strict=True):
     np.testing.assert_allclose(
         found, [bound(p, s, 1.5) for s in batch.next_observation],
@@ -372,11 +395,26 @@ def test_hyperdqn_begins_as_its_authors_weights_do():
   assert np.std(q) == pytest.approx(np.std(expected), rel=0.08)
 
 
-@pytest.mark.parametrize('name', ['optimism_scale', 'acting_optimism_scale'])
-def test_two_kinds_of_optimism_at_once_are_refused(name):
-  other = {'optimism_scale': 0., 'acting_optimism_scale': 0., name: 1.}
-  with pytest.raises(ValueError, match=f'not both, got .* and {name} 1.0'):
-    agents.HyperAgentConfig(optimism_indices=5, **other)
+@pytest.mark.parametrize('index_samples', [None, 3])
+def test_two_kinds_of_optimism_at_once(index_samples):
+  """One in acting, the other in the target: each has its own component."""
+  agent = agents.HyperAgent(_SPEC, _ACTIONS, agents.HyperAgentConfig(
+      acting=acting.SampledOptimism(num_draws=5),
+      target_optimism=acting.UCB(scale=1.),
+      num_index_samples=index_samples, **_SMALL))
+  assert agent.components.acting.num_indices == 5
+  assert agent.components.loss.optimism == acting.UCB(scale=1.)
+  params = agent.init(jax.random.key(0)).params
+  target = {**params, 'params': agent.init(jax.random.key(9)).params['params']}
+  batch, key = make_batch(), jax.random.key(3)
+  loss = agent.components.loss
+  found, _ = loss._independent_next_values(
+      params, target, batch, key, loss.optimism)
+  psi = jax.vmap(lambda s: agent.network.apply(target, s))(
+      batch.next_observation)
+  np.testing.assert_allclose(
+      found, psi[:, 0] + np.linalg.norm(psi[:, 1:], axis=1),
+      rtol=1e-5, atol=1e-6)
 
 
 def test_langevin_noise_has_the_variance_of_the_papers():
@@ -428,7 +466,7 @@ def test_langevin_noise_is_a_function_of_the_learners_key():
       agent.init(jax.random.key(0))._replace(key=jax.random.key(seed))
       for seed in (5, 5, 6))
   one, same, other = (
-      jax.jit(agent.update)(x, make_batch())[0].params
+      _update(agent)(x, make_batch())[0].params
       for x in (one, same, other))
   assert_close(one, same, rtol=0., atol=0.)
   with pytest.raises(AssertionError):
@@ -447,25 +485,33 @@ def test_langevin_dynamics_have_a_limit_on_the_gradient_too(make, config):
   learner = agent.init(jax.random.key(0))
   batch = make_batch()
   batch = batch._replace(reward=1e4 * batch.reward)
-  after, _ = jax.jit(agent.update)(learner, batch)
+  after, _ = _update(agent)(learner, batch)
   step = optax.tree.norm(jax.tree.map(
       lambda x, y: x - y, learner.params['params'], after.params['params']))
   assert 0. < step <= 0.5 * 0.01 * 1.001
 
 
-def test_dqn_takes_any_optimizer_of_optax():
-  agent = agents.DQN(_SPEC, _ACTIONS, agents.DQNConfig(**_SMALL),
-                     optimizer=optax.scale(-0.1))
+_SGD = optax.with_extra_args_support(optax.scale(-0.1))
+
+
+@dataclasses.dataclass(frozen=True)
+class _PlainDescent(agents.DQN):
+
+  def make_optimizer(self):
+    return _SGD
+
+
+def test_a_dqn_may_have_any_optimizer_of_optax():
+  agent = _PlainDescent(_SPEC, _ACTIONS, agents.DQNConfig(**_SMALL))
   learner, batch = agent.init(jax.random.key(0)), make_batch()
-  after, _ = jax.jit(agent.update)(learner, batch)
+  after, _ = _update(agent)(learner, batch)
   gradients = gradient(
-      agent.loss, learner.params, learner.params['params'], batch)
+      agent.components.loss, learner.params, learner.params['params'], batch)
   assert_close(after.params['params'], jax.tree.map(
       lambda x, g: x - 0.1 * g, learner.params['params'], gradients))
 
 
 def test_a_tied_target_is_not_optimistic():
-  loss = _AGENTS['hyperdqn'].loss
-  with pytest.raises(ValueError, match='tied .* got optimism UpperBound'):
-    dataclasses.replace(
-        loss, optimism=acting.UpperBound(index_lib.Gaussian(2), 1.))
+  loss = _AGENTS['hyperdqn'].components.loss
+  with pytest.raises(ValueError, match='tied .* got optimism UCB'):
+    dataclasses.replace(loss, optimism=acting.UCB(scale=1.))
