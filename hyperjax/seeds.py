@@ -7,6 +7,9 @@ import chex
 import jax
 import numpy as np
 
+Seed = int | np.integer
+Seeds = Sequence[Seed]
+
 
 def check_seed(seed: Any) -> int:
   """Returns a seed as a Python integer.

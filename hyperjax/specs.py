@@ -3,7 +3,6 @@
 import math
 from typing import Any, NamedTuple
 
-import dm_env
 from dm_env import specs
 import jax
 import jax.numpy as jnp
@@ -184,9 +183,12 @@ def num_actions(spec: Any) -> int:
       f'{spec!r}')
 
 
-def of_environment(environment: dm_env.Environment) -> tuple[
-    ObservationSpec, int]:
+def of_environment(environment: Any) -> tuple[ObservationSpec, int]:
   """Returns the observation spec and number of actions of an environment.
+
+  Args:
+    environment: of dm_env, or any other with its methods `observation_spec` and
+      `action_spec`, as those of this library have them.
 
   Raises:
     ValueError: if `observation_spec` or `num_actions` raises it.

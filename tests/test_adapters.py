@@ -182,7 +182,8 @@ def test_truncation_is_not_termination():
   actor = acme.Actor(agent)
   EnvironmentLoop(environment, actor).run(2)
   experience = jax.tree.map(
-      lambda x: np.asarray(x)[0, :4], actor.state.replay.ring.experience.transition)
+      lambda x: np.asarray(x)[0, :4],
+      actor.state.replay.ring.experience.transition)
   np.testing.assert_allclose(experience.discount, 0.99)
   # The successor is the true one, not the next episode's first observation.
   np.testing.assert_array_equal(
@@ -442,16 +443,14 @@ def test_an_evaluator_changes_nothing(with_timesteps, as_it_acts):
   actor = adapter.actor
   play(actor, 10)
   before = states.plain(actor.state)
-  looked = (dm_env.restart, dm_env.transition)
+  evaluator = (adapter if with_timesteps else actor).evaluator(1, as_it_acts)
   for t in range(6):
     if with_timesteps:
-      evaluator = adapter.evaluator(1, as_it_acts) if t == 0 else evaluator
       timestep = (dm_env.restart(observation()) if t % 3 == 0
-                  else looked[1](1., observation(t)))
+                  else dm_env.transition(1., observation(t)))
       action = evaluator.select_action(timestep)
       evaluator.update(timestep, action, timestep)
     else:
-      evaluator = actor.evaluator(1, as_it_acts) if t == 0 else evaluator
       if t % 3 == 0:
         evaluator.observe_first(dm_env.restart(observation()))
       action = evaluator.select_action(observation(t))

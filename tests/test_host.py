@@ -2,11 +2,13 @@
 
 import functools
 
+from dm_env import specs as dm_specs
 import jax
 import numpy as np
 import pytest
 
 from hyperjax import agents
+from hyperjax import replay
 from hyperjax.agents import presets
 from hyperjax.agents import priors
 from hyperjax.environments import vector
@@ -61,7 +63,8 @@ def test_the_replay_holds_what_the_environments_sent():
   twin = Game([0, 1])
   timestep, action = twin.reset(), np.zeros(2, int)
   for t in range(24):
-    np.testing.assert_array_equal(entries.observation[:, t], timestep.observation)
+    np.testing.assert_array_equal(
+        entries.observation[:, t], timestep.observation)
     np.testing.assert_array_equal(entries.action[:, t], action)
     np.testing.assert_array_equal(entries.reward[:, t], timestep.reward)
     np.testing.assert_array_equal(entries.discount[:, t], timestep.discount)
@@ -229,7 +232,8 @@ def test_refuses_what_cannot_be():
     host.HostLoop(hyperagent(), [])
   with pytest.raises(ValueError, match='multiple of 2, got 3'):
     host.HostLoop(hyperagent(), [Game([0, 1, 2])], num_envs=2)
-  with pytest.raises(ValueError, match='has 4 actions, the environments at most 3'):
+  with pytest.raises(
+      ValueError, match='has 4 actions, the environments at most 3'):
     host.HostLoop(hyperagent(num_actions=4), [Game([0])])
   loop = host.HostLoop(hyperagent(), [Game([0, 1])])
   with pytest.raises(ValueError, match='a seed for each of 2 agents, got 1'):
@@ -241,3 +245,139 @@ def test_refuses_what_cannot_be():
   with pytest.raises(MemoryError, match='GB'):
     huge = host.HostLoop(hyperagent(), [Game([0])], replay_capacity=10**11)
     huge.init([0])
+
+
+class Vectors(Game):
+  """The game, shown as a vector of numbers."""
+
+  def observation_spec(self):
+    return dm_specs.Array((4,), np.float32)
+
+  def _timestep(self, *args):
+    return super()._timestep(*args)._replace(
+        observation=np.eye(4, dtype=np.float32)[self._shown])
+
+
+class Categories(Game):
+  """The game, shown as the number of the action to choose."""
+
+  def observation_spec(self):
+    return dm_specs.DiscreteArray(4, np.int32)
+
+  def _timestep(self, *args):
+    return super()._timestep(*args)._replace(
+        observation=self._shown.astype(np.int32))
+
+
+SMALL = dict(hidden_sizes=(16,), batch_size=8, warmup_steps=16,
+             replay_capacity=800, discount=0.5, n_step=2, learning_rate=3e-3,
+             updates_per_period=1)
+
+
+def default(**overrides):
+  return agents.HyperAgentConfig(**{**SMALL, **overrides})
+
+
+def optimistic(**overrides):
+  return presets.hyperagent_optimistic(**{**SMALL, **overrides})
+
+
+@pytest.mark.parametrize('game, make_config, sampler', [
+    (Game, default, replay.Prioritized()),
+    (Vectors, optimistic, replay.Mixed()),
+    *[pytest.param(*arguments, marks=pytest.mark.slow) for arguments in (
+        (Game, optimistic, replay.Mixed()),
+        (Vectors, default, replay.Prioritized()),
+        (Categories, optimistic, replay.Mixed()),
+        (Categories, default, replay.Prioritized()))]],
+    ids=lambda x: getattr(x, '__name__', type(x).__name__))
+def test_learns_from_what_is_shown_with_every_sampler(
+    game, make_config, sampler):
+  environments = game([0, 1, 2, 3])
+  spec = SPEC if game is Game else environments.observation_spec()
+  agent = agents.HyperAgent(spec, 3, make_config(sampler=sampler))
+  loop = host.HostLoop(agent, [environments], num_envs=4)
+  state, (log,), _ = run(loop, [0], 800)
+  returns = [e.episode_return for e in log.episodes]
+  assert np.mean(returns[:12]) < 6.  # Of ten; a third, by chance.
+  assert np.mean(returns[-40:]) > 7.5
+  scores = loop.evaluate(
+      state.train.learner.params, state, [game([10, 11, 12])], step=800)
+  assert scores.mean() > 7.5
+
+
+def test_the_replay_stays_where_it_is():
+  loop = host.HostLoop(dqn(sampler=replay.Prioritized()), [Game([0])])
+
+  def addresses(state):
+    return [x.unsafe_buffer_pointer() for x in jax.tree.leaves(
+        state.train.replay) if x.size >= 200]
+
+  state, env_steps = loop.init([0]), np.zeros(1, int)
+  before = addresses(state)
+  assert len(before) == 7  # Six of time steps, one of priorities.
+  for num_steps in (10, 10, 5):  # Before, across and after the warm-up's end.
+    state, log = loop.run(state, num_steps, env_steps)
+    assert addresses(state) == before
+  assert log.num_updates == 5
+
+
+def raise_once(function, after):
+  """The function, but that one call is interrupted."""
+  calls = []
+
+  def call(*args):
+    calls.append(args)
+    if len(calls) == after:
+      raise KeyboardInterrupt
+    return function(*args)
+
+  return call
+
+
+@pytest.mark.parametrize('where, after, steps_done', [
+    ('reset', 1, 0), ('send', 20, 20), ('recv', 5, 5), ('recv', 20, 20)])
+def test_an_interrupt_leaves_a_whole_state(
+    monkeypatch, where, after, steps_done):
+  game = Game([0])
+  monkeypatch.setattr(game, where, raise_once(getattr(game, where), after))
+  loop = host.HostLoop(dqn(), [game])
+  env_steps = np.zeros(1, int)
+  with pytest.raises(KeyboardInterrupt):
+    loop.run(loop.init([0]), 40, env_steps)
+  state = loop.last_state
+  assert int(state.train.num_transitions[0]) == steps_done
+  assert int(state.train.learner.steps[0]) == max(0, steps_done - 16)
+  # And on: the environments begin anew.
+  state, log = loop.run(state, 30, env_steps)
+  assert int(state.train.num_transitions[0]) == steps_done + 30
+  assert int(state.train.learner.steps[0]) == steps_done + 14
+  assert state is loop.last_state
+  entries = state.train.replay.ring.experience
+  assert entries.is_first[0, 0, steps_done]
+  np.testing.assert_array_equal(
+      entries.uid[0, 0, :steps_done + 30], np.arange(steps_done + 30))
+
+
+def test_an_interrupt_at_the_end_of_a_chunk_changes_nothing(monkeypatch):
+  whole, _, _ = run(host.HostLoop(dqn(), [Game([0])]), [0], 40)
+  loop = host.HostLoop(dqn(), [Game([0])])
+  monkeypatch.setattr(jax, 'device_get', raise_once(jax.device_get, 1))
+  env_steps = np.zeros(1, int)
+  with pytest.raises(KeyboardInterrupt):
+    loop.run(loop.init([0]), 30, env_steps)
+  state, _ = loop.run(loop.last_state, 10, env_steps)
+  for a, b in zip(arrays(whole.train), arrays(state.train), strict=True):
+    np.testing.assert_array_equal(a, b)
+
+
+def test_seeds_are_checked():
+  loop = host.HostLoop(dqn(), [Game([0])])
+  a, b = loop.init([3]), loop.init([np.int64(3)])
+  for x, y in zip(arrays(a), arrays(b), strict=True):
+    np.testing.assert_array_equal(x, y)
+  for seed in (2**32 + 3, np.int64(-1), True):
+    with pytest.raises(ValueError, match=f'a seed .*got {seed}'):
+      loop.init([seed])
+  with pytest.raises(ValueError, match='num_envs of at most 200, .* got 300'):
+    host.HostLoop(dqn(), [Game(range(300))], num_envs=300)

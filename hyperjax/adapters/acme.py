@@ -17,7 +17,7 @@ from hyperjax.adapters import checks
 from hyperjax.loops import trainer as trainer_lib
 
 _Trainer = trainer_lib.ReplayTrainer
-Seed = chex.PRNGKey | int | np.integer
+Seed = chex.PRNGKey | seeds.Seed
 Action = int | np.integer
 
 

@@ -124,7 +124,7 @@ class HostLoop:
     self._counter = episodes_lib.EpisodeCounter(self.num_agents, num_envs)
     self._refill_steps = 0
 
-  def init(self, seeds: Sequence[int]) -> host_run.HostState:
+  def init(self, seeds: seeds_lib.Seeds) -> host_run.HostState:
     """Returns the state before the first step.
 
     Args:
@@ -139,7 +139,7 @@ class HostLoop:
     return self._mapped(host_run.HostRun.init, self._host_run, donate=False)(
         *arguments)
 
-  def abstract_state(self, seeds: Sequence[int]) -> host_run.HostState:
+  def abstract_state(self, seeds: seeds_lib.Seeds) -> host_run.HostState:
     """Returns the shapes and shardings of `init`'s state; allocates nothing."""
     return self._mapped.abstract(
         self._host_run.init, self.num_agents, *self._init_arguments(seeds))

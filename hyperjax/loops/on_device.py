@@ -96,7 +96,7 @@ class OnDeviceLoop:
           f'{num_actions}')
 
   def init(
-      self, seeds: Sequence[int], env_params: base.EnvParams) -> RunState:
+      self, seeds: seeds_lib.Seeds, env_params: base.EnvParams) -> RunState:
     """Returns the state before the first step.
 
     Args:
@@ -122,7 +122,7 @@ class OnDeviceLoop:
         self._mapped.mesh(num_seeds).devices[0])
 
   def abstract_state(
-      self, seeds: Sequence[int], env_params: base.EnvParams) -> RunState:
+      self, seeds: seeds_lib.Seeds, env_params: base.EnvParams) -> RunState:
     """Returns the shapes and shardings of `init`'s state; allocates nothing."""
     return self._mapped.abstract(
         self._seed_run.init, len(seeds),
