@@ -107,8 +107,8 @@ def on_host(agent: str, config: Any) -> Outcome:
   before = trained(state.train)
   state, log = loop.run(state, num_steps(loop), np.zeros(1, int))
   experience = states.plain(state.train.replay.ring.experience)
-  return Outcome(before, trained(state.train), experience.uid, experience.action,
-                 log.num_updates)
+  return Outcome(before, trained(state.train), experience.uid,
+                 experience.action, log.num_updates)
 
 
 class Case(NamedTuple):

@@ -199,7 +199,8 @@ def test_the_best_weights_are_those_of_the_best_evaluation(
           with_params(state, value, step), metadata['task'])
   kept = jax.tree.leaves(state.best['params'])[0]
   # The third has never scored: the weights that it began with are kept.
-  assert [float(x.ravel()[0]) for x in kept[np.array([0, 1, 3])]] == [2., 1., 2.]
+  chosen = kept[np.array([0, 1, 3])]
+  assert [float(x.ravel()[0]) for x in chosen] == [2., 1., 2.]
   assert [score for score, _ in metadata['task']['best']] == [2., 5., 0., 3.]
 
 
