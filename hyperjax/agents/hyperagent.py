@@ -75,7 +75,7 @@ class HyperAgentConfig(config_lib.TDConfig):
   mean_std: float | None = None
   random_biases: bool = True
   prior: priors.Prior | None = priors.Uniform(scale=0.5)
-  noise: data_noise.LinearNoise = data_noise.Perturbation(scale=0.1)
+  noise: data_noise.LinearNoise = data_noise.Perturbation(scale=0.01)
   acting: acting_lib.Acting = acting_lib.Thompson()
   target_optimism: acting_lib.Optimism | None = None
   gradient_penalty: float = 0.
