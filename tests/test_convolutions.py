@@ -228,6 +228,20 @@ def test_initial_kernels_are_xavier_normal_with_the_receptive_field():
     np.testing.assert_array_equal(layer['bias'], 0.)
 
 
+def test_biases_may_be_uniform_with_the_receptive_field():
+  spec = _spec(4, 84, 84)
+  params = _jit(networks.NatureTorso(
+      (50,), spec, bias_init=networks.initializers.uniform_bias).init)(
+          jax.random.key(0), spec.zeros())['params']
+  inputs = 4
+  for i, (features, size, _) in enumerate(_TORSOS[networks.NatureTorso]):
+    bias, bound = params[f'Conv_{i}']['bias'], (size**2 * inputs)**-0.5
+    assert np.abs(bias).max() <= bound
+    assert np.std(bias) == pytest.approx(bound / math.sqrt(3.), rel=0.25)
+    inputs = features
+  assert np.any(params['Dense_0']['bias'])
+
+
 def test_nothing_computes_the_gradient_of_the_observation():
   """Two products of matrices in each layer's backward pass, one in the first.
 

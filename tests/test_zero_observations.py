@@ -51,11 +51,12 @@ def _agent(name, observation):
 
 
 def _learn(agent):
-  """Mean values of the two arms, [2], after updates with losses [T]."""
+  """Mean values of the two arms, [S, 2], after updates with losses [S, T]."""
   zeros = jnp.zeros(
       (_BATCH, *agent.observation_spec.shape), agent.observation_spec.dtype)
 
   @jax.jit
+  @jax.vmap
   def learn(key):
     key_init, key_batch, key_index = jax.random.split(key, 3)
 
@@ -74,7 +75,7 @@ def _learn(agent):
         index)
     return jnp.mean(values, axis=0), metrics['loss']
 
-  return learn(jax.random.key(0))
+  return learn(jax.random.split(jax.random.key(0), 4))
 
 
 @pytest.mark.parametrize('name, observation', [
@@ -84,7 +85,7 @@ def _learn(agent):
 def test_tells_two_arms_apart(name, observation):
   values, losses = _learn(_agent(name, observation))
   assert np.isfinite(losses).all()
-  assert values[1] - values[0] > 0.5, values
+  assert (values[:, 1] - values[:, 0] > 0.5).all(), values
 
 
 @pytest.mark.slow
@@ -95,4 +96,4 @@ def test_the_settings_of_the_released_code_do_not():
         hidden_sizes=(16, 16), learning_rate=1e-2,
         random_biases=random_biases)
     values, _ = _learn(agents.HyperAgent(_SPECS['number'], 2, config))
-    assert (values[1] - values[0] > 0.5) == random_biases
+    assert ((values[:, 1] - values[:, 0] > 0.5) == random_biases).all()
