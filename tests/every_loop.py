@@ -1,6 +1,8 @@
 """Runs agents in every loop, for tests that set what JAX computes with.
 
-  python -m tests.every_loop hyperagent_default dqn
+  python -m tests.every_loop hyperagent_default dqn:on_host
+
+An agent's name may be followed by the one loop to run it in.
 """
 
 import sys
@@ -82,12 +84,16 @@ def on_host(make):
   assert log.num_updates > 0 and np.isfinite(log.loss).all(), log
 
 
+LOOPS = {run.__name__: run for run in (on_device, in_adapter, on_host)}
+
+
 def main(names):
-  """Runs agents by name in each loop."""
+  """Runs agents by name."""
   for name in names:
-    for run in (on_device, in_adapter, on_host):
-      run(AGENTS[name])
-      print(name, run.__name__, 'ran')
+    name, _, only = name.partition(':')
+    for loop in [only] if only else LOOPS:
+      LOOPS[loop](AGENTS[name])
+      print(name, loop, 'ran')
 
 
 if __name__ == '__main__':

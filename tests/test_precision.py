@@ -12,7 +12,8 @@ BOTH = {'JAX_ENABLE_X64': '1', 'JAX_DEBUG_NANS': '1'}
 
 
 @pytest.mark.parametrize('settings, names', [
-    (BOTH, ['hyperagent_optimistic', 'dqn']),
+    (BOTH, ['hyperagent_optimistic:on_device', 'dqn:on_host',
+            'dqn:in_adapter']),
     *[pytest.param(settings, list(every_loop.AGENTS), marks=pytest.mark.slow)
       for settings in ({}, {'JAX_ENABLE_X64': '1'}, {'JAX_DEBUG_NANS': '1'},
                        BOTH)]])
@@ -24,4 +25,5 @@ def test_every_loop_runs(settings, names):
       [sys.executable, '-m', 'tests.every_loop', *names], env=environment,
       capture_output=True, text=True, check=False)
   assert done.returncode == 0, done.stderr[-3000:]
-  assert done.stdout.count(' ran\n') == 3 * len(names)
+  assert done.stdout.count(' ran\n') == sum(
+      1 if ':' in name else len(every_loop.LOOPS) for name in names)
