@@ -67,7 +67,7 @@ class Data(NamedTuple):
 
 
 def make_data(seed: int) -> Data:
-  """A problem and its posterior in closed form."""
+  """Returns a problem and its posterior in closed form."""
   rng = np.random.default_rng(seed)
   x = rng.normal(size=(NUM_EXAMPLES, DIM))
   y = x @ rng.normal(size=DIM) + NOISE * rng.normal(size=NUM_EXAMPLES)
@@ -133,7 +133,7 @@ class _Agent(td.TDAgent):
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-  """How to approximate the posterior.
+  """An approximation of the posterior.
 
   Attributes:
     network: a value function of one action.
@@ -151,7 +151,7 @@ class Method:
   chain: bool = False
 
   def predict(self, key: jax.Array, data: Data) -> tuple[jax.Array, jax.Array]:
-    """Mean and variance of the prediction at the test inputs, [T] each."""
+    """Returns mean and variance of the prediction at the tests, [T] each."""
     agent = _Agent(SPEC, 1, _Config(components=td.Components(
         network=self.network, index=self.index,
         loss=self.make_loss(self.network, self.index),
@@ -182,7 +182,7 @@ class Method:
 def hypermodel(
     dim: int, ridge: bool, num_samples: int | None = None, tied: bool = False
 ) -> Method:
-  """HyperAgent's, and HyperDQN's if `tied`."""
+  """Returns the hypermodel of HyperAgent, or of HyperDQN if `tied`."""
 
   def make_loss(network, index):
     # Unit norm: sigma u^T z has variance sigma^2 for a Gaussian z.
@@ -221,18 +221,18 @@ def langevin(optimizer: optax.GradientTransformationExtraArgs) -> Method:
 
 
 def plain_loss(network: Any, index: Any) -> losses.Loss:
-  """The squared error, at a fresh index for each example."""
+  """Returns the squared error, at a fresh index for each example."""
   return losses.SampledTD(network, index, True, losses.Independent(1))
 
 
 def of_agent(agent: td.TDAgent) -> Method:
-  """An agent's own network and loss."""
+  """Returns the network and the loss of an agent."""
   return Method(agent.network, agent.index, lambda *_: agent.components.loss,
                 slowing_adam())
 
 
 def methods() -> dict[str, Method]:
-  """All that are compared."""
+  """Returns all that are compared."""
   # exp(-n L / (2 sigma^2)) is the posterior of the mean squared error L.
   temperature = 2. * NOISE**2 / NUM_EXAMPLES
   small = dict(hidden_sizes=(32, 32))
@@ -260,7 +260,7 @@ def methods() -> dict[str, Method]:
 
 
 def errors(method: Method, seed: int) -> tuple[float, float]:
-  """mean_error and std_ratio on one data set, see the module."""
+  """Returns mean_error and std_ratio on one data set, see the module."""
   data = make_data(seed)
   mean, variance = jax.jit(method.predict)(
       jax.random.key(seed), data)

@@ -29,7 +29,7 @@ from experiments.atari import table
 
 
 def _notes(runs: reading.Runs) -> list[str]:
-  """What the intervals and means do not say."""
+  """Returns notes on what intervals and means do not say."""
   notes = []
   for name, mine in runs.items():
     groups = reading.by_game(mine)
@@ -82,7 +82,7 @@ def analyse(folder: Path):
 
 
 def main(argv: Sequence[str] | None = None):
-  """The command; see the module."""
+  """Runs the command; see the module."""
   argv = sys.argv[1:] if argv is None else argv
   if len(argv) != 1:
     sys.exit('usage: python -m experiments.atari.analyse DIR')

@@ -23,7 +23,7 @@ SIX_ACTIONS = 'Pong'
 
 
 def published_curves() -> dict[str, tuple[np.ndarray, np.ndarray]]:
-  """The HyperAgent authors' evaluations by game: steps [T], returns [R, T]."""
+  """Returns the published evaluations by game: steps [T], returns [R, T]."""
   columns = files.read_columns(
       games_lib.PUBLISHED / 'atari8_hard_curves.csv')
   curves = {}
@@ -39,7 +39,7 @@ def published_curves() -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def steps_to_human(runs: list[reading.Run]) -> tuple[int | None, str]:
-  """The first evaluation at which the IQM over the 26 games is at least 1.
+  """Returns the first evaluation whose IQM over the 26 games is at least 1.
 
   Returns:
     Environment steps, or None and the reason why.
@@ -125,7 +125,7 @@ def draw_curves(runs: reading.Runs, path: Path):
 
 
 def draw_profiles(runs: reading.Runs, path: Path):
-  """The fraction of runs with more than a score, of both kinds of scores."""
+  """Draws the fraction of runs above each score, for both kinds of scores."""
   colors = _colors(runs)
   top = max(np.max(reading.normalised(mine, kind).values)
             for mine in runs.values() for kind in reading.KINDS)
@@ -158,7 +158,7 @@ def draw_profiles(runs: reading.Runs, path: Path):
 
 
 def draw_aggregates(rows: list[table.Row], path: Path):
-  """The metrics with their intervals, a line for each row of the table."""
+  """Draws the metrics with their intervals, a line per row of the table."""
   is_ours = [row.scores in reading.KINDS for row in rows]
   colors = _colors(dict.fromkeys(
       row.agent for row, ours in zip(rows, is_ours, strict=True) if ours))

@@ -37,7 +37,7 @@ def camel_case(name: str) -> str:
 
 @functools.cache
 def references() -> dict[str, Reference]:
-  """The games whose random and human score are known, by envpool's names."""
+  """Returns the games of known random and human score, by envpool's names."""
   path = PUBLISHED / 'atari57_random_human.csv'
   with open(path, newline='', encoding='utf-8') as f:
     return {camel_case(row['game']): Reference(
@@ -47,7 +47,7 @@ def references() -> dict[str, Reference]:
 
 def normalised(
     game: str, score: float | np.ndarray) -> float | np.ndarray:
-  """The human-normalised score: 0 as a random policy's, 1 as a human's.
+  """Returns the human-normalised score: 0 for a random policy, 1 for a human.
 
   Args:
     game: envpool's name, without -v5.
@@ -65,7 +65,7 @@ def normalised(
 
 
 def select(games: str | None, suite: str | None) -> list[str]:
-  """The games that a command line asks for.
+  """Returns the games that a command line asks for.
 
   Args:
     games: envpool's names, with commas between them.

@@ -47,7 +47,7 @@ Runs = dict[str, list[Run]]
 
 
 def _read_rows(path: Path, fields: tuple[str, ...]) -> list[dict[str, str]]:
-  """The rows of a log as text.
+  """Returns the rows of a log as text.
 
   Raises:
     ValueError: if a column is missing, or a row is cut short.
@@ -80,7 +80,7 @@ def _number(path: Path, row: dict[str, str], name: str) -> float:
 
 
 def _read_folder(folder: Path) -> list[Run]:
-  """The runs of a folder, with their evaluations."""
+  """Returns the runs of a folder, with their evaluations."""
   path = folder / 'evaluations.csv'
   if not path.exists():
     raise ValueError(f'{folder} has a summary.csv but no evaluations.csv')
@@ -122,7 +122,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def read(folder: Path) -> tuple[Runs, list[str]]:
-  """All finished runs below a folder, and what to know of them.
+  """Returns all finished runs below a folder, and what to know of them.
 
   Raises:
     ValueError: if there is none, if a file cannot be read, or if an agent has a
@@ -179,14 +179,14 @@ def by_game(runs: list[Run]) -> dict[str, list[Run]]:
 
 
 def normalised(runs: list[Run], kind: str) -> scores_lib.Scores:
-  """Human-normalised scores of runs; the kind is one of `KINDS`."""
+  """Returns human-normalised scores of runs, of one of the `KINDS`."""
   return scores_lib.Scores.by_game({
       game: [games_lib.normalised(game, getattr(run, kind)) for run in group]
       for game, group in by_game(runs).items()})
 
 
 def common_curves(runs: list[Run]) -> tuple[np.ndarray, np.ndarray]:
-  """The evaluations at steps where each of the runs has one, [T] and [R, T]."""
+  """Returns the evaluations at steps that all runs have, [T] and [R, T]."""
   steps = runs[0].steps
   for run in runs[1:]:
     steps = np.intersect1d(steps, run.steps)

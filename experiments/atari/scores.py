@@ -43,13 +43,13 @@ class Estimate(NamedTuple):
 
 
 def game_means(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-  """The means over the runs of each game, [..., R] to [..., G]."""
+  """Returns the means over the runs of each game, [..., R] to [..., G]."""
   starts = np.cumsum(counts) - counts
   return np.add.reduceat(values, starts, axis=-1) / counts
 
 
 def metrics(values: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
-  """The aggregates of one or many samples of runs.
+  """Returns the aggregates of one or many samples of runs.
 
   The interquartile mean and the optimality gap are of all runs alike, so a game
   with more runs weighs more in them; median and mean are of the games' means.
@@ -99,7 +99,7 @@ def estimates(scores: Scores, seed: int = 0) -> dict[str, Estimate]:
 def profile(
     scores: Scores, thresholds: np.ndarray, seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """The performance profile: the fraction of runs with more than a threshold.
+  """Returns the performance profile: the fraction of runs above thresholds.
 
   Args:
     scores: of the runs.
@@ -124,7 +124,7 @@ def profile(
 
 def mean_interval(
     values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """The mean over runs [R, ...] and its 95% interval, Student's t.
+  """Returns the mean over runs [R, ...] and its 95% interval, Student's t.
 
   The interval is NaN for a single run.
   """

@@ -50,13 +50,13 @@ def our_rows(runs: reading.Runs) -> list[Row]:
 
 
 def _metrics_of_means(means: np.ndarray) -> dict[str, float]:
-  """The metrics of one score for each game, [G]."""
+  """Returns the metrics of one score for each game, [G]."""
   found = scores_lib.metrics(means, np.ones(len(means), int))
   return {name: float(value) for name, value in found.items()}
 
 
 def published_rows(games: Iterable[str]) -> list[Row]:
-  """What was published of just these games; nothing if some were not.
+  """Returns the published scores of these games; none if some are missing.
 
   Of all runs there are only aggregates over all 26 games. Otherwise the means
   of the games are known, which say what their median and mean are, but not the
@@ -90,7 +90,7 @@ def published_rows(games: Iterable[str]) -> list[Row]:
 
 
 def _published_aggregates() -> dict[str, dict[str, scores_lib.Estimate]]:
-  """The published aggregates over all runs of the 26 games, by agent."""
+  """Returns the published aggregates over the 26 games, by agent."""
   columns = files.read_columns(
       games_lib.PUBLISHED / 'atari26_aggregates.csv')
 
@@ -126,7 +126,7 @@ def write_aggregates(rows: list[Row], path: Path):
 
 
 def markdown(rows: list[Row]) -> str:
-  """The table for people."""
+  """Returns the table for people."""
 
   def text(estimate):
     if np.isnan(estimate.value):

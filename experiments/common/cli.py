@@ -36,7 +36,7 @@ def _component_class(
 
 
 def _narrowed(config: Any) -> type[Any]:
-  """The config's class with components annotated by their own classes.
+  """Returns the config's class with components annotated by their own classes.
 
   A command line sets the numbers of the components that a preset names; what
   class they are of is the preset's business.
@@ -63,7 +63,7 @@ def _fields(dataclass: Any) -> dict[str, Any]:
 
 
 def _default_preset(agent: str, wanted: Sequence[str]) -> str:
-  """The first of the wanted presets that an agent has."""
+  """Returns the first of the wanted presets that an agent has."""
   known = presets.PRESETS.get(agent, {})
   return next((name for name in wanted if name in known), 'default')
 

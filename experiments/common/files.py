@@ -70,7 +70,7 @@ def _csv_bytes(rows) -> bytes:
 
 
 def read_columns(path: Path) -> dict[str, np.ndarray]:
-  """The columns of a CSV file by name, as text."""
+  """Returns the columns of a CSV file by name, as text."""
   with open(path, newline='', encoding='utf-8') as f:
     header, *rows = csv.reader(f)
   columns = np.array(rows).reshape(-1, len(header)).T

@@ -41,7 +41,7 @@ def settings_as_json(
 
 
 def _commit() -> str:
-  """The commit of the code that runs; marked if files were changed since."""
+  """Returns the commit of the running code, marked if files have changes."""
   folder = Path(__file__).parent
   try:
     commit = subprocess.run(
@@ -56,7 +56,7 @@ def _commit() -> str:
 
 
 def provenance() -> dict[str, Any]:
-  """Where results come from: commit, versions and devices."""
+  """Returns the origin of results: commit, versions and devices."""
   return {
       'commit': _commit(),
       'versions': {name: importlib.metadata.version(name)

@@ -43,7 +43,7 @@ FORMER_NAMES = {
 
 @functools.cache
 def _former_presets() -> dict[str, dict[str, dict[str, Any]]]:
-  """The settings of presets as they were then, by their former names."""
+  """Returns the settings of former presets, by their former names."""
   path = Path(__file__).with_name('former_presets.json')
   return json.loads(path.read_text(encoding='utf-8'))
 

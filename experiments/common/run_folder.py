@@ -86,7 +86,7 @@ class FolderLock:
           f'no other process writes to') from None
 
   def close(self):
-    """Lets others have it."""
+    """Releases the folder."""
     os.close(self._descriptor)
 
 
@@ -142,7 +142,9 @@ class RunFolder:
   def restore(
       self, like: chex.ArrayTree
   ) -> tuple[chex.ArrayTree, dict[str, Any]] | None:
-    """The newest whole checkpoint, with the logs as they were; None if new.
+    """Returns the newest whole checkpoint; None for a new run.
+
+    The logs are cut back to what they were then.
 
     Args:
       like: a state of the same structure, or its shapes and shardings.
@@ -186,15 +188,15 @@ class RunFolder:
     self._last_saved = time.monotonic()
 
   def is_due(self) -> bool:
-    """Whether it is time for a checkpoint."""
+    """Returns whether a checkpoint is due."""
     return time.monotonic() - self._last_saved > self._checkpoint_seconds
 
   def seconds(self) -> float:
-    """What the run has taken so far, in all sessions."""
+    """Returns the seconds of the run so far, in all sessions."""
     return self._earlier_seconds + time.monotonic() - self._session_start
 
   def sync(self) -> dict[str, int]:
-    """Makes sure that all logs are on disk; their lengths in bytes."""
+    """Writes all logs to disk and returns their lengths in bytes."""
     return {name: log.sync() for name, log in self.logs.items()}
 
   def close(self):

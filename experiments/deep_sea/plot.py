@@ -30,7 +30,7 @@ STYLES = ('-', '--', ':', '-.', (0, (1, 4)), (0, (5, 5)))
 
 
 class Point(NamedTuple):
-  """Where an agent stands at one size.
+  """Result of an agent at one size.
 
   Attributes:
     size: N.
@@ -49,7 +49,7 @@ Lines = dict[str, list[Point]]
 
 
 def published() -> Lines:
-  """The published points by algorithm."""
+  """Returns the published points by algorithm."""
   lines = {}
   with open(table.PUBLISHED, newline='', encoding='utf-8') as f:
     for row in csv.DictReader(f):
@@ -60,7 +60,7 @@ def published() -> Lines:
 
 
 def bsuite_episode(returns: np.ndarray) -> float:
-  """The first episode at which less than 90% of all so far were bad.
+  """Returns the first episode at which less than 90% of all so far were bad.
 
   In deterministic DeepSea an episode is bad if it misses the treasure.
 
@@ -76,7 +76,7 @@ def bsuite_episode(returns: np.ndarray) -> float:
 
 
 def ours(folder: Path) -> tuple[Lines, Lines]:
-  """Our points by run, by the published criterion and by bsuite's.
+  """Returns our points by run, by the published criterion and by bsuite's.
 
   The second leaves out a run in which a seed that had learned was stopped
   before bsuite's criterion was met: what is left would be those that failed.
@@ -106,7 +106,7 @@ def ours(folder: Path) -> tuple[Lines, Lines]:
 
 
 def algorithm(name: str) -> str:
-  """What a line is a variant of, published or ours: 'HyperAgent'."""
+  """Returns the algorithm that a line is a variant of: 'HyperAgent'."""
   agent = name.partition(':')[0].removesuffix('-OIS')
   return table.PUBLISHED_NAMES.get(agent, agent)
 

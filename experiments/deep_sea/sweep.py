@@ -57,7 +57,7 @@ class Settings:
   stochastic: bool = False
 
   def points(self) -> list[settings_lib.Settings]:
-    """The runs of the sweep, size by size.
+    """Returns the runs of the sweep, size by size.
 
     Raises:
       ValueError: for an unknown agent or preset, or a bad size.
@@ -107,7 +107,7 @@ def sweep(settings: Settings):
 
 
 def main(argv: Sequence[str] | None = None):
-  """The command; see the module."""
+  """Runs the command; see the module."""
   machine.use_all_cores()
   settings = tyro.cli(
       Settings, args=argv, prog='python -m experiments.deep_sea.sweep')

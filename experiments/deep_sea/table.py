@@ -26,7 +26,7 @@ HEADER = (
 
 
 def published_episodes(agent: str, preset: str, size: int) -> float | None:
-  """Mean episodes to learn as published, None if there is no such number."""
+  """Returns the published mean of episodes to learn, or None."""
   name = PUBLISHED_NAMES.get(agent) if (
       preset == 'paper_deep_sea' or agent != 'hyperagent') else None
   if preset == 'enn_acme_bsuite':
@@ -50,7 +50,7 @@ def episodes_to_learn(folder: Path) -> np.ndarray:
 
 
 def interval(episodes: np.ndarray) -> tuple[float, float]:
-  """The 95% interval of the mean, Student's t, over seeds [S]."""
+  """Returns the 95% interval of the mean, Student's t, over seeds [S]."""
   if len(episodes) < 2 or np.ptp(episodes) == 0:
     return float(np.mean(episodes)), float(np.mean(episodes))
   low, high = stats.t.interval(
@@ -59,7 +59,7 @@ def interval(episodes: np.ndarray) -> tuple[float, float]:
 
 
 def row(folder: Path) -> str:
-  """The table's row of one run."""
+  """Returns the table's row of one run."""
   config = json.loads((folder / 'config.json').read_text(encoding='utf-8'))
   settings = config['settings']
   summary = files.read_columns(folder / 'summary.csv')

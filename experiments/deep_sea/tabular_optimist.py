@@ -41,7 +41,7 @@ def bonuses(size: int, dim: int | None, seed: int) -> np.ndarray:
 
 
 def columns_after(size: int) -> np.ndarray:
-  """The columns that left and right lead to from each one, [N, 2]."""
+  """Returns the columns that left and right lead to from each one, [N, 2]."""
   column = np.arange(size)
   return np.clip(np.stack([column - 1, column + 1], axis=1), 0, size - 1)
 
@@ -64,7 +64,7 @@ def plan(
 
 
 def episodes_to_treasure(bonus: np.ndarray, discount: float) -> int | None:
-  """The first episode that finds the treasure; None after `NUM_EPISODES`."""
+  """Returns the first episode with the treasure; None after `NUM_EPISODES`."""
   size = len(bonus)
   after = columns_after(size)
   tried = np.zeros(bonus.shape, bool)
