@@ -79,6 +79,12 @@ _two_agents = pytest.mark.parametrize(
     'make', [_hyperagent, _dqn], ids=['exact', 'dqn'])
 
 
+# What both do by the same code; the other one takes longer.
+_one_agent = pytest.mark.parametrize('make', [
+    pytest.param(_hyperagent, marks=pytest.mark.slow), _dqn],
+    ids=['exact', 'dqn'])
+
+
 def _batch(seed, size=8, lead=()) -> types.Transition:
   """Transitions [*lead, size] in numpy, which slices without compiling."""
   rng = np.random.default_rng(seed)
@@ -148,7 +154,7 @@ def test_different_algorithms_differ():
 # Learning.
 
 
-@_two_agents
+@_one_agent
 def test_update_scans_and_equals_the_loop(make):
   agent = make()
   batches = _batch(0, lead=(7,))
@@ -171,7 +177,7 @@ def test_update_scans_and_equals_the_loop(make):
       metrics['loss'], metrics['losses'].mean(axis=1), rtol=1e-5)
 
 
-@_two_agents
+@_one_agent
 def test_update_vmaps_over_seeds_and_equals_each_alone(make):
   agent = make()
   keys = jax.random.split(jax.random.PRNGKey(2), 3)
@@ -226,7 +232,9 @@ def test_target_takes_effect_in_the_step_that_copies_it(make):
 
 
 @pytest.mark.parametrize('make, max_norm', [
-    (_hyperagent, 0.5), (_sampled, None), (_dqn, 0.5)],
+    (_hyperagent, 0.5),
+    pytest.param(_sampled, None, marks=pytest.mark.slow),
+    pytest.param(_dqn, 0.5, marks=pytest.mark.slow)],
     ids=['exact', 'sampled', 'dqn'])
 def test_update_is_the_gradient_step(make, max_norm):
   agent = make(max_gradient_norm=max_norm, adam_epsilon=1e-3)
@@ -290,7 +298,7 @@ def test_updates_draw_fresh_indices_and_fixed_perturbations():
   assert abs(at[0] - at[2]) > 1e-2
 
 
-@_two_agents
+@_one_agent
 def test_learns_the_rewards_of_a_bandit(make):
   agent = make()
   cells, actions = (x.ravel() for x in jnp.meshgrid(
@@ -458,10 +466,12 @@ def test_random_actions_are_uniform_and_leave_the_index():
 
 
 @pytest.mark.parametrize('config', [
-    dict(), dict(acting=acting.UCB(scale=1.)),
+    dict(num_index_samples=2),
+    pytest.param(dict(), marks=pytest.mark.slow),
+    pytest.param(dict(acting=acting.UCB(scale=1.)), marks=pytest.mark.slow),
     dict(acting=acting.SampledOptimism(num_draws=3),
-         target_optimism=acting.SampledOptimism(num_draws=3)),
-    dict(num_index_samples=2)], ids=['', 'ucb', 'sampled_optimism', 'sampled'])
+         target_optimism=acting.SampledOptimism(num_draws=3))],
+    ids=['sampled', 'exact', 'ucb', 'sampled_optimism'])
 def test_actions_that_are_not_legal_do_not_exist(config):
   agent = _hyperagent(**config)
   learner = _init(agent)(jax.random.PRNGKey(0))
@@ -909,7 +919,7 @@ def test_evaluation_is_greedy_for_one_index_an_episode():
       np.any(after.index != actor.index, axis=1), is_first)
 
 
-@_two_agents
+@_one_agent
 def test_weights_of_a_batch_reach_the_loss(make):
   agent = make()
   learner, batch = _init(agent)(jax.random.PRNGKey(0)), _batch(0)

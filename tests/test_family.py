@@ -100,15 +100,33 @@ def gradient(loss, params, target, batch, key=3):
 
 
 @functools.cache
+def _init(agent):
+  return jax.jit(agent.init)
+
+
+@functools.cache
+def _q_values(agent):
+  return jax.jit(agent.q_values)
+
+
+@functools.cache
 def _update(agent):
   return jax.jit(agent.update)
 
 
-@pytest.mark.parametrize('name', _AGENTS)
+# Of other settings, not of other parts.
+_VARIANTS = {'one_hot', 'boot_dqn_shared', 'ensemble_plus', 'enn_acme',
+             'q_sane', 'optimistic'}
+
+
+@pytest.mark.parametrize('name', [
+    pytest.param(name, marks=pytest.mark.slow) if name in _VARIANTS else name
+    for name in _AGENTS])
 def test_every_agent_learns_and_keeps_its_prior(name):
   agent = _AGENTS[name]
+  # Not compiled, which would give every array a place of its own.
   learner = agent.init(jax.random.key(0))
-  before = jax.tree.map(jnp.copy, learner)
+  before = jax.tree.map(np.array, learner.params)
   # The state may be given away, as loops do: no array is in it twice.
   update = jax.jit(agent.update, donate_argnums=0)
   for seed in range(4):
@@ -116,9 +134,9 @@ def test_every_agent_learns_and_keeps_its_prior(name):
     assert np.isfinite(metrics['loss'])
   changed = jax.tree.map(
       lambda a, b: not np.array_equal(a, b),
-      before.params['params'], learner.params['params'])
+      before['params'], learner.params['params'])
   assert all(jax.tree.leaves(changed))
-  assert_close(before.params.get('prior'), learner.params.get('prior'),
+  assert_close(before.get('prior'), learner.params.get('prior'),
                rtol=0., atol=0.)
   actor = agent.init_actor(jax.random.key(1), 5)
   actor, action = jax.jit(agent.select_action)(
@@ -135,7 +153,7 @@ def test_one_member_without_a_prior_is_dqn(shared_torso, double):
       num_members=1, prior_scale=0., shared_torso=shared_torso, double=double,
       **_SMALL))
   dqn = agents.DQN(_SPEC, _ACTIONS, agents.DQNConfig(double=double, **_SMALL))
-  a, b = boot.init(jax.random.key(0)), dqn.init(jax.random.key(1))
+  a, b = _init(boot)(jax.random.key(0)), _init(dqn)(jax.random.key(1))
   # The same weights, which the ensemble has with a leading axis of members.
   shape = jax.tree.map(jnp.shape, a.params['params'])
   leaves = jax.tree.leaves(b.params['params'])
@@ -165,7 +183,7 @@ def test_one_hot_hyperagent_with_a_tied_target_is_an_ensemble():
       hyper.components.loss.noise)
 
   def both(key):  # The same torso and heads in both.
-    h, b = hyper.init(key).params, boot.init(key).params
+    h, b = _init(hyper)(key).params, _init(boot)(key).params
     torso = b['params']['body']['layers_0']
     kernel = b['params']['body']['layers_1']['heads']['Dense_0']['kernel']
     h = {'params': {'body': {
@@ -196,8 +214,8 @@ def test_hyperdqn_and_hyperagent_differ_by_the_index_pairing():
 
   # By hand: the indices are the same in the batch, and in the target.
   batch, key = make_batch(), jax.random.key(3)
-  params = hyperdqn.init(jax.random.key(0)).params
-  target = hyperdqn.init(jax.random.key(1)).params
+  params = _init(hyperdqn)(jax.random.key(0)).params
+  target = _init(hyperdqn)(jax.random.key(1)).params
   target = {**params, 'params': target['params']}
   loss, _ = hyperdqn.components.loss(
       params, target, types.Batch(batch), key, jax.random.key(4))
@@ -205,9 +223,10 @@ def test_hyperdqn_and_hyperagent_differ_by_the_index_pairing():
   errors = []
   for z in indices:
     z = jnp.tile(z, (_BATCH, 1))
-    q = hyperdqn.q_values(params, batch.observation, z)
-    chosen = hyperdqn.q_values(params, batch.next_observation, z).argmax(axis=1)
-    q_next = hyperdqn.q_values(target, batch.next_observation, z)
+    q = _q_values(hyperdqn)(params, batch.observation, z)
+    chosen = _q_values(hyperdqn)(
+        params, batch.next_observation, z).argmax(axis=1)
+    q_next = _q_values(hyperdqn)(target, batch.next_observation, z)
     y = batch.reward + batch.discount * q_next[jnp.arange(_BATCH), chosen]
     errors.append((y - q[jnp.arange(_BATCH), batch.action])**2)
   np.testing.assert_allclose(loss, np.mean(errors), rtol=1e-4)
@@ -215,7 +234,7 @@ def test_hyperdqn_and_hyperagent_differ_by_the_index_pairing():
 
 def test_masks_choose_who_learns():
   agent = _AGENTS['boot_dqn']
-  learner = agent.init(jax.random.key(0))
+  learner = _init(agent)(jax.random.key(0))
   batch = jax.tree.map(lambda x: x[:1], make_batch())
   loss = agent.components.loss
   grads = gradient(loss, learner.params, learner.target_params, batch)
@@ -234,7 +253,7 @@ def test_masks_choose_who_learns():
 
 def test_epinet_is_base_epinet_and_prior():
   agent = _AGENTS['enn_dqn']
-  params = agent.init(jax.random.key(0)).params
+  params = _init(agent)(jax.random.key(0)).params
   p, s = params['params'], jnp.array([0.3, -1., 2.])
   z = jnp.array([0.5, -0.2, 1., 0.1])
   layer = p['torso']['InputLayer_0']
@@ -251,7 +270,7 @@ def test_epinet_is_base_epinet_and_prior():
     prior[m] = h @ out['kernel'] + out['bias']
   expected = phi @ p['base']['kernel'] + z @ epinet + z @ prior
   np.testing.assert_allclose(
-      agent.q_values(params, s[None], z[None])[0], expected, rtol=1e-5,
+      _q_values(agent)(params, s[None], z[None])[0], expected, rtol=1e-5,
       atol=1e-6)
   # The torso learns from the base alone: the epinet's input is stopped.
   blind = {**params, 'params': {**p, 'base': {
@@ -263,7 +282,7 @@ def test_epinet_is_base_epinet_and_prior():
 
 def test_noisy_value_generates_its_weights():
   agent = _AGENTS['noisy_dqn']
-  params = agent.init(jax.random.key(0)).params
+  params = _init(agent)(jax.random.key(0)).params
   p, s = params['params'], jnp.array([0.3, -1., 2.])
   z = agent.index.sample(jax.random.key(1))
   assert z.shape == (8 + 7 + 7 + _ACTIONS,)
@@ -275,13 +294,13 @@ def test_noisy_value_generates_its_weights():
     x = x @ kernel + p[f'mean_bias_{i}'] + p[f'sigma_bias_{i}'] * e
     x = np.maximum(x, 0.) if i == 0 else x
   np.testing.assert_allclose(
-      agent.q_values(params, s[None], z[None])[0], x, rtol=1e-5, atol=1e-6)
+      _q_values(agent)(params, s[None], z[None])[0], x, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize('name', ['sane', 'q_sane'])
 def test_state_aware_noise_is_as_large_as_the_state_asks(name):
   agent = _AGENTS[name]
-  params = agent.init(jax.random.key(0)).params
+  params = _init(agent)(jax.random.key(0)).params
   p = params['params']
   z = agent.index.sample(jax.random.key(1))
   f = np.sign(z) * np.sqrt(np.abs(z))
@@ -304,13 +323,13 @@ def test_state_aware_noise_is_as_large_as_the_state_asks(name):
           layer['bias'] + sigma * e)
       x = np.maximum(x, 0.) if i == 0 else x
     np.testing.assert_allclose(
-        agent.q_values(params, s[None], z[None])[0], x, rtol=1e-4, atol=1e-5)
+        _q_values(agent)(params, s[None], z[None])[0], x, rtol=1e-4, atol=1e-5)
   assert abs(sigmas[0] - sigmas[1]) > 1e-3
 
 
 def test_optimism_acts_and_bootstraps_on_a_quantile():
   agent = _AGENTS['optimistic']
-  params = agent.init(jax.random.key(0)).params
+  params = _init(agent)(jax.random.key(0)).params
   actor = agent.init_actor(jax.random.key(1), 6)
   assert actor.index.shape == (6, 5, 4)
   observation = make_batch().observation[:6]
@@ -318,12 +337,13 @@ def test_optimism_acts_and_bootstraps_on_a_quantile():
       params, actor, observation, jnp.zeros(6, bool))
   for n in range(6):
     values = np.stack([
-        agent.q_values(params, observation[n:n + 1], z[None])[0]
+        _q_values(agent)(params, observation[n:n + 1], z[None])[0]
         for z in actor.index[n]])
     assert action[n] == np.quantile(values, 0.8, axis=0).argmax()
 
   batch, key = make_batch(), jax.random.key(3)
-  target = {**params, 'params': agent.init(jax.random.key(9)).params['params']}
+  target = {
+      **params, 'params': _init(agent)(jax.random.key(9)).params['params']}
   exact = losses.ExactTD(
       agent.network, agent.index, True,
       optimism=acting.SampledOptimism(num_draws=5, quantile=1.))
@@ -332,7 +352,7 @@ def test_optimism_acts_and_bootstraps_on_a_quantile():
   indices = agent.index.sample(key, (_BATCH, 5))
   for values, p in ((next_target, target), (chooser, params)):
     expected = np.max([
-        agent.q_values(p, batch.next_observation, indices[:, k])
+        _q_values(agent)(p, batch.next_observation, indices[:, k])
         for k in range(5)], axis=0)
     np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-6)
 
@@ -342,8 +362,9 @@ def test_exact_optimism_acts_and_bootstraps_on_the_upper_bound():
       target_optimism=acting.UCB(scale=1.5), acting=acting.UCB(scale=3.),
       **_SMALL)
   agent = agents.HyperAgent(_SPEC, _ACTIONS, config)
-  params = agent.init(jax.random.key(0)).params
-  target = {**params, 'params': agent.init(jax.random.key(9)).params['params']}
+  params = _init(agent)(jax.random.key(0)).params
+  target = {
+      **params, 'params': _init(agent)(jax.random.key(9)).params['params']}
   batch = make_batch()
 
   def bound(params, s, scale):
@@ -404,8 +425,9 @@ def test_two_kinds_of_optimism_at_once(index_samples):
       num_index_samples=index_samples, **_SMALL))
   assert agent.components.acting.num_indices == 5
   assert agent.components.loss.optimism == acting.UCB(scale=1.)
-  params = agent.init(jax.random.key(0)).params
-  target = {**params, 'params': agent.init(jax.random.key(9)).params['params']}
+  params = _init(agent)(jax.random.key(0)).params
+  target = {
+      **params, 'params': _init(agent)(jax.random.key(9)).params['params']}
   batch, key = make_batch(), jax.random.key(3)
   loss = agent.components.loss
   found, _ = loss._independent_next_values(
@@ -463,7 +485,7 @@ def test_adam_lmc_without_noise_is_its_formula():
 def test_langevin_noise_is_a_function_of_the_learners_key():
   agent = _AGENTS['adam_lmcdqn']
   one, same, other = (
-      agent.init(jax.random.key(0))._replace(key=jax.random.key(seed))
+      _init(agent)(jax.random.key(0))._replace(key=jax.random.key(seed))
       for seed in (5, 5, 6))
   one, same, other = (
       _update(agent)(x, make_batch())[0].params
@@ -482,7 +504,7 @@ def test_langevin_noise_is_a_function_of_the_learners_key():
         max_gradient_norm=0.01, **_SMALL))])
 def test_langevin_dynamics_have_a_limit_on_the_gradient_too(make, config):
   agent = make(_SPEC, _ACTIONS, config)
-  learner = agent.init(jax.random.key(0))
+  learner = _init(agent)(jax.random.key(0))
   batch = make_batch()
   batch = batch._replace(reward=1e4 * batch.reward)
   after, _ = _update(agent)(learner, batch)
@@ -503,7 +525,7 @@ class _PlainDescent(agents.DQN):
 
 def test_a_dqn_may_have_any_optimizer_of_optax():
   agent = _PlainDescent(_SPEC, _ACTIONS, agents.DQNConfig(**_SMALL))
-  learner, batch = agent.init(jax.random.key(0)), make_batch()
+  learner, batch = _init(agent)(jax.random.key(0)), make_batch()
   after, _ = _update(agent)(learner, batch)
   gradients = gradient(
       agent.components.loss, learner.params, learner.params['params'], batch)

@@ -138,14 +138,22 @@ _SIGNED = math.sqrt(_DIM) * np.concatenate(
     [np.eye(_DIM), -np.eye(_DIM)]).astype(np.float32)
 
 
-@pytest.mark.parametrize('index, points', [
-    (index_lib.OneHot(_DIM), np.eye(_DIM, dtype=np.float32)),
-    (index_lib.Cube(_DIM), _CORNERS),
-    (index_lib.Coordinate(_DIM), _SIGNED),
-], ids=['one_hot', 'cube', 'coordinate'])
-@pytest.mark.parametrize('sigma, double', [
-    (0., True), (0.7, True), (0.7, False)])
-def test_exact_is_enumeration(index, points, sigma, double):
+_POINTS = {
+    index_lib.OneHot(_DIM): np.eye(_DIM, dtype=np.float32),
+    index_lib.Cube(_DIM): _CORNERS,
+    index_lib.Coordinate(_DIM): _SIGNED,
+}
+
+
+@pytest.mark.parametrize('index, sigma, double', [
+    (index_lib.OneHot(_DIM), 0.7, True), (index_lib.OneHot(_DIM), 0.7, False),
+    (index_lib.Cube(_DIM), 0., True), (index_lib.Coordinate(_DIM), 0.7, True),
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in [
+        (index_lib.OneHot(_DIM), 0., True), (index_lib.Cube(_DIM), 0.7, True),
+        (index_lib.Cube(_DIM), 0.7, False),
+        (index_lib.Coordinate(_DIM), 0., True),
+        (index_lib.Coordinate(_DIM), 0.7, False)])], ids=repr)
+def test_exact_is_enumeration(index, sigma, double):
   params, target_params = _params(0)
   batch = _batch()
   loss = losses.ExactTD(_NETWORK, index, double, _noise(sigma))
@@ -153,17 +161,19 @@ def test_exact_is_enumeration(index, points, sigma, double):
       _loss_fn(loss, target_params, batch)))(params)
   targets = _targets(params, target_params, batch, index, double)
   expected, expected_gradient = _enumerated(
-      params, targets, _perturbations(sigma, batch), batch, points)
+      params, targets, _perturbations(sigma, batch), batch, _POINTS[index])
   np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-5)
   _assert_trees_close(gradient, expected_gradient, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize('index', [
-    index_lib.Gaussian(_DIM), index_lib.Sphere(_DIM), index_lib.Cube(_DIM),
-    index_lib.Coordinate(_DIM), index_lib.Sparse(_DIM, nonzeros=2),
-    index_lib.OneHot(_DIM)], ids=repr)
-@pytest.mark.parametrize('sigma', [
-    pytest.param(0., marks=pytest.mark.slow), 0.7])
+@pytest.mark.parametrize('index, sigma', [
+    (index_lib.Sphere(_DIM), 0.7), (index_lib.OneHot(_DIM), 0.7),
+    *(pytest.param(index, sigma, marks=pytest.mark.slow) for index, sigma in [
+        (index_lib.Sphere(_DIM), 0.), (index_lib.OneHot(_DIM), 0.),
+        *itertools.product(
+            [index_lib.Gaussian(_DIM), index_lib.Cube(_DIM),
+             index_lib.Coordinate(_DIM), index_lib.Sparse(_DIM, nonzeros=2)],
+            [0., 0.7])])], ids=repr)
 def test_sampled_converges_on_exact(index, sigma):
   """The error of the gradient falls as 1 / sqrt(K): it has no bias."""
   # A small network: most of the time is the tracing of it.

@@ -225,9 +225,7 @@ def test_uniform_prior_is_the_same_everywhere():
 
 # The priors of HyperAgent where observations are no categories.
 
-_INDICES = [index_lib.Gaussian(4), index_lib.Sphere(4)]
-_WITH_BOUNDS = pytest.mark.parametrize(
-    'bounded', [True, False], ids=['bounds', 'no_bounds'])
+_GAUSSIAN, _SPHERE = index_lib.Gaussian(4), index_lib.Sphere(4)
 
 
 def _prior(spec, index, scale=1., hidden_sizes=(16, 16)):
@@ -259,9 +257,12 @@ def _psi(network, num_priors):
   return psi
 
 
-@pytest.mark.parametrize('index', _INDICES, ids=repr)
-@_WITH_BOUNDS
-@pytest.mark.parametrize('dim', [1, 6, 50])
+@pytest.mark.parametrize('index, bounded, dim', [
+    (_GAUSSIAN, True, 1), (_SPHERE, False, 6), (_GAUSSIAN, False, 50),
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in [
+        (_SPHERE, True, 1), (_GAUSSIAN, False, 1), (_GAUSSIAN, True, 6),
+        (_GAUSSIAN, False, 6), (_SPHERE, True, 6), (_SPHERE, True, 50)])],
+    ids=repr)
 def test_spread_of_a_uniform_prior_is_its_scale(index, bounded, dim):
   """At an observation of zeros too, and far out of the range."""
   spec = _range_spec(dim, bounded)
@@ -286,8 +287,10 @@ def _correlation(psi) -> np.ndarray:
   return dot / np.linalg.norm(one, axis=2) / np.linalg.norm(two, axis=2)
 
 
-@_WITH_BOUNDS
-@pytest.mark.parametrize('dim', [1, 2, 6, 50])
+@pytest.mark.parametrize('dim, bounded', [
+    (1, True), (2, False), (6, True), (50, False),
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in [
+        (1, False), (2, True), (6, False), (50, True)])])
 def test_a_uniform_prior_tells_neighbours_apart(dim, bounded):
   """A tenth of the range apart, in one coordinate."""
   network, _ = _prior(_range_spec(dim, bounded), index_lib.Gaussian(4))

@@ -16,7 +16,9 @@ _SPEC = specs.ObservationSpec((), 'int32', 1000)
 # A ring of transitions, one stream of time steps, and two.
 _NUM_STREAMS = {'transitions': 1, 'stream': 1, 'streams': 2}
 
-_storages = pytest.mark.parametrize('storage', _NUM_STREAMS)
+_storages = pytest.mark.parametrize('storage', [
+    'transitions', 'streams',
+    pytest.param('stream', marks=pytest.mark.slow)])
 
 
 @functools.cache
@@ -257,7 +259,9 @@ def test_prioritized_gives_new_transitions_the_largest_priority(storage):
                  priorities / priorities.sum())
 
 
-@_storages
+@pytest.mark.parametrize('storage', [
+    'transitions', *(pytest.param(storage, marks=pytest.mark.slow)
+                     for storage in ('stream', 'streams'))])
 @pytest.mark.parametrize('sampler, weighted', [
     (replay_lib.Prioritized(exponent=0.), False),
     (replay_lib.Prioritized(correction=0.), False),
