@@ -116,7 +116,7 @@ def _update(agent):
 
 # Of other settings, not of other parts.
 _VARIANTS = {'one_hot', 'boot_dqn_shared', 'ensemble_plus', 'enn_acme',
-             'q_sane', 'optimistic'}
+             'q_sane', 'optimistic', 'optimist', 'langevin_adam', 'noisy_dqn'}
 
 
 @pytest.mark.parametrize('name', [

@@ -142,6 +142,15 @@ STEPS = st.lists(st.tuples(KINDS, st.floats(-1, 1, width=16)), min_size=30,
                  max_size=60)
 
 
+def assert_holds(transitions, expected):
+  """Compares a batch [B] with B transitions of streams."""
+  assert None not in expected, 'no transition begins there'
+  for name in expected[0]:
+    np.testing.assert_allclose(
+        getattr(transitions, name), np.stack([row[name] for row in expected]),
+        rtol=1e-5, atol=1e-6, err_msg=name)
+
+
 # Shrinking compiles hundreds of programs.
 @settings(max_examples=50, deadline=None,
           phases=(Phase.explicit, Phase.reuse, Phase.generate))
@@ -164,14 +173,9 @@ def test_samples_are_what_the_raw_streams_hold(
   oldest = 0 if num_steps <= length else num_steps - length + STACK - 1
   if num_steps == length:  # The ring is full, though nothing is lost yet.
     oldest = STACK - 1
-  for b in range(64):
-    i, n = divmod(int(batch.uid[b]), 2)
-    assert i >= oldest
-    expected = streams[n].transition(i, n_step)
-    assert expected is not None, 'no transition begins there'
-    for name, value in expected.items():
-      np.testing.assert_allclose(
-          getattr(batch, name)[b], value, rtol=1e-5, atol=1e-6, err_msg=name)
+  rows = [divmod(int(uid), 2) for uid in batch.uid]
+  assert min(i for i, _ in rows) >= oldest
+  assert_holds(batch, [streams[n].transition(i, n_step) for i, n in rows])
 
 
 def test_every_transition_is_drawn_equally_often():
@@ -272,19 +276,14 @@ def test_samplers_draw_what_the_raw_streams_hold(
       state = update(state, batch, jnp.asarray(
           rng.exponential(size=64)**4, jnp.float32))
       drawn = jax.device_get(batch.transitions)
-      for b in range(64):
-        i, n = divmod(int(drawn.uid[b]), num_streams)
-        assert (i, n) in begins
-        seen.add((i, n))
-        if t % 6 == 0 and k == 0:
-          observe = None if stacked else whole(here[n])
-          for name, value in here[n].transition(i, 3, observe).items():
-            np.testing.assert_allclose(
-                getattr(drawn, name)[b], value, rtol=1e-5, atol=1e-6,
-                err_msg=name)
-      assert not {divmod(int(uid), num_streams)
-                  for uid in drawn.uid} & {
-                      (i, n) for i, n in partial if t >= length}
+      rows = [divmod(int(uid), num_streams) for uid in drawn.uid]
+      assert begins.issuperset(rows)
+      seen.update(rows)
+      assert_holds(drawn, [
+          here[n].transition(i, 3, None if stacked else whole(here[n]))
+          for i, n in rows])
+      if t >= length:
+        assert partial.isdisjoint(rows)
   everything = {(i, n) for n, stream in enumerate(streams)
                 for i in range(59) if stream.transition(i, 1, whole(stream))}
   assert len(seen) > 0.9 * len(everything)
