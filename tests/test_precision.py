@@ -15,7 +15,7 @@ BOTH = {'JAX_ENABLE_X64': '1', 'JAX_DEBUG_NANS': '1'}
     (BOTH, ['hyperagent_optimistic:on_device', 'dqn:on_host',
             'dqn:in_adapter']),
     *[pytest.param(settings, list(every_loop.AGENTS), marks=pytest.mark.slow)
-      for settings in ({}, {'JAX_ENABLE_X64': '1'}, {'JAX_DEBUG_NANS': '1'},
+      for settings in ({'JAX_ENABLE_X64': '1'}, {'JAX_DEBUG_NANS': '1'},
                        BOTH)]])
 def test_every_loop_runs(settings, names):
   """In a process of its own: they must be set before JAX is imported."""
