@@ -466,7 +466,7 @@ def test_random_actions_are_uniform_and_leave_the_index():
 
 
 @pytest.mark.parametrize('config', [
-    dict(num_index_samples=2),
+    pytest.param(dict(num_index_samples=2), marks=pytest.mark.slow),
     pytest.param(dict(), marks=pytest.mark.slow),
     pytest.param(dict(acting=acting.UCB(scale=1.)), marks=pytest.mark.slow),
     dict(acting=acting.SampledOptimism(num_draws=3),
@@ -947,6 +947,19 @@ _all_agents = pytest.mark.parametrize('name', presets.AGENTS)
 
 def _every(name) -> td.TDAgent:
   return presets.AGENTS[name](_SPEC, _ACTIONS)
+
+
+@_all_agents
+def test_agents_are_what_loops_expect(name):
+  agent = _every(name)
+  assert isinstance(agent, types.Agent)
+  parts = agent.components
+  assert isinstance(parts.loss, losses.Loss)
+  assert isinstance(parts.target, targets.Target)
+  for policy in (parts.acting, parts.evaluation):
+    assert isinstance(policy, acting.Acting)
+  assert isinstance(parts.index, index_lib.IndexDistribution)
+  assert isinstance(agent.config.sampler, replay.Sampler)
 
 
 @_all_agents

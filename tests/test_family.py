@@ -119,13 +119,18 @@ _VARIANTS = {'one_hot', 'boot_dqn_shared', 'ensemble_plus', 'enn_acme',
              'q_sane', 'optimistic', 'optimist', 'langevin_adam', 'noisy_dqn'}
 
 
+_UNCOMPILED = {'hyperagent', 'adam_lmcdqn', 'langevin_adam'}
+
+
 @pytest.mark.parametrize('name', [
     pytest.param(name, marks=pytest.mark.slow) if name in _VARIANTS else name
     for name in _AGENTS])
 def test_every_agent_learns_and_keeps_its_prior(name):
   agent = _AGENTS[name]
-  # Not compiled, which would give every array a place of its own.
-  learner = agent.init(jax.random.key(0))
+  # For each kind of optimiser not compiled, which would give every array a
+  # place of its own.
+  init = agent.init if name in _UNCOMPILED else _init(agent)
+  learner = init(jax.random.key(0))
   before = jax.tree.map(np.array, learner.params)
   # The state may be given away, as loops do: no array is in it twice.
   update = jax.jit(agent.update, donate_argnums=0)
@@ -145,7 +150,8 @@ def test_every_agent_learns_and_keeps_its_prior(name):
 
 
 @pytest.mark.parametrize('shared_torso, double', [
-    (True, True), (False, False),
+    (False, False),
+    pytest.param(True, True, marks=pytest.mark.slow),
     pytest.param(True, False, marks=pytest.mark.slow),
     pytest.param(False, True, marks=pytest.mark.slow)])
 def test_one_member_without_a_prior_is_dqn(shared_torso, double):
@@ -297,7 +303,8 @@ def test_noisy_value_generates_its_weights():
       _q_values(agent)(params, s[None], z[None])[0], x, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize('name', ['sane', 'q_sane'])
+@pytest.mark.parametrize(
+    'name', ['q_sane', pytest.param('sane', marks=pytest.mark.slow)])
 def test_state_aware_noise_is_as_large_as_the_state_asks(name):
   agent = _AGENTS[name]
   params = _init(agent)(jax.random.key(0)).params
@@ -416,7 +423,8 @@ def test_hyperdqn_begins_as_its_authors_weights_do():
   assert np.std(q) == pytest.approx(np.std(expected), rel=0.08)
 
 
-@pytest.mark.parametrize('index_samples', [None, 3])
+@pytest.mark.parametrize(
+    'index_samples', [None, pytest.param(3, marks=pytest.mark.slow)])
 def test_two_kinds_of_optimism_at_once(index_samples):
   """One in acting, the other in the target: each has its own component."""
   agent = agents.HyperAgent(_SPEC, _ACTIONS, agents.HyperAgentConfig(

@@ -285,9 +285,11 @@ def test_no_gradient_through_the_target(loss):
   _assert_trees_close(gradient, expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize('index', [
-    index_lib.Sphere(_DIM), index_lib.Gaussian(_DIM)], ids=repr)
-@pytest.mark.parametrize('sigma', [0., 0.7])
+@pytest.mark.parametrize('index, sigma', [
+    (index_lib.Sphere(_DIM), 0.7), (index_lib.Gaussian(_DIM), 0.),
+    pytest.param(index_lib.Sphere(_DIM), 0., marks=pytest.mark.slow),
+    pytest.param(index_lib.Gaussian(_DIM), 0.7, marks=pytest.mark.slow)],
+    ids=repr)
 def test_gradient_of_the_head(index, sigma):
   """dL/db_a = mean -2 (y - m) phi, dL/dA_ma = mean -2 c (u_m - v_m) phi."""
   params, target_params = _params(0)

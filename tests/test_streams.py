@@ -241,8 +241,11 @@ SAMPLERS = {
 }
 
 
-@pytest.mark.parametrize('sampler', SAMPLERS)
-@pytest.mark.parametrize('stacked, num_streams', [(False, 2), (True, 1)])
+@pytest.mark.parametrize('sampler, stacked, num_streams', [
+    ('prioritized', False, 2), ('mixed', True, 1),
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in [
+        ('prioritized', True, 1), ('mixed', False, 2), ('uniform', False, 2),
+        ('uniform', True, 1)])])
 def test_samplers_draw_what_the_raw_streams_hold(
     sampler, stacked, num_streams):
   """All of it and nothing else, at every moment in the life of the ring.
@@ -289,7 +292,8 @@ def test_samplers_draw_what_the_raw_streams_hold(
   assert len(seen) > 0.9 * len(everything)
 
 
-@pytest.mark.parametrize('age', [15, 17])
+@pytest.mark.parametrize(
+    'age', [17, pytest.param(15, marks=pytest.mark.slow)])
 def test_sampling_ends_whatever_has_all_the_priority(age):
   """What has almost all of the priority has lost the start of its stack."""
   length = 20

@@ -93,10 +93,12 @@ class Hypermodel:
   mean_std: float | None = 1.
 
   def __post_init__(self):
-    for name in ('scale', 'std'):
-      if not 0. <= getattr(self, name) < float('inf'):
+    for name in ('scale', 'std', 'mean_std'):
+      value = getattr(self, name)
+      if not (name == 'mean_std' and value is None) and not (
+          0. <= value < float('inf')):
         raise ValueError(
-            f'{name} of a prior must be at least 0, got {getattr(self, name)}')
+            f'{name} of a prior must be at least 0, got {value}')
 
   def network(self, spec, num_actions, index, torso) -> nn.Module:
     """See `Prior`."""
