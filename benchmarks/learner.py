@@ -2,11 +2,10 @@
 
   python -m benchmarks.learner --output benchmarks/results
 
-For each size N of the grid and each number of seeds, for HyperAgent's default,
-whose updates read few rows of the first layer, and for plain posterior sampling
-with the expectation over the index exact and sampled (K = 20): updates per
-second of all seeds together, including acting, environment, replay and the
-host's calls. In addition, the fraction of the machine that is used:
+For each size N of the grid and each number of seeds, for HyperAgent's default
+and optimist, and for `thompson_deep_sea` with the expectation exact and sampled
+(K = 20): updates per second of all seeds together, including acting,
+environment, replay and the host's calls. In addition, the fraction of the machine that is used:
 
   share_of_peak       updates/s * flops_per_update / peak_flops
   share_of_bandwidth  updates/s * bytes_per_update / bandwidth
@@ -25,9 +24,8 @@ The points are interleaved: every repeat measures all of them, so that drift of
 the machine affects all equally. Only the compiled programs are kept between
 repeats; the state of a point is made anew and run past its warm-up and a first
 chunk before the time is measured. So `peak_memory_bytes` is that of one point:
-on Linux the largest resident memory of the process during the measurement,
-including JAX and all compiled programs (elsewhere, the resident memory at its
-end). Devices with statistics of their own, such as GPUs, cannot reset them:
+on Linux the largest resident memory of the process during the measurement, with
+JAX and all programs (elsewhere, the resident memory at its end). Devices with statistics of their own, such as GPUs, cannot reset them:
 there it is the peak since the process began, over all devices.
 """
 

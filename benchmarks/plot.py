@@ -31,7 +31,8 @@ def draw(folder: Path, rows: Sequence[dict[str, Any]]):
   num_seeds = sorted({row['num_seeds'] for row in rows})
   colors = matplotlib.colormaps['viridis'](
       np.linspace(0., 0.85, len(num_seeds)))
-  styles = {'default': ':', 'exact': '-', 'sampled': '--'}
+  styles = {'default': '-.', 'optimistic': ':', 'exact': '-',
+            'sampled': '--'}
   for seeds, color in zip(num_seeds, colors, strict=True):
     for loss, style in styles.items():
       line = sorted((row for row in rows if row['num_seeds'] == seeds

@@ -120,9 +120,8 @@ class HostLoop:
     # every step. Functions of classes, so that equal agents share programs.
     self._mapped = mapping.RunMap(devices, vectorize=True)
     self.last_state: host_run.HostState | None = None
-    self._arrival = None
+    self._arrival, self._refill_steps = None, 0
     self._counter = episodes_lib.EpisodeCounter(self.num_agents, num_envs)
-    self._refill_steps = 0
 
   def init(self, seeds: seeds_lib.Seeds) -> host_run.HostState:
     """Returns the state before the first step.
