@@ -5,7 +5,8 @@
 For each size N of the grid and each number of seeds, for HyperAgent's default
 and optimist, and for `thompson_deep_sea` with the expectation exact and sampled
 (K = 20): updates per second of all seeds together, including acting,
-environment, replay and the host's calls. In addition, the fraction of the machine that is used:
+environment, replay and the host's calls. In addition, the fraction of the
+machine that is used:
 
   share_of_peak       updates/s * flops_per_update / peak_flops
   share_of_bandwidth  updates/s * bytes_per_update / bandwidth
@@ -25,8 +26,9 @@ the machine affects all equally. Only the compiled programs are kept between
 repeats; the state of a point is made anew and run past its warm-up and a first
 chunk before the time is measured. So `peak_memory_bytes` is that of one point:
 on Linux the largest resident memory of the process during the measurement, with
-JAX and all programs (elsewhere, the resident memory at its end). Devices with statistics of their own, such as GPUs, cannot reset them:
-there it is the peak since the process began, over all devices.
+JAX and all programs (elsewhere, the resident memory at its end). Devices with
+statistics of their own, such as GPUs, cannot reset them: there it is the peak
+since the process began, over all devices.
 """
 
 from collections.abc import Sequence
