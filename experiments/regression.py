@@ -1,4 +1,4 @@
-"""What each approximation of a posterior costs: linear-Gaussian regression.
+"""Errors of approximate posteriors, in linear-Gaussian regression.
 
   python -m experiments.regression experiments/results/regression
 

@@ -1,4 +1,4 @@
-"""What environments are drawn for, and their seeds."""
+"""Purposes of environments, and their seeds."""
 
 import numpy as np
 

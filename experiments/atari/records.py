@@ -1,4 +1,4 @@
-"""What a run on Atari writes: rows, evaluations, summary and pictures."""
+"""Records of a run on Atari: rows, evaluations, summary and pictures."""
 
 from typing import Any
 

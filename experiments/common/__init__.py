@@ -1,1 +1,1 @@
-"""What the experiments share."""
+"""Shared parts of the experiments."""

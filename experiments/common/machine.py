@@ -1,4 +1,4 @@
-"""What the commands ask of the machine."""
+"""Settings of the machine that commands make."""
 
 import ctypes
 import os

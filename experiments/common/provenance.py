@@ -1,4 +1,4 @@
-"""Where results come from: settings, commit, versions and devices."""
+"""Origin of results: settings, commit, versions and devices."""
 
 from collections.abc import Collection
 import dataclasses

@@ -1,4 +1,4 @@
-"""What a run on DeepSea writes: rows, posteriors, summary and pictures."""
+"""Records of a run on DeepSea: rows, posteriors, summary and pictures."""
 
 from typing import Any
 

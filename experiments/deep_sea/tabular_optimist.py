@@ -1,4 +1,4 @@
-"""How many episodes an optimist that learns without error needs on DeepSea.
+"""Episodes that an optimist needs on DeepSea if it learns without error.
 
   python -m experiments.deep_sea.tabular_optimist \\
       experiments/results/tabular_optimist
