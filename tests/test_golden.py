@@ -112,12 +112,17 @@ def on_host(agent: str, config: Any) -> Outcome:
 
 
 class Case(NamedTuple):
-  """A run: an agent, one of its presets, and what is set otherwise."""
+  """A run: an agent, one of its presets, and what is set otherwise.
+
+  Where `exact_only`, rounding decides actions or targets, so that programs that
+  are compiled otherwise run differently: the script compares such runs alone.
+  """
 
   agent: str
   preset: str
   loop: str
   overrides: dict[str, Any] = {}
+  exact_only: bool = False
 
   @property
   def key(self) -> tuple[str, str, str]:
@@ -138,7 +143,7 @@ LOOPS: dict[str, Callable[[str, Any], Outcome]] = {
 # The presets whose runs are not slow tests: of most agents the default. What is
 # left out has its parts in others.
 QUICK = {
-    'hyperagent': ('default', 'optimistic', 'paper_atari'),
+    'hyperagent': ('default', 'optimistic'),
     'dqn': ('default', 'small_atari'),
     'ensemble_plus': (),
     'adam_lmcdqn': (),
@@ -150,10 +155,9 @@ CASES = [
     *(Case('hyperagent', preset, 'on_device') for preset in (
         'optimistic', 'thompson_deep_sea', 'paper_deep_sea',
         'paper_deep_sea_optimistic', 'paper_deep_sea_one_hot')),
-    # With 20 samples a target's action, of which there are 15,360, seems to be
-    # so near a tie that rounding decides.
-    Case('hyperagent', 'paper_atari', 'host', {'num_index_samples': 4}),
-    Case('hyperagent', 'small_atari', 'host'),
+    Case('hyperagent', 'paper_atari', 'host', {'num_index_samples': 4},
+         exact_only=True),
+    Case('hyperagent', 'small_atari', 'host', exact_only=True),
     Case('dqn', 'paper_atari', 'host'),
     Case('dqn', 'small_atari', 'host'),
     *(Case(agent, 'nature_atari', 'host', SMALL_TORSO)
@@ -242,7 +246,7 @@ def numbers_of(row: dict[str, str]) -> list[float]:
 @pytest.mark.parametrize('case', [
     pytest.param(case, id=case.name,
                  marks=[pytest.mark.slow] if case.slow else [])
-    for case in CASES])
+    for case in CASES if not case.exact_only])
 def test_a_run_is_what_it_was(case):
   row = row_of(case)
   assert int(row['num_updates']) == NUM_UPDATES
