@@ -72,7 +72,8 @@ def _q_values(agent):
 
 
 _every_agent = pytest.mark.parametrize(
-    'make', [_hyperagent, _sampled, _dqn], ids=['exact', 'sampled', 'dqn'])
+    'make', [_hyperagent, pytest.param(_sampled, marks=pytest.mark.slow), _dqn],
+    ids=['exact', 'sampled', 'dqn'])
 
 
 _two_agents = pytest.mark.parametrize(

@@ -283,9 +283,9 @@ def optimistic(**overrides):
 
 
 @pytest.mark.parametrize('game, make_config, sampler', [
-    (Game, default, replay.Prioritized()),
     (Vectors, optimistic, replay.Mixed()),
     *[pytest.param(*arguments, marks=pytest.mark.slow) for arguments in (
+        (Game, default, replay.Prioritized()),
         (Game, optimistic, replay.Mixed()),
         (Vectors, default, replay.Prioritized()),
         (Categories, optimistic, replay.Mixed()),
