@@ -61,6 +61,40 @@ class Replay(Protocol):
     ...
 
 
+class SampledReplay:
+  """Base of the storages: what they do alike with their sampler.
+
+  Attributes:
+    sampler: sampler of the slots.
+  """
+
+  sampler: samplers.Sampler
+
+  def init(self) -> ReplayState:
+    """Returns an empty replay, allocated in full."""
+    raise TypeError(f'{type(self).__name__} is no storage')
+
+  def update_priorities(
+      self, state: ReplayState, batch: types.Batch,
+      losses: Float[Array, ' B'],
+  ) -> ReplayState:
+    """Returns the state with the losses [B] of a batch of this replay.
+
+    Call this method before anything is added: the keys of a batch are slots of
+    the ring.
+
+    Raises:
+      ValueError: if the batch comes from no replay.
+    """
+    return state._replace(sampler=self.sampler.update(
+        state.sampler, drawn_slots(batch), losses))
+
+  def num_bytes(self) -> int:
+    """Returns the memory of one replay, in bytes; allocates nothing."""
+    return sum(math.prod(x.shape) * x.dtype.itemsize
+               for x in jax.tree.leaves(jax.eval_shape(self.init)))
+
+
 def check_sizes(capacity: int, batch_size: int, n_step: int, num_envs: int):
   """Raises ValueError for invalid sizes of a replay."""
   for name, value in (('capacity', capacity), ('batch_size', batch_size),
@@ -82,12 +116,6 @@ def drawn_slots(batch: types.Batch) -> Int[Array, ' B']:
   if batch.keys is None:
     raise ValueError('expected a batch drawn by a replay, got one without keys')
   return batch.keys
-
-
-def num_bytes(replay: Replay) -> int:
-  """Returns the memory of one replay, in bytes; allocates nothing."""
-  return sum(math.prod(x.shape) * x.dtype.itemsize
-             for x in jax.tree.leaves(jax.eval_shape(replay.init)))
 
 
 def ring_size(ring: Any, length: int) -> Int[Array, '']:

@@ -61,7 +61,7 @@ _MAX_DRAWS = 20
 
 
 @dataclasses.dataclass(frozen=True)
-class StreamReplay:
+class StreamReplay(storage.SampledReplay):
   """A replay of N streams; pure functions of a `storage.ReplayState`.
 
   Batches are drawn from all transitions in the streams, except those whose
@@ -236,22 +236,3 @@ class StreamReplay:
     begin = jnp.where(jnp.any(is_first), jnp.argmax(is_first), self.stack)
     position = self._position(state, age + jnp.minimum(back, begin)[::-1])
     return entries.observation[env, position]
-
-  def update_priorities(
-      self, state: storage.ReplayState, batch: types.Batch,
-      losses: Float[Array, ' B'],
-  ) -> storage.ReplayState:
-    """Returns the state with the losses [B] of a batch of this replay.
-
-    Call this method before time steps are added: the keys of a batch are slots
-    of the ring.
-
-    Raises:
-      ValueError: if the batch comes from no replay.
-    """
-    return state._replace(sampler=self.sampler.update(
-        state.sampler, storage.drawn_slots(batch), losses))
-
-  def num_bytes(self) -> int:
-    """Returns the memory of one replay, in bytes; allocates nothing."""
-    return storage.num_bytes(self)

@@ -11,7 +11,7 @@ import chex
 import flashbax as fbx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Int
 
 from hyperjax import specs
 from hyperjax import types
@@ -33,7 +33,7 @@ class Stored(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class TransitionReplay:
+class TransitionReplay(storage.SampledReplay):
   """A replay of transitions; pure functions of a `storage.ReplayState`.
 
   Attributes:
@@ -158,22 +158,3 @@ class TransitionReplay:
     return first._replace(
         reward=result.reward, discount=result.discount,
         next_observation=stored.transition.next_observation[0, last])
-
-  def update_priorities(
-      self, state: storage.ReplayState, batch: types.Batch,
-      losses: Float[Array, ' B'],
-  ) -> storage.ReplayState:
-    """Returns the state with the losses [B] of a batch of this replay.
-
-    Call this method before transitions are added: the keys of a batch are slots
-    of the ring.
-
-    Raises:
-      ValueError: if the batch comes from no replay.
-    """
-    return state._replace(sampler=self.sampler.update(
-        state.sampler, storage.drawn_slots(batch), losses))
-
-  def num_bytes(self) -> int:
-    """Returns the memory of one replay, in bytes; allocates nothing."""
-    return storage.num_bytes(self)
