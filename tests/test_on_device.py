@@ -96,11 +96,11 @@ def test_seeds_spread_over_devices_do_not_communicate():
   loop = make_loop(devices=CPUS)
   state = begin(loop, range(8))
   assert len(state.num_steps.sharding.device_set) == 8
-  for function, static, arguments in (
-      (SeedRun.run_if, (4, True), [np.ones(8, bool)]),
-      (SeedRun.evaluate, (3,), [])):
+  for function, static, mapped, arguments in (
+      (SeedRun.run_if, (4, True), 2, [np.ones(8, bool), np.int32(4)]),
+      (SeedRun.evaluate, (3,), 1, [])):
     text = loop._mapped._compiled(
-        function, (loop._seed_run, *static), 8, False
+        function, (loop._seed_run, *static), 8, mapped, False
     ).lower(state, *arguments).compile().as_text()
     for collective in ('all-reduce', 'all-gather', 'all-to-all',
                        'collective-permute', 'reduce-scatter'):
@@ -115,8 +115,8 @@ def test_a_step_does_not_copy_the_replay(fraction):
       CONFIG, replay_capacity=76_543, sampler=replay.Mixed(
           recent_fraction=fraction, tournament_fraction=fraction)))
   text = loop._mapped._compiled(
-      SeedRun.run_if, (loop._seed_run, 4, True), 1, True).lower(
-          begin(loop, [0]), np.ones(1, bool)).compile().as_text()
+      SeedRun.run_if, (loop._seed_run, 4, True), 1, 2, True).lower(
+          begin(loop, [0]), np.ones(1, bool), np.int32(4)).compile().as_text()
   inner, entry = text.split('\nENTRY ')
   assert re.search(r'\[1,76543\]\S* (dynamic-update-slice|scatter)', inner)
   assert not re.search(r'\[1,76543\]\S* copy\(', inner)
@@ -127,7 +127,7 @@ def test_chunks_do_not_change_a_run(sixteen):
   state = begin(loop, range(16))
   returns = []
   # One within the random steps and one across their end; all but the last end
-  # within an episode. Equal ones share a program.
+  # within an episode.
   for num_steps in (8, 20, 8, 8, 8, 8):
     loop.evaluate(state, 5)
     state, log = loop.run(state, num_steps)

@@ -34,9 +34,22 @@ def test_uses_as_many_devices_as_divide_the_seeds():
 def test_equal_loops_share_what_they_compile():
   one, other = make_loop(), make_loop()
   programs = [
-      loop._mapped._compiled(SeedRun.run, (loop._seed_run, 4, True), 1, True)
+      loop._mapped._compiled(SeedRun.run, (loop._seed_run, 4, True), 1, 1, True)
       for loop in (one, other)]
   assert programs[0] is programs[1]
+
+
+def test_chunks_of_any_length_share_a_program():
+  loop = make_loop(DQN_CONFIG)
+  state, _ = loop.run(begin(loop, [0]), 17, max_steps=40)
+  program = loop._mapped._compiled(
+      SeedRun.run_if, (loop._seed_run, 40, False), 1, 2, True)
+  for num_steps in (3, 40, 1):
+    state, _ = loop.run(state, num_steps, max_steps=40)
+  assert program._cache_size() == 1
+  assert state.num_steps.tolist() == [61]
+  with pytest.raises(ValueError, match='at most max_steps, 5, got 6'):
+    loop.run(state, 6, max_steps=5)
 
 
 @pytest.mark.parametrize('update_period, updates_per_period, updates', [

@@ -74,25 +74,37 @@ class RunMap:
       function: function of `static` and then of the arrays of one run.
       *static: hashable arguments.
       donate: whether the memory of the first array argument is reused.
+
+    Returns:
+      A function of arrays with the axis [S] and, after those, of numbers []
+      that all runs share.
     """
 
     def call(*args):
       num_runs = jax.tree.leaves(args)[0].shape[0]
-      return self._compiled(function, static, num_runs, donate)(*args)
+      mapped = sum(bool(np.ndim(jax.tree.leaves(arg)[0])) for arg in args)
+      return self._compiled(
+          function, static, num_runs, mapped, donate)(*args)
 
     return call
 
   @functools.cache  # Equal maps share their programs.
-  def _compiled(self, function, static, num_runs: int, donate: bool):
+  def _compiled(
+      self, function, static, num_runs: int, mapped: int, donate: bool):
     one_run = functools.partial(function, *static)
 
     def one_device(*args):
+      args, shared = args[:mapped], args[mapped:]
       if self.vectorize:
-        return jax.vmap(one_run)(*args)
-      return jax.lax.map(lambda args: one_run(*args), args)
+        return jax.vmap(lambda *args: one_run(*args, *shared))(*args)
+      return jax.lax.map(lambda args: one_run(*args, *shared), args)
 
-    spec = jax.sharding.PartitionSpec(RUNS)
-    return jax.jit(
-        jax.shard_map(one_device, mesh=self.mesh(num_runs), in_specs=spec,
-                      out_specs=spec, check_vma=False),
-        donate_argnums=(0,) if donate else ())
+    of_runs, whole = jax.P(RUNS), jax.P()
+
+    def call(*args):
+      return jax.shard_map(
+          one_device, mesh=self.mesh(num_runs),
+          in_specs=(of_runs,) * mapped + (whole,) * (len(args) - mapped),
+          out_specs=of_runs, check_vma=False)(*args)
+
+    return jax.jit(call, donate_argnums=(0,) if donate else ())

@@ -131,28 +131,37 @@ class OnDeviceLoop:
   def run(
       self, state: RunState, num_steps: int,
       active: Bool[np.ndarray, ' S'] | None = None,
+      max_steps: int | None = None,
   ) -> tuple[RunState, ChunkLog]:
     """Advances every environment of all seeds, or of some.
 
     Args:
       state: state before the chunk. Its memory is reused, so do not use the
         state afterwards.
-      num_steps: number of steps of each environment. Every new number compiles
-        a new program.
+      num_steps: number of steps of each environment.
       active: mask of the seeds that advance, bool [S]; None for all. The other
         seeds do not change. They cost nothing where seeds are sequential; where
         seeds are vectorized they cost as much, and the state is held twice.
+      max_steps: room for episodes in the log, at least `num_steps`; by default
+        the next power of two. Every new number compiles a new program.
 
     Returns:
       The state after the chunk, and its log.
 
     Raises:
-      ValueError: if `num_steps` is below 1, no seed is active, the active seeds
+      ValueError: if `num_steps` is below 1 or above `max_steps`, no seed is active, the active seeds
         differ in their number of steps while one of them is in its warm-up, or
         the chunk does not end with a call of `learn`. The state is then
         untouched.
       MemoryError: if the state does not fit twice where it must.
     """
+    if num_steps < 1:
+      raise ValueError(f'num_steps must be at least 1, got {num_steps}')
+    if max_steps is None:
+      max_steps = 1 << (num_steps - 1).bit_length()
+    if num_steps > max_steps:
+      raise ValueError(
+          f'num_steps must be at most max_steps, {max_steps}, got {num_steps}')
     steps = self._steps(state, num_steps, active)
     self.last_state = state
     if active is None and not self._mapped.vectorize:
@@ -162,11 +171,12 @@ class OnDeviceLoop:
       for count, warmup in steps:
         if active is None:
           state, log = self._mapped(
-              SeedRun.run, self._seed_run, count, warmup)(state)
+              SeedRun.run, self._seed_run, max_steps, warmup)(
+                  state, np.int32(count))
         else:
           state, log = self._mapped(
-              SeedRun.run_if, self._seed_run, count, warmup)(
-                  state, jnp.asarray(active))
+              SeedRun.run_if, self._seed_run, max_steps, warmup)(
+                  state, jnp.asarray(active), np.int32(count))
         logs.append(log)
     finally:
       # Set after an interrupt too, which is likely while the host waits below.
@@ -175,8 +185,6 @@ class OnDeviceLoop:
 
   def _steps(self, state, num_steps, active) -> list[tuple[int, bool]]:
     """Returns the parts of a chunk: (steps, whether they are warm-up)."""
-    if num_steps < 1:
-      raise ValueError(f'num_steps must be at least 1, got {num_steps}')
     done = np.asarray(state.num_steps)
     if active is not None:
       if np.shape(active) != done.shape or not np.any(active):

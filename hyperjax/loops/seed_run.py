@@ -218,44 +218,47 @@ class SeedRun:
             log.first_nonfinite, state.num_updates, loss))
 
   def run(
-      self, num_steps: int, warmup: bool, state: RunState
+      self, max_steps: int, warmup: bool, state: RunState,
+      num_steps: Int[Array, ''],
   ) -> tuple[RunState, ChunkLog]:
     """Runs a chunk of steps.
 
     Args:
-      num_steps: number of steps of each environment; after the warm-up a
-        multiple of the trainer's `update_period`.
+      max_steps: largest number of steps; it determines the size of the log.
       warmup: whether the steps are those of the warm-up.
       state: state before the chunk.
+      num_steps: number of steps of each environment, int32 [], at most
+        `max_steps`; after the warm-up a multiple of the trainer's
+        `update_period`.
 
     Returns:
       The state after the chunk, and its log.
     """
-    def steps(carry, length):
-      return jax.lax.scan(
-          lambda carry, _: (self._step(carry[0], carry[1], warmup), None),
-          carry, length=length)[0]
+    def step(carry):
+      return self._step(*carry, warmup)
 
-    carry = (state, empty_log(num_steps * self.trainer.num_envs))
-    if warmup:
-      state, log = steps(carry, num_steps)
-    else:
-      period = self.trainer.update_period
-      (state, log), _ = jax.lax.scan(
-          lambda carry, _: (self._learn(*steps(carry, period)), None),
-          carry, length=num_steps // period)
-    return state, log
+    def period(carry):
+      carry, _ = jax.lax.scan(
+          lambda carry, _: (step(carry), None), carry,
+          length=self.trainer.update_period)
+      return self._learn(*carry)
+
+    body, count = (step, num_steps) if warmup else (
+        period, num_steps // self.trainer.update_period)
+    return jax.lax.fori_loop(
+        0, count, lambda _, carry: body(carry),
+        (state, empty_log(max_steps * self.trainer.num_envs)))
 
   def run_if(
-      self, num_steps: int, warmup: bool, state: RunState,
-      active: Bool[Array, ''],
+      self, max_steps: int, warmup: bool, state: RunState,
+      active: Bool[Array, ''], num_steps: Int[Array, ''],
   ) -> tuple[RunState, ChunkLog]:
     """Runs a chunk as `run` does if `active`; else returns the same state."""
     return jax.lax.cond(
         active,
-        lambda state: self.run(num_steps, warmup, state),
+        lambda state: self.run(max_steps, warmup, state, num_steps),
         lambda state: (
-            state, empty_log(num_steps * self.trainer.num_envs)),
+            state, empty_log(max_steps * self.trainer.num_envs)),
         state)
 
   def evaluate(
