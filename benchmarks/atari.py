@@ -24,7 +24,6 @@ import dataclasses
 import itertools
 import json
 from pathlib import Path
-import sys
 import time
 from typing import Any
 from unittest import mock
@@ -33,13 +32,14 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
 from benchmarks import machine
+from experiments.common import cli
+from experiments.common import command
 from experiments.common import files
+from experiments.common import folder as folder_lib
 from experiments.common import machine as machine_lib
 from experiments.common import provenance as provenance_lib
-from experiments.common import run_folder
 from hyperjax import agents
 from hyperjax import networks
 from hyperjax import specs
@@ -233,15 +233,13 @@ class Update:
     return rate(self._call, seconds, SCAN if self.within == 'scan' else 1)
 
 
-def main(argv: list[str] | None = None):
-  """Runs the command; see the module."""
-  machine_lib.use_all_cores()
-  machine_lib.keep_freed_memory()
-  try:
-    settings = tyro.cli(Settings, args=argv, prog='python -m benchmarks.atari')
-    run_folder.make_folder(settings.output)
-  except ValueError as error:
-    sys.exit(f'error: {error}')
+def benchmark(settings: Settings):
+  """Measures all points and writes the files.
+
+  Raises:
+    ValueError: if the output folder cannot be written.
+  """
+  folder_lib.make(settings.output)  # Fails before anything is measured.
   provenance = provenance_lib.provenance()  # Before the results change files.
   peaks = [machine.measure_product()]
   rows = []
@@ -293,6 +291,17 @@ def main(argv: list[str] | None = None):
                       settings, without=('output',)),
                   'cpu': machine.cpu_name(), 'peak_flops': max(peaks),
                   **provenance}, indent=2).encode() + b'\n')
+
+
+def main(argv: list[str] | None = None):
+  """Runs the command; see the module."""
+  with command.running() as requests:
+    machine_lib.use_all_cores()
+    machine_lib.keep_freed_memory()
+    settings = cli.parse_plain(Settings, argv, 'python -m benchmarks.atari')
+    requests.what_is_kept = lambda: 'the same command begins anew'
+    with requests.interruptible():
+      benchmark(settings)
 
 
 if __name__ == '__main__':

@@ -36,20 +36,20 @@ import dataclasses
 import json
 import math
 from pathlib import Path
-import sys
 import time
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import tyro
 
 from benchmarks import machine
 from benchmarks import plot
+from experiments.common import cli
+from experiments.common import command
 from experiments.common import files
+from experiments.common import folder as folder_lib
 from experiments.common import machine as machine_lib
 from experiments.common import provenance as provenance_lib
-from experiments.common import run_folder
 from hyperjax import agents
 from hyperjax.agents import presets
 from hyperjax.environments import deep_sea
@@ -218,7 +218,7 @@ def benchmark(settings: Settings):
     ValueError: if the output folder cannot be written.
     MemoryError: if the replays of a point do not fit into memory.
   """
-  run_folder.make_folder(settings.output)  # Fails before anything is measured.
+  folder_lib.make(settings.output)  # Fails before anything is measured.
   began = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())
   provenance = provenance_lib.provenance()  # Before the results change files.
   points = [Point(loss, size, num_seeds)
@@ -289,13 +289,12 @@ def _row(
 
 def main(argv: Sequence[str] | None = None):
   """Runs the command; see the module."""
-  machine_lib.use_all_cores()
-  settings = tyro.cli(
-      Settings, args=argv, prog='python -m benchmarks.learner')
-  try:
-    benchmark(settings)
-  except (ValueError, MemoryError) as error:
-    sys.exit(f'error: {error}')
+  with command.running() as requests:
+    machine_lib.use_all_cores()
+    settings = cli.parse_plain(Settings, argv, 'python -m benchmarks.learner')
+    requests.what_is_kept = lambda: 'the same command begins anew'
+    with requests.interruptible():
+      benchmark(settings)
 
 
 if __name__ == '__main__':

@@ -289,4 +289,4 @@ def main(folder: Path):
 
 
 if __name__ == '__main__':
-  main(study.folder_argument('python -m experiments.regression'))
+  study.main(main, 'python -m experiments.regression')

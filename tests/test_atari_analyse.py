@@ -15,8 +15,8 @@ from experiments.atari import reading
 from experiments.atari import scores as scores_lib
 from experiments.atari import table
 from experiments.common import files
+from experiments.common import folder as folder_lib
 from experiments.common import provenance
-from experiments.common import run_folder
 from hyperjax.agents import presets
 from tests import csv_files
 
@@ -47,7 +47,7 @@ def make_run(
   folder.mkdir(parents=True)
   config = provenance.settings_as_json(presets.make(agent, preset))
   (folder / 'config.json').write_text(json.dumps({
-      'format': run_folder.FORMAT, 'settings': {
+      'format': folder_lib.FORMAT, 'settings': {
           'agent': agent, 'preset': preset,
           'config': {**config, **(changes or {})}, **settings}}))
   files.write_csv(folder / 'evaluations.csv', reading.EVALUATIONS, [

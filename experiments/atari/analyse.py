@@ -19,13 +19,13 @@ on 26 games.
 
 from collections.abc import Sequence
 from pathlib import Path
-import sys
 
 import numpy as np
 
 from experiments.atari import figures
 from experiments.atari import reading
 from experiments.atari import table
+from experiments.common import study
 
 
 def _notes(runs: reading.Runs) -> list[str]:
@@ -83,13 +83,7 @@ def analyse(folder: Path):
 
 def main(argv: Sequence[str] | None = None):
   """Runs the command; see the module."""
-  argv = sys.argv[1:] if argv is None else argv
-  if len(argv) != 1:
-    sys.exit('usage: python -m experiments.atari.analyse DIR')
-  try:
-    analyse(Path(argv[0]))
-  except (ValueError, OSError) as error:
-    sys.exit(f'error: {error}')
+  study.main(analyse, 'python -m experiments.atari.analyse', argv)
 
 
 if __name__ == '__main__':

@@ -1,4 +1,9 @@
-"""Pictures of a run on Atari, from what lies in its folder."""
+"""Pictures of a run on Atari, from what lies in its folder.
+
+  python -m experiments.atari.pictures FOLDER
+
+draws them again.
+"""
 
 from pathlib import Path
 
@@ -11,12 +16,14 @@ import numpy as np
 
 from experiments.atari import games as games_lib
 from experiments.common import files
+from experiments.common import run as run_lib
 from hyperjax import replay
 from hyperjax import types
 from hyperjax.environments import envpool
 
 matplotlib.use('Agg')
 
+STRIP = 'strip.npz'
 MOMENTS = 6
 MOST_STEPS = 3000
 
@@ -61,15 +68,15 @@ def learning_curves(folder: Path):
   files.write_figure(folder / 'learning_curves.png', fig)
 
 
-def strip(folder: Path, agent: types.Agent, params: types.Params,
-          environment: envpool.Atari):
-  """Draws strip.png: moments of a game, and what the agent thinks of actions.
+def save_strip(folder: Path, agent: types.Agent, params: types.Params,
+               environment: envpool.Atari):
+  """Keeps moments of a game, and values of the actions then, for `strip`.
 
   Args:
     folder: of the run.
     agent: whose it is.
     params: of its learner.
-    environment: one fresh environment.
+    environment: one fresh environment; it is closed.
   """
   indices = agent.index.sample(jax.random.key(1), (200,))
 
@@ -87,35 +94,58 @@ def strip(folder: Path, agent: types.Agent, params: types.Params,
 
   spec = agent.observation_spec
   stack = jnp.zeros(spec.shape, spec.dtype)
-  timestep, stacks = environment.reset(), []
-  for _ in range(MOST_STEPS):
-    stack, action = look(stack, timestep.observation[0], timestep.first()[0])
-    stacks.append(np.asarray(stack))
-    if timestep.last()[0]:
-      break
-    timestep = environment.step(np.asarray(action))
-  environment.close()
+  stacks = []
+  try:
+    timestep = environment.reset()
+    for _ in range(MOST_STEPS):
+      stack, action = look(stack, timestep.observation[0], timestep.first()[0])
+      stacks.append(np.asarray(stack))
+      if timestep.last()[0]:
+        break
+      timestep = environment.step(np.asarray(action))
+  finally:
+    environment.close()
   chosen = np.linspace(0, len(stacks) - 1, MOMENTS + 1).astype(int)[1:]
-  num_actions = environment.num_actions
-  seen = [(stacks[t][-1], np.asarray(posterior(stacks[t]))[:, :num_actions])
-          for t in chosen]
+  files.write_npz(
+      folder / STRIP, game=environment.name, steps=chosen,
+      frames=np.stack([stacks[t][-1] for t in chosen]),
+      values=np.stack([np.asarray(posterior(stacks[t])) for t in chosen])[
+          ..., :environment.num_actions])
+
+
+def strip(folder: Path):
+  """Draws strip.png: moments of a game, and what the agent thinks of actions.
+
+  Args:
+    folder: of a finished run, with what `save_strip` has kept.
+  """
+  with np.load(folder / STRIP) as data:
+    game, steps, frames, values = (
+        data[name] for name in ('game', 'steps', 'frames', 'values'))
+  num_actions = values.shape[-1]
   fig = figure.Figure(figsize=(2.1 * MOMENTS, 4.4), layout='constrained')
   axes = fig.subplots(2, MOMENTS)
-  low = min(values.min() for _, values in seen)
-  high = max(values.max() for _, values in seen)
-  for column, (t, (frame, values)) in enumerate(
-      zip(chosen, seen, strict=True)):
+  low, high = values.min(), values.max()
+  for column in range(MOMENTS):
     top, bottom = axes[:, column]
-    top.imshow(frame, cmap='gray', vmin=0, vmax=255)
-    top.set_title(f'step {t}', fontsize='small')
+    top.imshow(frames[column], cmap='gray', vmin=0, vmax=255)
+    top.set_title(f'step {steps[column]}', fontsize='small')
     top.set_axis_off()
-    bottom.errorbar(np.arange(num_actions), values.mean(axis=0),
-                    2 * values.std(axis=0), fmt='o', markersize=3, capsize=2)
+    bottom.errorbar(
+        np.arange(num_actions), values[column].mean(axis=0),
+        2 * values[column].std(axis=0), fmt='o', markersize=3, capsize=2)
     bottom.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
     bottom.set_xlabel('action')
     bottom.spines[['top', 'right']].set_visible(False)
     if column:
       bottom.set_yticklabels([])
   axes[1, 0].set_ylabel('value: mean and 2 deviations\nover the index')
-  fig.suptitle(environment.name)
+  fig.suptitle(str(game))
   files.write_figure(folder / 'strip.png', fig)
+
+
+PICTURES = {'learning_curves.png': learning_curves, 'strip.png': strip}
+
+
+if __name__ == '__main__':
+  run_lib.draw_main(PICTURES, 'python -m experiments.atari.pictures')

@@ -1,8 +1,6 @@
 """Finished runs on Atari, from what lies in their folders."""
 
-import csv
 import itertools
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +8,8 @@ import numpy as np
 
 from experiments.atari import games as games_lib
 from experiments.atari import scores as scores_lib
+from experiments.common import files
+from experiments.common import folder as folder_lib
 from experiments.common import registry
 
 EVALUATIONS = ('agent', 'game', 'seed', 'env_steps', 'eval_return', 'eval_std')
@@ -47,36 +47,15 @@ Runs = dict[str, list[Run]]
 
 
 def _read_rows(path: Path, fields: tuple[str, ...]) -> list[dict[str, str]]:
-  """Returns the rows of a log as text.
-
-  Raises:
-    ValueError: if a column is missing, or a row is cut short.
-  """
-  text = path.read_text(encoding='utf-8')
-  header, *rows = csv.reader(text.splitlines()) if text else [[]]
-  missing = [name for name in fields if name not in header]
-  if missing:
-    raise ValueError(f'{path} has no column {", ".join(missing)}')
-  for i, row in enumerate(rows):
-    if len(row) != len(header):
-      raise ValueError(
-          f'{path}, line {i + 2}: expected {len(header)} values, got '
-          f'{len(row)}; the row is cut short')
-  if not text.endswith('\n'):
-    raise ValueError(f'{path}: the last row is cut short')
-  return [dict(zip(header, row, strict=True)) for row in rows]
+  """Returns the rows of a log as text, see `files.read_columns`."""
+  columns = files.read_columns(path, fields)
+  return [dict(zip(columns, row, strict=True))
+          for row in zip(*columns.values(), strict=True)]
 
 
 def _number(path: Path, row: dict[str, str], name: str) -> float:
-  try:
-    value = float(row[name])
-  except ValueError:
-    value = np.nan
-  if not np.isfinite(value):
-    raise ValueError(
-        f'{path}: {name} of {row["game"]}, seed {row["seed"]}, must be a '
-        f'finite number, got {row[name]!r}')
-  return value
+  return files.read_number(
+      row[name], path, f'{name} of {row["game"]}, seed {row["seed"]},')
 
 
 def _read_folder(folder: Path) -> list[Run]:
@@ -111,16 +90,6 @@ def _read_folder(folder: Path) -> list[Run]:
   return runs
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-  path = folder / 'config.json'
-  try:
-    config = json.loads(path.read_text(encoding='utf-8'))
-    _ = config['settings']
-    return config
-  except (ValueError, KeyError, TypeError) as error:
-    raise ValueError(f'{path} is not a config of a run: {error}') from error
-
-
 def read(folder: Path) -> tuple[Runs, list[str]]:
   """Returns all finished runs below a folder, and what to know of them.
 
@@ -130,9 +99,11 @@ def read(folder: Path) -> tuple[Runs, list[str]]:
   """
   found, settings_of, notes = {}, {}, []
   for path in sorted(folder.rglob('summary.csv')):
-    if not (path.parent / 'config.json').exists():
+    # What `--restart` moved aside is no result.
+    if not (path.parent / 'config.json').exists() or (
+        path.parent.name.startswith('earlier-')):
       continue
-    config = _read_config(path.parent)
+    config = folder_lib.read_config(path.parent)
     settings = config['settings']
     if 'agent' not in settings:  # A sweep's own, over runs in other folders.
       continue

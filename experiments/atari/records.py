@@ -54,21 +54,18 @@ def play(
   return np.concatenate(rounds, axis=1)
 
 
-def evaluate(task: Any, state: Any, metadata: dict[str, Any]) -> np.ndarray:
-  """Evaluates all agents and writes the rows.
+def record_evaluation(
+    task: Any, state: Any, metadata: dict[str, Any], scores: np.ndarray,
+) -> np.ndarray:
+  """Writes the rows of an evaluation, whose scores are [G, E].
 
   Returns:
     Which agents are better than ever, bool [G].
   """
-  settings, step = task.settings, task.number(state)
-  scores = play(task, state.host.train.learner.params, state,
-                purposes.EVALUATION, settings.eval_episodes)
-  means = scores.mean(axis=1)
-  log = task.folder.logs['evaluations.csv']
-  log.append([
-      (settings.agent, game, seed, step, f'{means[i]:.6g}',
+  means, step = scores.mean(axis=1), task.number(state)
+  task.folder.logs['evaluations.csv'].append([
+      (task.settings.agent, game, seed, step, f'{means[i]:.6g}',
        f'{scores[i].std():.6g}') for i, (game, seed) in enumerate(task.runs)])
-  log.sync()
   better = means > [found for found, _ in metadata['best']]
   metadata['best'] = [
       [float(means[i]), step] if better[i] else metadata['best'][i]
@@ -87,7 +84,7 @@ def _num_parameters(task: Any, game: str) -> int:
 
 
 def finish(task: Any, state: Any, metadata: dict[str, Any]):
-  """Evaluates at length, and writes summary and pictures."""
+  """Evaluates at length; writes the summary, and what the pictures need."""
   settings = task.settings
   learner = state.host.train.learner
   final = play(
@@ -103,30 +100,31 @@ def finish(task: Any, state: Any, metadata: dict[str, Any]):
        f'{in_hindsight[i].mean():.6g}', f'{in_hindsight[i].std():.6g}',
        sizes[game], round(task.folder.seconds(), 1))
       for i, (game, seed) in enumerate(task.runs)]
-  files.write_csv(settings.output / 'summary.csv', reading.SUMMARY, rows)
-  pictures.learning_curves(settings.output)
   seeds = purposes.environment_seeds(
       task.seeds[0], purposes.PICTURE, 0, 1)
-  pictures.strip(
+  pictures.save_strip(
       settings.output, task.agent,
       jax.tree.map(lambda x: x[0], learner.params),
       envpool.Atari(task.games[0], seeds,
                     sticky_actions=settings.sticky_actions,
                     life_ends_return=False, max_frames=settings.max_frames,
                     backend=settings.backend))
+  files.write_csv(settings.output / 'summary.csv', reading.SUMMARY, rows)
 
 
 def report(task: Any):
   """Prints the returns of a finished run, and where the files are."""
   settings = task.settings
-  rows = files.read_columns(settings.output / 'summary.csv')
+  path = settings.output / 'summary.csv'
+  rows = files.read_columns(path, reading.SUMMARY)
+  number = lambda text: files.read_number(text, path, 'return or parameters')
   print(f'Returns at the end, and of the best evaluation, over '
         f'{settings.final_episodes} games each:')
   for game, seed, final, best, size in zip(
       rows['game'], rows['seed'], rows['final_return'], rows['best_return'],
       rows['parameters'], strict=True):
-    print(f'  {game}, seed {seed}: {float(final):.1f}, {float(best):.1f} '
+    print(f'  {game}, seed {seed}: {number(final):.1f}, {number(best):.1f} '
           f'(random: {games_lib.references()[game].random:.1f}; '
-          f'{int(size):,} trainable parameters)')
+          f'{number(size):,.0f} trainable parameters)')
   for name in ('summary.csv', 'learning_curves.png', 'strip.png'):
     print(f'  {settings.output / name}')

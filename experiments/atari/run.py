@@ -23,18 +23,17 @@ import jax
 import numpy as np
 
 from experiments.atari import games as games_lib
+from experiments.atari import pictures as pictures_lib
 from experiments.atari import purposes
 from experiments.atari import reading
 from experiments.atari import records
 from experiments.atari import settings as settings_lib
-from experiments.common import machine
 from experiments.common import progress
 from experiments.common import run as run_lib
 from hyperjax import specs
 from hyperjax import types
 from hyperjax.agents import presets
 from hyperjax.environments import envpool
-from hyperjax.environments import vector
 from hyperjax.loops import host
 from hyperjax.loops import host_run
 
@@ -59,6 +58,7 @@ class AtariTask(run_lib.Task):
 
   logs = {'episodes.csv': records.EPISODES,
           'evaluations.csv': reading.EVALUATIONS}
+  pictures = pictures_lib.PICTURES
 
   def __init__(self, settings: settings_lib.Settings):
     """Checks everything; trains and writes nothing yet.
@@ -115,7 +115,7 @@ class AtariTask(run_lib.Task):
     best = jax.tree.map(jax.numpy.copy, state.train.learner.params)
     metadata = {'env_steps': [0] * len(self.runs), 'evaluated': -1,
                 'best': [[-np.inf, 0] for _ in self.runs]}
-    return self._evaluate(AtariState(state, best), metadata), metadata
+    return AtariState(state, best), metadata
 
   def abstract_state(self):
     state = self.loop.abstract_state([seed for _, seed in self.runs])
@@ -146,37 +146,41 @@ class AtariTask(run_lib.Task):
   def is_done(self, state, metadata) -> bool:
     return self.number(state) >= self.settings.num_steps
 
-  def advance(self, state, metadata, bar):
-    # Trains at most until the next evaluation.
+  def advance(self, state, metadata, pace, bar):
     settings, before = self.settings, self.number(state)
-    steps = min(1000 * settings.num_envs,
-                settings.evaluate_every - before % settings.evaluate_every,
-                settings.num_steps - before)
+    most = min(settings.evaluate_every - before % settings.evaluate_every,
+               settings.num_steps - before)
+    trainer = self.loop.trainer
+    warmup = trainer.warmup_steps * settings.num_envs - before
+    if warmup > 0:  # These are faster by far than those that follow.
+      most = min(most, warmup)
+    steps = pace.amount(
+        most, trainer.update_period * settings.num_envs, warmup > 0)
     env_steps = np.array(metadata['env_steps'])
-    loop_state, log = self.loop.run(
-        state.host, steps // settings.num_envs, env_steps)
+    with pace.timed(steps):
+      loop_state, log = self.loop.run(
+          state.host, steps // settings.num_envs, env_steps)
     records.check_finite(self, log)
     records.record_episodes(self, log)
     metadata['env_steps'] = env_steps.tolist()
     state = state._replace(host=loop_state)
     bar.update(self.number(state) - before, log, len(self.runs))
     self.failure = log.failure
-    if self.failure is None:
-      try:
-        state = self._evaluate(state, metadata)
-      except vector.StalledError as error:
-        self.failure = str(error)
     return state
 
-  def _evaluate(self, state, metadata):
-    """Evaluates all agents where it is due; keeps the best weights."""
+  def evaluation_is_due(self, state, metadata) -> bool:
     step = self.number(state)
-    if step <= metadata['evaluated'] or (
-        step % self.settings.evaluate_every
-        and step != self.settings.num_steps):
-      return state
-    better = records.evaluate(self, state, metadata)
-    metadata['evaluated'] = step
+    return step > metadata['evaluated'] and (
+        not step % self.settings.evaluate_every
+        or step == self.settings.num_steps)
+
+  def evaluate(self, state, metadata):
+    return records.play(self, state.host.train.learner.params, state,
+                        purposes.EVALUATION, self.settings.eval_episodes)
+
+  def record(self, state, metadata, evaluation):
+    better = records.record_evaluation(self, state, metadata, evaluation)
+    metadata['evaluated'] = self.number(state)
 
     def choose(new, old):
       return jax.numpy.where(
@@ -188,7 +192,7 @@ class AtariTask(run_lib.Task):
   def finish(self, state, metadata):
     records.finish(self, state, metadata)
 
-  def report(self, metadata):
+  def report(self):
     records.report(self)
 
   def close(self):
@@ -198,8 +202,6 @@ class AtariTask(run_lib.Task):
 
 def main(argv: Sequence[str] | None = None):
   """Runs the command; see the module."""
-  machine.use_all_cores()
-  machine.keep_freed_memory()
   run_lib.main(AtariTask, settings_lib.Settings,
                'python -m experiments.atari.run', argv, DEFAULT_PRESETS)
 

@@ -6,6 +6,7 @@ from typing import Annotated, Generic, TypeVar
 
 import tyro
 
+from experiments.common import run_folder
 from hyperjax.agents import presets
 
 Config = TypeVar('Config')
@@ -34,6 +35,8 @@ class Settings(Generic[Config]):
     eval_episodes: games in an evaluation.
     final_episodes: games in the last evaluations.
     checkpoint_seconds: time between checkpoints.
+    restart: whether to begin anew. What the folder held moves aside in it. A
+      command that is to be resumed must not have it.
     save_replay: whether checkpoints hold the replay. If not, a resumed run
       fills it anew before it learns on. To read one with it takes twice its
       memory.
@@ -57,6 +60,7 @@ class Settings(Generic[Config]):
   eval_episodes: int = 10
   final_episodes: int = 200
   checkpoint_seconds: float = 600.
+  restart: bool = False
   save_replay: bool = True
 
   def __post_init__(self):
@@ -65,6 +69,7 @@ class Settings(Generic[Config]):
       if getattr(self, name) < 1:
         raise ValueError(
             f'{name} must be at least 1, got {getattr(self, name)}')
+    run_folder.check_settings(self)
     if not 0 <= self.seed < 2**31 - self.num_seeds:
       raise ValueError(f'seed must have 31 bits, got {self.seed}')
     for name in ('num_steps', 'evaluate_every'):

@@ -3,14 +3,18 @@
 import argparse
 from collections.abc import Callable, Sequence
 import dataclasses
+from pathlib import Path
 import sys
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 
+from experiments.common import command
 from experiments.common import registry
 from hyperjax import index as index_lib
 from hyperjax.agents import presets
+
+Plain = TypeVar('Plain')
 
 _registry = tyro.constructors.ConstructorRegistry()
 
@@ -33,6 +37,41 @@ def _component_class(
       is_instance=names.__contains__,
       str_from_instance=lambda instance: [names[instance]],
       choices=tuple(known))
+
+
+@_registry.primitive_rule
+def _path(
+    info: tyro.constructors.PrimitiveTypeInfo,
+) -> tyro.constructors.PrimitiveConstructorSpec | None:
+  """A path may begin with ~, and is not empty."""
+  if info.type is not Path:
+    return None
+
+  def path(args: list[str]) -> Path:
+    if not args[0].strip():
+      raise ValueError(f'expected a path, got {args[0]!r}')
+    return Path(args[0]).expanduser()
+
+  return tyro.constructors.PrimitiveConstructorSpec(
+      nargs=1, metavar='PATH', instance_from_str=path,
+      is_instance=lambda instance: isinstance(instance, Path),
+      str_from_instance=lambda instance: [str(instance)])
+
+
+def parse_plain(
+    settings_class: type[Plain], argv: Sequence[str] | None, prog: str,
+) -> Plain:
+  """Reads settings of a dataclass without an agent's config.
+
+  Exits with status 2 and a message on an error.
+
+  Args:
+    settings_class: a frozen dataclass.
+    argv: arguments, those of the process by default.
+    prog: name of the program in messages.
+  """
+  with command.usage(), _registry:
+    return tyro.cli(settings_class, args=argv, prog=prog)
 
 
 def _narrowed(config: Any) -> type[Any]:
@@ -95,7 +134,7 @@ def parse(
   first.add_argument('--preset')
   chosen, _ = first.parse_known_args(argv)
   preset = chosen.preset or _default_preset(chosen.agent, default_presets)
-  try:
+  with command.usage():
     config = presets.make(chosen.agent, preset)
     narrowed = _narrowed(config)
     default = settings_class(
@@ -107,6 +146,3 @@ def parse(
           config=(tyro.conf.AvoidSubcommands,))
     return dataclasses.replace(
         settings, config=type(config)(**_fields(settings.config)))
-  except (ValueError, TypeError) as error:
-    print(f'error: {error}', file=sys.stderr)
-    sys.exit(2)

@@ -13,12 +13,28 @@ def use_all_cores():
   """Lets JAX see each CPU core as a device, to spread the seeds over.
 
   Call it before anything else of JAX, which refuses it afterwards.
+
+  Raises:
+    ValueError: if JAX finds no device, or the environment asks for another
+      number of them.
   """
   try:
     cores = len(os.sched_getaffinity(0))
   except AttributeError:  # Not on Linux.
     cores = os.cpu_count() or 1
-  jax.config.update('jax_num_cpu_devices', cores)
+  flags = os.environ.get('XLA_FLAGS', '')
+  if '--xla_force_host_platform_device_count' in flags:
+    raise ValueError(
+        f'XLA_FLAGS is {flags!r}, but the command makes a device of each CPU '
+        f'core itself; expected it without the number of devices')
+  try:
+    jax.config.update('jax_num_cpu_devices', cores)
+    jax.devices()
+  except RuntimeError as error:
+    raise ValueError(
+        f'JAX finds no device, with JAX_PLATFORMS '
+        f'{os.environ.get("JAX_PLATFORMS", "")!r}: '
+        f'{" ".join(str(error).split())}') from error
 
 
 def keep_freed_memory():

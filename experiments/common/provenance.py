@@ -21,23 +21,30 @@ def settings_as_json(
     without: its fields that are left out.
   """
 
-  def plain(value, name='config'):
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-      fields = {f.name: plain(getattr(value, f.name), f.name)
-                for f in dataclasses.fields(value)}
-      # A component is of one class of several; a config is not.
-      return fields if name == 'config' else {
-          'class': type(value).__name__, **fields}
-    if isinstance(value, type):
-      return value.__name__
-    if callable(value):
-      return getattr(value, '__qualname__', repr(value))
-    if isinstance(value, (tuple, list)):
-      return [plain(v) for v in value]
-    return str(value) if isinstance(value, Path) else value
-
-  return {name: value for name, value in plain(settings).items()
+  return {name: value for name, value in plain(settings, 'config').items()
           if name not in without}
+
+
+def plain(value: Any, name: str = '') -> Any:
+  """Returns a setting as plain data.
+
+  Args:
+    value: the setting.
+    name: name of its field.
+  """
+  if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    fields = {f.name: plain(getattr(value, f.name), f.name)
+              for f in dataclasses.fields(value)}
+    # A component is of one class of several; a config is not.
+    return fields if name == 'config' else {
+        'class': type(value).__name__, **fields}
+  if isinstance(value, type):
+    return value.__name__
+  if callable(value):
+    return getattr(value, '__qualname__', repr(value))
+  if isinstance(value, (tuple, list)):
+    return [plain(v) for v in value]
+  return str(value) if isinstance(value, Path) else value
 
 
 def _commit() -> str:
@@ -63,3 +70,19 @@ def provenance() -> dict[str, Any]:
                    for name in PACKAGES},
       'devices': [f'{d.platform}: {d.device_kind}' for d in jax.devices()],
   }
+
+
+def changes(before: dict[str, Any], now: dict[str, Any]) -> str:
+  """Returns in words where two provenances differ, '' if nowhere."""
+  differences = [
+      f'{name} {now["versions"].get(name)} (before: '
+      f'{before["versions"].get(name)})' for name in PACKAGES
+      if before['versions'].get(name) != now['versions'].get(name)]
+  if before['commit'] != now['commit']:
+    differences.insert(0, f'commit {now["commit"]} (before: '
+                          f'{before["commit"]})')
+  if before['devices'] != now['devices']:
+    differences.append(
+        f'devices {", ".join(now["devices"])} (before: '
+        f'{", ".join(before["devices"])})')
+  return '; '.join(differences)

@@ -1,37 +1,47 @@
 """The skeleton of every command that trains.
 
-  begin or resume, advance, evaluate, record, and finish,
+  begin or resume; advance, evaluate, record, again and again; finish; draw,
 
 in a folder that one process holds. A `Task` says what these are for one kind
-of experiment; what is saved when, what a resumed run cuts off, and how errors
-end the command is here, once.
+of experiment; what is saved when, what a resumed run cuts off, and how the
+command follows a request to stop is here, once.
 """
 
 import abc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
+import json
+from pathlib import Path
 import sys
 from typing import Any
 
 import chex
 
 from experiments.common import cli
+from experiments.common import command
+from experiments.common import machine
+from experiments.common import pace as pace_lib
 from experiments.common import progress as progress_lib
 from experiments.common import run_folder
+from experiments.common import stopping
 from hyperjax.environments import vector
 
 # What a task keeps on the devices: any pytree.
 State = Any
 # What the host keeps beside it; must survive JSON.
 Metadata = dict[str, Any]
+# Functions of a run's folder that draw its pictures, by their files' names.
+Pictures = Mapping[str, Callable[[Path], None]]
 
 
 class Task(abc.ABC):
   """One experiment with its settings.
 
   Attributes:
-    settings: a dataclass with the fields `output` and `checkpoint_seconds`.
+    settings: a dataclass with the fields `output`, `checkpoint_seconds` and
+      `restart`, see `run_folder.RunFolder`.
     logs: fields of each CSV log, by the name of its file.
+    pictures: drawn when the run is finished, from its folder alone.
     folder: set by the skeleton before any method is called.
     failure: why no more can be trained after an `advance`, if so; the skeleton
       saves the state that it returned and raises the error.
@@ -39,6 +49,7 @@ class Task(abc.ABC):
 
   settings: Any
   logs: dict[str, tuple[str, ...]]
+  pictures: Pictures
   folder: run_folder.RunFolder
   failure: str | None = None
 
@@ -48,7 +59,7 @@ class Task(abc.ABC):
 
   @abc.abstractmethod
   def init(self) -> tuple[State, Metadata]:
-    """Returns what a new run begins with; may record it."""
+    """Returns what a new run begins with."""
 
   @abc.abstractmethod
   def abstract_state(self) -> chex.ArrayTree:
@@ -73,16 +84,36 @@ class Task(abc.ABC):
 
   @abc.abstractmethod
   def advance(
-      self, state: State, metadata: Metadata, bar: progress_lib.Bar) -> State:
-    """Trains a chunk, evaluates where it is due, and records both."""
+      self, state: State, metadata: Metadata, pace: pace_lib.Pace,
+      bar: progress_lib.Bar) -> State:
+    """Trains a chunk, at most to the next evaluation, and records it.
+
+    Args:
+      state: before the chunk; its memory is reused.
+      metadata: is changed in place.
+      pace: says how much there is time for, and is told how long it took.
+      bar: is told what was done.
+    """
+
+  @abc.abstractmethod
+  def evaluation_is_due(self, state: State, metadata: Metadata) -> bool:
+    """Returns whether a state is to be evaluated, the first one too."""
+
+  @abc.abstractmethod
+  def evaluate(self, state: State, metadata: Metadata) -> Any:
+    """Returns an evaluation of a state; changes and writes nothing."""
+
+  @abc.abstractmethod
+  def record(self, state: State, metadata: Metadata, evaluation: Any) -> State:
+    """Records an evaluation; returns the state, with the best one if kept."""
 
   @abc.abstractmethod
   def finish(self, state: State, metadata: Metadata):
-    """Writes summary and pictures."""
+    """Writes the summary, and what the pictures need, each file at once."""
 
   @abc.abstractmethod
-  def report(self, metadata: Metadata):
-    """Prints what a finished run came to."""
+  def report(self):
+    """Prints what a finished run came to, from its folder."""
 
   def close(self):  # noqa: B027 Most tasks hold nothing.
     """Releases what the task holds; nothing by default."""
@@ -91,63 +122,116 @@ class Task(abc.ABC):
 class Runner:
   """A task in its folder, see `opened`."""
 
-  def __init__(self, task: Task):
+  def __init__(self, task: Task, requests: stopping.Requests):
     self._task = task
+    self._requests = requests
     self._folder = task.folder
+    self._saved: tuple[int, str] | None = None
+    requests.what_is_kept = self._what_is_kept
 
   def __call__(self):
     """Trains to the end, or from the last checkpoint to the end."""
     task = self._task
-    state, metadata = self.begin_or_resume()
-    if metadata['finished']:
-      print(f'{task.settings.output} holds this run, and it is finished.')
-      task.report(metadata['task'])
-      return
-    task_metadata = metadata['task']
+    if self._folder.is_finished:
+      print(f'{self._folder.path} holds this run, and it is finished.')
+    else:
+      self._train(*self.begin_or_resume())
+    with self._requests.interruptible():
+      draw(self._folder.path, {
+          name: function for name, function in task.pictures.items()
+          if not (self._folder.path / name).exists()})
+    task.report()
+
+  def begin_or_resume(self) -> tuple[State, Metadata]:
+    """Returns the state of the newest checkpoint, or of a new run."""
+    self._requests.check()
+    restored = self._folder.restore(self._task.abstract_state())
+    if restored is None:
+      return self._task.init()
+    saved, metadata = restored
+    state = self._task.resume(saved, metadata)
+    self._saved = self._identity(state, metadata)
+    return state, metadata
+
+  def _train(self, state: State, metadata: Metadata):
+    task, requests = self._task, self._requests
+    pace = pace_lib.Pace()
     try:
       with task.progress(state) as bar:
-        while not task.is_done(state, task_metadata):
-          state = task.advance(state, task_metadata, bar)
+        while True:
+          if task.evaluation_is_due(state, metadata):
+            with requests.interruptible():
+              evaluation = task.evaluate(state, metadata)
+            state = task.record(state, metadata, evaluation)
+          if task.is_done(state, metadata):
+            break
+          requests.check()
+          state = task.advance(state, metadata, pace, bar)
           if task.failure is not None:
             raise vector.StalledError(task.failure)
           if self._folder.is_due():
             self._save(state, metadata)
       self._save(state, metadata)
-      task.finish(state, task_metadata)
+      with requests.interruptible():
+        task.finish(state, metadata)
+    except stopping.Stopped as stopped:
+      if task.number(state):  # Else the same command begins anew.
+        self._save(state, metadata)
+      raise stopping.Stopped(requests.line()) from stopped
     except vector.StalledError as error:
       self._save(state, metadata)
       raise vector.StalledError(
           f'{error}; the run is saved after {task.number(state)} steps'
       ) from error
-    metadata['finished'] = True
-    self._save(state, metadata)
-    task.report(task_metadata)
+    self._folder.finish()
 
-  def begin_or_resume(self) -> tuple[State, Metadata]:
-    """Returns the state of the newest checkpoint, or of a new run.
-
-    Metadata are `finished`, whether the run is over, and `task`, the task's.
-    """
-    restored = self._folder.restore(self._task.abstract_state())
-    if restored is None:
-      state, metadata = self._task.init()
-      return state, {'task': metadata, 'finished': False}
-    saved, metadata = restored
-    if metadata['finished']:
-      return saved, metadata
-    return self._task.resume(saved, metadata['task']), metadata
+  def _identity(self, state: State, metadata: Metadata) -> tuple[int, str]:
+    return self._task.number(state), json.dumps(metadata)
 
   def _save(self, state: State, metadata: Metadata):
-    # The end has a number of its own: the checkpoint before it stays until
-    # this one is whole.
-    self._folder.save(
-        self._task.number(state) + metadata['finished'],
-        self._task.to_save(state), metadata)
+    identity = self._identity(state, metadata)
+    if identity == self._saved:
+      return
+    with self._requests.patient():
+      self._folder.save(
+          self._task.number(state), self._task.to_save(state), metadata)
+    self._saved = identity
+
+  def _what_is_kept(self) -> str:
+    path = self._folder.path
+    if self._folder.is_finished:
+      return f'{path} holds the finished run; the same command draws the rest'
+    if self._folder.saved is None:
+      return f'{path} holds no checkpoint yet; the same command begins anew'
+    return (f'{path} holds the run after step {self._folder.saved}; the same '
+            f'command goes on from there')
+
+
+def draw(folder: Path, pictures: Pictures):
+  """Draws pictures; one that cannot be drawn is named and left out."""
+  for name, function in pictures.items():
+    try:
+      function(folder)
+    except Exception as error:  # pylint: disable=broad-except
+      # Whatever is wrong with its data, the run is finished.
+      print(f'{folder / name} is not drawn: {error}', file=sys.stderr)
+
+
+def draw_main(pictures: Pictures, prog: str):
+  """Runs the command that draws a run's pictures again."""
+  with command.running():
+    folder = command.folder_argument(prog)
+    draw(folder, pictures)
 
 
 @contextlib.contextmanager
-def opened(task: Task) -> Iterator[Runner]:
+def opened(
+    task: Task, requests: stopping.Requests | None = None) -> Iterator[Runner]:
   """Opens a task's folder for this process alone, and closes both again.
+
+  Args:
+    task: is closed in the end.
+    requests: to stop; None if nobody asks.
 
   Raises:
     ValueError: for a folder that cannot be used, or in which a run is at work.
@@ -156,18 +240,19 @@ def opened(task: Task) -> Iterator[Runner]:
     stack.callback(task.close)
     task.folder = run_folder.RunFolder(task.settings, task.logs)
     stack.callback(task.folder.close)
-    yield Runner(task)
+    yield Runner(task, requests or stopping.Requests())
 
 
-def run(task: Task):
+def run(task: Task, requests: stopping.Requests | None = None):
   """Runs a task to its end, or from its last checkpoint to its end.
 
   Raises:
     ValueError: for a folder that cannot be used.
     FloatingPointError: if a loss was not finite.
     vector.StalledError: if environments stall or die; the run is saved then.
+    stopping.Stopped: if a request to stop came; the run is saved then.
   """
-  with opened(task) as runner:
+  with opened(task, requests) as runner:
     runner()
 
 
@@ -185,16 +270,10 @@ def main(
     argv: arguments, those of the process by default.
     default_presets: see `cli.parse`.
   """
-  settings = cli.parse(settings_class, argv, prog, default_presets)
-  with errors_in_a_line():
-    run(make_task(settings))
-
-
-@contextlib.contextmanager
-def errors_in_a_line():
-  """Ends the process with one line for errors that a user can mend."""
-  try:
-    yield
-  except (ValueError, MemoryError, FloatingPointError,
-          vector.StalledError) as error:
-    sys.exit(f'error: {error}')
+  with command.running() as requests:
+    machine.use_all_cores()
+    machine.keep_freed_memory()
+    settings = cli.parse(settings_class, argv, prog, default_presets)
+    with command.usage():
+      task = make_task(settings)
+    run(task, requests)

@@ -1,150 +1,135 @@
-"""The folder of a run that can be interrupted and resumed."""
+"""The folder of a run that can be stopped and resumed.
 
-import fcntl
+  config.json   settings, and the provenance of the first start
+  run.json      whether the run is finished, the step of its newest checkpoint,
+                and commit, versions and devices of each start
+  *.csv         logs, to which rows are appended; summary.csv at the end
+  checkpoints/  the newest states
+
+What holds at every moment, after any kill:
+
+- One process has the folder (`folder.Folder`): it locks, looks, then writes.
+- config.json and run.json are whole; run.json says no more than what is there:
+  it names a checkpoint after that is whole, and 'finished' after summary.csv.
+- What the logs got after the newest checkpoint is cut off when the run is
+  resumed, so that no row is there twice and none is missing. A checkpoint knows
+  the checksums of the logs, and what was changed before it is refused.
+- A run whose checkpoints are gone is refused, not begun again. `restart` moves
+  what was there aside and begins anew.
+- A finished run is left alone, but for its pictures, which are drawn from the
+  folder and can be drawn again.
+"""
+
 import json
+import math
 import os
-from pathlib import Path
+import sys
 import time
 from typing import Any
 
 import chex
 
 from experiments.common import files
+from experiments.common import folder as folder_lib
 from experiments.common import provenance
 from hyperjax import checkpoint
 
-# Of config.json. Runs without a number are of former names of presets and
-# settings, see `registry`.
-FORMAT = 2
+# How a run is saved and where it lies is not what is run.
+WITHOUT = ('output', 'checkpoint_seconds', 'restart')
+SUMMARY = 'summary.csv'
 
 
-def make_folder(folder: Path):
-  """Makes a folder if need be; raises ValueError if it cannot be written."""
-  try:
-    folder.mkdir(parents=True, exist_ok=True)
-    probe = folder / '.writable'
-    probe.touch()
-    probe.unlink()
-  except OSError as error:
+def check_settings(settings: Any):
+  """Raises ValueError for settings of a run that cannot be."""
+  seconds = settings.checkpoint_seconds
+  if not (math.isfinite(seconds) and seconds >= 0.):
     raise ValueError(
-        f'output folder {folder} cannot be written: {error}') from error
-
-
-def open_folder(folder: Path, settings: dict[str, Any]):
-  """Makes a run's folder, or checks that it is the same run's.
-
-  Args:
-    folder: where the run writes.
-    settings: as plain data; written to config.json with the provenance.
-
-  Raises:
-    ValueError: if the folder cannot be written, holds other files, or holds a
-      run of other settings; the first difference is named.
-  """
-  make_folder(folder)
-  path = folder / 'config.json'
-  if not path.exists():
-    others = sorted(p.name for p in folder.iterdir()
-                    if p.name != path.name + '.tmp')
-    if others:
-      raise ValueError(
-          f'output folder {folder} has no config.json but other files '
-          f'({others[0]}, ...); expected an empty folder or one of an earlier '
-          f'run')
-    files.write_atomically(path, json.dumps(
-        {'format': FORMAT, 'settings': settings, **provenance.provenance()},
-        indent=2).encode() + b'\n')
-    return
-  try:
-    found = json.loads(path.read_text())['settings']
-  except (ValueError, KeyError, TypeError) as error:
-    raise ValueError(f'{path} is not a config of a run: {error}') from error
-  difference = _first_difference(found, settings)
-  if difference:
-    name, theirs, ours = difference
-    raise ValueError(
-        f'output folder {folder} holds a run of other settings: {name} is '
-        f'{theirs!r} there, {ours!r} here')
-
-
-class FolderLock:
-  """Keeps a folder for one process, until it is closed or the process ends."""
-
-  def __init__(self, folder: Path):
-    """Takes the folder.
-
-    Raises:
-      ValueError: if another process has it.
-    """
-    self._descriptor = os.open(folder, os.O_RDONLY)
-    try:
-      fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      self.close()
-      raise ValueError(
-          f'output folder {folder} is in use by another run; expected one that '
-          f'no other process writes to') from None
-
-  def close(self):
-    """Releases the folder."""
-    os.close(self._descriptor)
-
-
-def _first_difference(a: Any, b: Any, name: str = ''):
-  if isinstance(a, dict) and isinstance(b, dict):
-    for key in {**a, **b}:
-      found = _first_difference(
-          a.get(key), b.get(key), f'{name}.{key}' if name else key)
-      if found:
-        return found
-    return None
-  return None if a == b else (name, a, b)
+        f'checkpoint_seconds must be at least 0 and finite, got {seconds}')
 
 
 class RunFolder:
   """Settings, logs and checkpoints of a run, and the time that it took.
 
-  What the logs got after the last checkpoint is cut off when a run is resumed:
-  no row is there twice and none is missing.
-
   Attributes:
+    path: where the folder is.
     logs: by the names of their files.
-    saved_seconds: that the run had taken at its last checkpoint, in all
+    saved: number of the newest checkpoint, or None.
+    saved_seconds: that the run had taken at its newest checkpoint, in all
       sessions.
+    is_finished: whether the run is over and summary.csv is there.
   """
 
   def __init__(self, settings: Any, logs: dict[str, tuple[str, ...]]):
-    """Opens the folder.
+    """Takes the folder.
 
     Args:
-      settings: a dataclass with the fields `output`, the folder, and
-        `checkpoint_seconds`, between checkpoints.
+      settings: a dataclass with the fields `output`, the folder,
+        `checkpoint_seconds`, between checkpoints, and `restart`, whether to
+        begin anew.
       logs: the fields of each log by the name of its file.
 
     Raises:
-      ValueError: for a folder that cannot be used, or in which a run is at
-        work; see `records.open_folder` and `FolderLock`.
+      ValueError: for a folder that cannot be used, see `folder.Folder`, or a
+        damaged run.json.
     """
-    # Where the folder lies and how often it is saved is not what was run.
-    open_folder(settings.output, provenance.settings_as_json(
-        settings, without=('output', 'checkpoint_seconds')))
-    self._lock = FolderLock(settings.output)
-    self.logs = {name: files.CsvLog(settings.output / name, fields)
-                 for name, fields in logs.items()}
+    self.path = settings.output
+    self._folder = folder_lib.Folder(
+        self.path, settings, WITHOUT, settings.restart)
+    try:
+      self._run = self._read_run()
+      self.saved: int | None = self._run['saved']
+      self.is_finished = self._run['finished'] and (
+          self.path / SUMMARY).exists()
+      self.logs = {} if self.is_finished else {
+          name: files.CsvLog(self.path / name, fields)
+          for name, fields in logs.items()}
+      self._checkpointer = checkpoint.Checkpointer(self.path / 'checkpoints')
+    except BaseException:
+      self._folder.close()
+      raise
     self.saved_seconds = 0.
     self._earlier_seconds = 0.
-    self._path = settings.output
-    self._checkpointer = checkpoint.Checkpointer(
-        settings.output / 'checkpoints')
     self._checkpoint_seconds = settings.checkpoint_seconds
     self._session_start = self._last_saved = time.monotonic()
+
+  def _read_run(self) -> dict[str, Any]:
+    path = self.path / 'run.json'
+    if self._folder.is_new:
+      return {'finished': False, 'saved': None, 'starts': []}
+    if not path.exists():
+      is_old = self._folder.config.get('format', 1) < 3
+      # A run that was killed before it wrote run.json has no rows yet.
+      if not is_old and any(p.read_bytes().count(b'\n') > 1
+                            for p in self.path.glob('*.csv')):
+        raise ValueError(
+            f'{path} is missing; expected it as the run wrote it, or '
+            f'--restart, which moves aside what is there and begins anew')
+      return {'finished': is_old and (self.path / SUMMARY).exists(),
+              'saved': None, 'starts': []}
+    try:
+      run = json.loads(path.read_text(encoding='utf-8'))
+      if not (isinstance(run['finished'], bool)
+              and isinstance(run['saved'], int | None)
+              and isinstance(run['starts'], list)):
+        raise TypeError('an entry is of another type')
+    except (OSError, ValueError, KeyError, TypeError) as error:
+      raise ValueError(
+          f'{path} is damaged: {error}; expected it as the run wrote it, or '
+          f'--restart, which moves aside what is there and begins anew'
+      ) from error
+    return run
+
+  def _write_run(self):
+    files.write_atomically(
+        self.path / 'run.json',
+        json.dumps(self._run, indent=2).encode() + b'\n')
 
   def restore(
       self, like: chex.ArrayTree
   ) -> tuple[chex.ArrayTree, dict[str, Any]] | None:
     """Returns the newest whole checkpoint; None for a new run.
 
-    The logs are cut back to what they were then.
+    The logs are cut back to what they were then, and the start is recorded.
 
     Args:
       like: a state of the same structure, or its shapes and shardings.
@@ -153,25 +138,46 @@ class RunFolder:
       The state, and what else was to be remembered.
 
     Raises:
-      ValueError: if there are checkpoints but none can be read, or they are of
-        another structure, before anything that the run wrote is lost; or if a
-        log is too short.
+      ValueError: if there were checkpoints but none is there or can be read, or
+        they are of another structure, before anything that the run wrote is
+        lost; or if a log was changed.
     """
     restored = self._checkpointer.restore(like)
-    if restored is None and self._checkpointer.steps():
-      raise ValueError(
-          f'no checkpoint in {self._path} can be read; expected one that is '
-          f'whole, or an empty folder')
     if restored is None:
+      steps = self._checkpointer.steps()
+      if steps or self.saved is not None or self._run['finished']:
+        what = 'can be read' if steps else 'is there'
+        raise ValueError(
+            f'{self.path} holds a run with a checkpoint after step '
+            f'{steps[-1] if steps else self.saved}, but none {what}; put '
+            f'{self.path / "checkpoints"} back, or add --restart, which moves '
+            f'aside what is there and begins anew')
       for log in self.logs.values():
         log.truncate(None)
+      self._record_start(None)
       return None
     state, saved = restored
     for name, log in self.logs.items():
-      log.truncate(saved['positions'][name])
+      log.truncate(files.Position(*saved['positions'][name]))
+    if self.saved is not None and saved['step'] < self.saved:
+      print(f'the checkpoint after step {self.saved} is gone or damaged; the '
+            f'run goes on from the one after step {saved["step"]}',
+            file=sys.stderr)
+    self.saved = saved['step']
     self.saved_seconds = self._earlier_seconds = saved['seconds']
     self._last_saved = time.monotonic()
+    self._record_start(self.saved)
     return state, saved['metadata']
+
+  def _record_start(self, step: int | None):
+    """Notes commit, versions and devices, and says where they are others."""
+    start = {'step': step, **provenance.provenance()}
+    if self._run['starts']:
+      changes = provenance.changes(self._run['starts'][-1], start)
+      if changes and step is not None:
+        print(f'the run goes on with {changes}', file=sys.stderr)
+    self._run['starts'].append(start)
+    self._write_run()
 
   def save(self, step: int, state: chex.ArrayTree, metadata: dict[str, Any]):
     """Writes a checkpoint.
@@ -180,12 +186,34 @@ class RunFolder:
       step: its number, which rises.
       state: arrays and PRNG keys.
       metadata: what else to remember; must survive JSON.
+
+    Raises:
+      OSError: if it cannot be written; the one before it is left.
     """
     self.saved_seconds = self.seconds()
-    self._checkpointer.save(step, state, {
-        'metadata': metadata, 'seconds': self.saved_seconds,
-        'positions': self.sync()})
+    try:
+      self._checkpointer.save(step, state, {
+          'metadata': metadata, 'seconds': self.saved_seconds, 'step': step,
+          'positions': self.sync()})
+    except (TypeError, MemoryError):
+      raise
+    except Exception as error:  # pylint: disable=broad-except
+      # Its writers raise errors of many classes for a disk that is full.
+      reason = str(error).strip().split('\n')[0] or type(error).__name__
+      left = ('there is none before it' if self.saved is None else
+              f'the one after step {self.saved} is left')
+      raise OSError(
+          f'checkpoint {step} cannot be written to {self.path}: {reason[:300]}'
+          f'; {left}') from error
+    self.saved = self._run['saved'] = step
+    self._write_run()
     self._last_saved = time.monotonic()
+
+  def finish(self):
+    """Notes that the run is over; its summary has been written."""
+    os.stat(self.path / SUMMARY)
+    self._run['finished'] = True
+    self._write_run()
 
   def is_due(self) -> bool:
     """Returns whether a checkpoint is due."""
@@ -195,8 +223,8 @@ class RunFolder:
     """Returns the seconds of the run so far, in all sessions."""
     return self._earlier_seconds + time.monotonic() - self._session_start
 
-  def sync(self) -> dict[str, int]:
-    """Writes all logs to disk and returns their lengths in bytes."""
+  def sync(self) -> dict[str, files.Position]:
+    """Writes all logs to disk and returns how far they have come."""
     return {name: log.sync() for name, log in self.logs.items()}
 
   def close(self):
@@ -204,4 +232,4 @@ class RunFolder:
     for log in self.logs.values():
       log.close()
     self._checkpointer.close()
-    self._lock.close()
+    self._folder.close()

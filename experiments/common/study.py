@@ -1,12 +1,12 @@
 """The skeleton of small studies: a table on the console, its rows in a CSV."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-import sys
 from typing import Any
 
+from experiments.common import command
 from experiments.common import files
-from experiments.common import run_folder
+from experiments.common import folder as folder_lib
 
 
 def write(
@@ -27,17 +27,24 @@ def write(
   Raises:
     ValueError: for a folder that cannot be used.
   """
-  run_folder.open_folder(folder, settings)
-  rows = []
-  print(header)
-  for text, more in lines:
-    print(text, flush=True)
-    rows += more
-  files.write_csv(folder / filename, fields, rows)
+  with folder_lib.Folder(folder, settings):
+    rows = []
+    print(header)
+    for text, more in lines:
+      print(text, flush=True)
+      rows += more
+    files.write_csv(folder / filename, fields, rows)
 
 
-def folder_argument(prog: str) -> Path:
-  """Returns the one argument of a study's command, its folder."""
-  if len(sys.argv) != 2:
-    sys.exit(f'usage: {prog} FOLDER')
-  return Path(sys.argv[1])
+def main(
+    function: Callable[[Path], None], prog: str,
+    argv: Sequence[str] | None = None):
+  """Runs the command of a study, or of a table, of one folder.
+
+  A request to stop is followed at once: its file is written when it is whole.
+  """
+  with command.running() as requests:
+    folder = command.folder_argument(prog, argv)
+    requests.what_is_kept = lambda: 'the same command begins anew'
+    with requests.interruptible():
+      function(folder)

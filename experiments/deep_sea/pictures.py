@@ -1,4 +1,9 @@
-"""Pictures of runs on DeepSea, from what lies in their folders."""
+"""Pictures of a run on DeepSea, from what lies in its folder.
+
+  python -m experiments.deep_sea.pictures FOLDER
+
+draws them again.
+"""
 
 from pathlib import Path
 
@@ -10,6 +15,7 @@ from matplotlib import figure
 import numpy as np
 
 from experiments.common import files
+from experiments.common import run as run_lib
 from hyperjax import types
 from hyperjax.environments import deep_sea
 
@@ -121,3 +127,10 @@ def learning_curves(folder: Path):
   agent, size = evaluations['agent'][0], evaluations['size'][0]
   fig.suptitle(f'{agent} on DeepSea-{size}')
   files.write_figure(folder / 'learning_curves.png', fig)
+
+
+PICTURES = {'learning_curves.png': learning_curves, 'posterior.png': posterior}
+
+
+if __name__ == '__main__':
+  run_lib.draw_main(PICTURES, 'python -m experiments.deep_sea.pictures')

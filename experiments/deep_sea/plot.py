@@ -9,9 +9,7 @@ bsuite's (the first episode at which fewer than 90% of all so far were bad).
 """
 
 import csv
-import json
 from pathlib import Path
-import sys
 import textwrap
 from typing import NamedTuple
 
@@ -20,7 +18,9 @@ from matplotlib import figure
 import numpy as np
 
 from experiments.common import files
+from experiments.common import folder as folder_lib
 from experiments.common import registry
+from experiments.common import study
 from experiments.deep_sea import table
 
 UNSOLVED = table.UNSOLVED
@@ -83,7 +83,7 @@ def ours(folder: Path) -> tuple[Lines, Lines]:
   """
   by_paper, by_bsuite = {}, {}
   for path in folder.glob('*/summary.csv'):
-    config = json.loads((path.parent / 'config.json').read_text())
+    config = folder_lib.read_config(path.parent)
     settings = config['settings']
     name = f'{settings["agent"]}: {registry.settings_in_words(config)}'
     episodes = table.episodes_to_learn(path.parent)
@@ -112,10 +112,14 @@ def algorithm(name: str) -> str:
 
 
 def draw(folder: Path):
-  """Draws the figure of the runs in a folder."""
+  """Draws the figure of the runs in a folder.
+
+  Raises:
+    ValueError: if there is none, or one is damaged.
+  """
   by_paper, by_bsuite = ours(folder)
   if not by_paper:
-    sys.exit(f'error: no finished run in {folder}')
+    raise ValueError(f'no finished run in {folder}')
   fig = figure.Figure(figsize=(14, 6.4), layout='constrained')
   axes = fig.subplots(1, 3, sharex=True, sharey=True)
   panels = ((published(), 'published'), (by_paper, 'ours'),
@@ -153,6 +157,4 @@ def draw(folder: Path):
 
 
 if __name__ == '__main__':
-  if len(sys.argv) != 2:
-    sys.exit('usage: python -m experiments.deep_sea.plot DIR')
-  draw(Path(sys.argv[1]))
+  study.main(draw, 'python -m experiments.deep_sea.plot')

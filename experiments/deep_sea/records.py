@@ -16,49 +16,63 @@ SUMMARY = ('agent', 'size', 'seed', 'solved', 'episodes_to_learn', 'env_steps',
            'updates', 'wall_seconds')
 
 
-def record(
-    task: Any, state: on_device.RunState, log: on_device.ChunkLog | None,
-    metadata: dict[str, Any], active: np.ndarray | None = None,
+def record_episodes(
+    task: Any, state: on_device.RunState, log: on_device.ChunkLog,
+    active: np.ndarray,
 ):
-  """Writes a chunk's episodes and the evaluation that follows it.
+  """Writes the episodes of a chunk, in an order that no cut changes.
 
   Args:
     task: a `run.DeepSeaTask`.
     state: after the chunk.
-    log: of the chunk; None before the first one.
-    metadata: the task's; is told which seeds have solved the task, for each
-      seed (episodes, env_steps, updates, wall_seconds) or None.
-    active: which seeds the chunk was of, bool [S]; None for all.
+    log: of the chunk.
+    active: which seeds it was of, bool [S].
   """
-  settings = task.settings
-  name, size = settings.agent, settings.size
+  settings, rows = task.settings, []
+  first = np.asarray(state.num_episodes) - log.num_episodes + 1
+  # All episodes have N steps, so the seeds end theirs together.
+  for j in range(int(log.num_episodes.max())):
+    rows += [
+        (settings.agent, settings.size, seed, first[i] + j,
+         log.episode_step[i, j], f'{log.episode_return[i, j]:.6g}')
+        for i, seed in enumerate(settings.seeds) if active[i]]
+  task.folder.logs['episodes.csv'].append(rows)
+
+
+def record_evaluation(
+    task: Any, state: on_device.RunState, metadata: dict[str, Any],
+    returns: np.ndarray,
+):
+  """Writes an evaluation, and notes which seeds have solved the task.
+
+  Args:
+    task: a `run.DeepSeaTask`.
+    state: that was evaluated.
+    metadata: the task's; is told for each seed that has solved the task
+      [episodes, env_steps, updates, wall_seconds].
+    returns: of the episodes of each seed, [S, E].
+  """
+  settings, rows = task.settings, []
   num_episodes, num_steps, updates = (
       np.asarray(x)
       for x in (state.num_episodes, state.num_steps, state.num_updates))
-  returns = np.asarray(
-      task.loop.evaluate(state, settings.eval_episodes)
-  ).mean(axis=1, dtype=np.float64)
-  episodes, evaluations = [], []
+  means = returns.mean(axis=1, dtype=np.float64)
+  active = task.active(state, metadata)
+  if metadata['evaluated'] < 0:
+    save_posterior(task, state, 'before')
   for i, seed in enumerate(settings.seeds):
-    if active is not None and not active[i]:
+    if not active[i]:
       continue
-    if log is not None:
-      count = log.num_episodes[i]
-      first = num_episodes[i] - count + 1
-      episodes += [
-          (name, size, seed, first + j, log.episode_step[i, j],
-           f'{log.episode_return[i, j]:.6g}') for j in range(count)]
-    evaluations.append((name, size, seed, num_episodes[i], num_steps[i],
-                        f'{returns[i]:.6g}'))
+    rows.append((settings.agent, settings.size, seed, num_episodes[i],
+                 num_steps[i], f'{means[i]:.6g}'))
     # Returns are sums of single-precision rewards.
-    if metadata['solved'][i] is None and returns[i] >= SOLVED_RETURN - 1e-5:
+    if metadata['solved'][i] is None and means[i] >= SOLVED_RETURN - 1e-5:
       metadata['solved'][i] = [
           int(num_episodes[i]), int(num_steps[i]), int(updates[i]),
           round(task.folder.seconds(), 2)]
       if i == 0:
         save_posterior(task, state, 'solved')
-  task.folder.logs['episodes.csv'].append(episodes)
-  task.folder.logs['evaluations.csv'].append(evaluations)
+  task.folder.logs['evaluations.csv'].append(rows)
 
 
 def check_finite(task: Any, log: on_device.ChunkLog):
@@ -82,7 +96,7 @@ def save_posterior(task: Any, state: on_device.RunState, moment: str):
 
 
 def finish(task: Any, state: on_device.RunState, metadata: dict[str, Any]):
-  """Writes the summary and the pictures."""
+  """Writes the summary, and what the pictures need."""
   settings = task.settings
   rows = []
   for i, seed in enumerate(settings.seeds):
@@ -91,20 +105,21 @@ def finish(task: Any, state: on_device.RunState, metadata: dict[str, Any]):
         settings.agent, settings.size, seed, int(solved is not None),
         *(solved or ('', int(state.num_steps[i]), int(state.num_updates[i]),
                      round(task.folder.seconds(), 2)))))
-  task.folder.sync()
   save_posterior(task, state, 'after')
   files.write_csv(settings.output / 'summary.csv', SUMMARY, rows)
-  pictures.learning_curves(settings.output)
-  pictures.posterior(settings.output)
 
 
-def report(task: Any, metadata: dict[str, Any]):
+def report(task: Any):
   """Prints how many seeds have solved the task, and where the files are."""
   settings = task.settings
-  episodes = [x[0] for x in metadata['solved'] if x is not None]
+  path = settings.output / 'summary.csv'
+  rows = files.read_columns(path, SUMMARY)
+  solved = rows['solved'] == '1'
+  episodes = [files.read_number(x, path, 'episodes_to_learn')
+              for x in rows['episodes_to_learn'][solved]]
   mean = f', after {np.mean(episodes):.0f} episodes on average' if (
       episodes) else ''
   print(f'{len(episodes)} of {settings.num_seeds} seeds have solved DeepSea-'
-        f'{settings.size}{mean} ({task.folder.saved_seconds:.0f} s).')
+        f'{settings.size}{mean}.')
   for name in ('summary.csv', 'learning_curves.png', 'posterior.png'):
     print(f'  {settings.output / name}')

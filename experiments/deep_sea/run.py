@@ -14,13 +14,14 @@ whether an episode went right all the way.
 """
 
 from collections.abc import Sequence
+import math
 
 import jax
 import numpy as np
 
-from experiments.common import machine
 from experiments.common import progress
 from experiments.common import run as run_lib
+from experiments.deep_sea import pictures as pictures_lib
 from experiments.deep_sea import records
 from experiments.deep_sea import settings as settings_lib
 from hyperjax.agents import presets
@@ -33,6 +34,7 @@ class DeepSeaTask(run_lib.Task):
 
   logs = {'episodes.csv': records.EPISODES,
           'evaluations.csv': records.EVALUATIONS}
+  pictures = pictures_lib.PICTURES
 
   def __init__(self, settings: settings_lib.Settings):
     """Checks everything; trains and writes nothing yet.
@@ -56,14 +58,20 @@ class DeepSeaTask(run_lib.Task):
         eval_environment=deep_sea.DeepSea(size))
     self._evaluate_every = (
         settings.evaluate_every or settings.coarsest_evaluation)
-    # An evaluation, and the end, must not fall between two updates.
+    # Neither a chunk, an evaluation nor the end must fall between two updates.
     period = self.loop.trainer.update_period
+    self._unit = period // math.gcd(size, period)
     for name, episodes in (('evaluate_every', self._evaluate_every),
                            ('num_episodes', settings.num_episodes)):
-      if episodes * size % period:
+      if episodes % self._unit:
         raise ValueError(
             f'{name} must be a whole number of the {period} steps between '
             f'updates, got {episodes} episodes of {size} steps')
+    warmup_steps = self.loop.trainer.warmup_steps
+    if num_steps <= warmup_steps:
+      raise ValueError(
+          f'num_episodes must be more than the {warmup_steps} steps before the '
+          f'first update, got {settings.num_episodes} episodes of {size} steps')
     self._env_params = self.environment.params_from_seeds(settings.seeds)
     self.loop.check_memory(settings.num_seeds)
 
@@ -73,12 +81,8 @@ class DeepSeaTask(run_lib.Task):
         furthest(state.num_episodes), self.settings.num_episodes)
 
   def init(self):
-    # Records an evaluation before the first step.
     state = self.loop.init(self.settings.seeds, self._env_params)
-    metadata = {'solved': [None] * self.settings.num_seeds}
-    records.record(self, state, None, metadata)
-    records.save_posterior(self, state, 'before')
-    return state, metadata
+    return state, {'solved': [None] * self.settings.num_seeds, 'evaluated': -1}
 
   def abstract_state(self):
     return self.loop.abstract_state(self.settings.seeds, self._env_params)
@@ -92,38 +96,57 @@ class DeepSeaTask(run_lib.Task):
     return furthest(state.num_steps)
 
   def active(self, state, metadata) -> np.ndarray:
-    """Returns which seeds go on, bool [S]."""
+    """Returns which seeds go on, bool [S]; it changes at evaluations alone."""
     settings = self.settings
     end = np.full(settings.num_seeds, float(settings.num_episodes))
     if settings.stop_when_solved:
       for i, solved in enumerate(metadata['solved']):
         if solved is not None:
           end[i] = min(end[i], (1. + settings.stop_margin) * solved[0])
-    return np.asarray(state.num_episodes) < end
+    return np.minimum(state.num_episodes, metadata['evaluated']) < end
 
   def is_done(self, state, metadata) -> bool:
     return not self.active(state, metadata).any()
 
-  def advance(self, state, metadata, bar):
-    # Trains the active seeds until the next evaluation.
+  def advance(self, state, metadata, pace, bar):
+    settings, size = self.settings, self.settings.size
     active = self.active(state, metadata)
-    num_episodes = min(
-        self._evaluate_every,
-        self.settings.num_episodes - furthest(state.num_episodes))
-    state, log = self.loop.run(
-        state, num_episodes * self.settings.size,
-        active if self.settings.stop_when_solved else None)
+    done = furthest(state.num_episodes)
+    most = min(self._evaluate_every - done % self._evaluate_every,
+               settings.num_episodes - done)
+    warmup = self.loop.trainer.warmup_steps - done * size
+    if warmup > 0:  # These are faster by far than those that follow.
+      most = min(most, -(-warmup // (size * self._unit)) * self._unit)
+    num_episodes = pace.amount(most, self._unit, warmup > 0)
+    with pace.timed(num_episodes):
+      state, log = self.loop.run(
+          state, num_episodes * size,
+          active if settings.stop_when_solved else None,
+          max_steps=self._evaluate_every * size)
     records.check_finite(self, log)
-    records.record(self, state, log, metadata, active)
+    records.record_episodes(self, state, log, active)
     bar.update(num_episodes, int(log.num_updates.sum()),
                [x is not None for x in metadata['solved']])
+    return state
+
+  def evaluation_is_due(self, state, metadata) -> bool:
+    done = furthest(state.num_episodes)
+    return done > metadata['evaluated'] and (
+        not done % self._evaluate_every or done == self.settings.num_episodes)
+
+  def evaluate(self, state, metadata):
+    return np.asarray(self.loop.evaluate(state, self.settings.eval_episodes))
+
+  def record(self, state, metadata, evaluation):
+    records.record_evaluation(self, state, metadata, evaluation)
+    metadata['evaluated'] = furthest(state.num_episodes)
     return state
 
   def finish(self, state, metadata):
     records.finish(self, state, metadata)
 
-  def report(self, metadata):
-    records.report(self, metadata)
+  def report(self):
+    records.report(self)
 
 
 def furthest(counts: jax.Array) -> int:
@@ -133,7 +156,6 @@ def furthest(counts: jax.Array) -> int:
 
 def main(argv: Sequence[str] | None = None):
   """Runs the command; see the module."""
-  machine.use_all_cores()
   run_lib.main(DeepSeaTask, settings_lib.Settings,
                'python -m experiments.deep_sea.run', argv)
 

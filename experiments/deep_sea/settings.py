@@ -6,6 +6,7 @@ from typing import Annotated, Generic, TypeVar
 
 import tyro
 
+from experiments.common import run_folder
 from hyperjax.agents import presets
 
 Config = TypeVar('Config')
@@ -32,6 +33,8 @@ class Settings(Generic[Config]):
     stop_margin: how much longer it then goes on, as a part of the episodes that
       it took. (bsuite's criterion is met after a ninth more.)
     checkpoint_seconds: time between checkpoints.
+    restart: whether to begin anew. What the folder held moves aside in it. A
+      command that is to be resumed must not have it.
   """
 
   output: Path
@@ -49,15 +52,17 @@ class Settings(Generic[Config]):
   stop_when_solved: bool = False
   stop_margin: float = 0.25
   checkpoint_seconds: float = 60.
+  restart: bool = False
 
   def __post_init__(self):
     for name in ('num_seeds', 'num_episodes', 'eval_episodes'):
       if getattr(self, name) < 1:
         raise ValueError(
             f'{name} must be at least 1, got {getattr(self, name)}')
-    if not self.stop_margin >= 0.:
+    if not 0. <= self.stop_margin < float('inf'):
       raise ValueError(
-          f'stop_margin must be at least 0, got {self.stop_margin}')
+          f'stop_margin must be at least 0 and finite, got {self.stop_margin}')
+    run_folder.check_settings(self)
     if not 0 <= self.seed <= 2**32 - self.num_seeds:
       raise ValueError(
           f'seed must be between 0 and 2**32 - num_seeds, got {self.seed}')

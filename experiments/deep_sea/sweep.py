@@ -12,17 +12,16 @@ hyperagent:paper_deep_sea.
 """
 
 from collections.abc import Sequence
-import csv
 import dataclasses
 from pathlib import Path
 
-import tyro
-
+from experiments.common import cli
+from experiments.common import command
 from experiments.common import files
+from experiments.common import folder as folder_lib
 from experiments.common import machine
-from experiments.common import provenance
 from experiments.common import run as run_lib
-from experiments.common import run_folder
+from experiments.common import stopping
 from experiments.deep_sea import records
 from experiments.deep_sea import run as task_lib
 from experiments.deep_sea import settings as settings_lib
@@ -85,34 +84,41 @@ class Settings:
     return points
 
 
-def sweep(settings: Settings):
+def sweep(settings: Settings, requests: stopping.Requests | None = None):
   """Runs all points that are not finished, and writes summary.csv.
+
+  Args:
+    settings: of the sweep.
+    requests: to stop; None if nobody asks.
 
   Raises:
     ValueError: for settings or a folder that cannot be used.
     MemoryError: if the replays of a point do not fit into memory.
+    stopping.Stopped: if a request to stop came; the point is saved then.
   """
   points = settings.points()
+  for point in points:  # All are checked before the first begins.
+    task_lib.DeepSeaTask(point)
   # A sweep may grow by agents and sizes.
-  run_folder.open_folder(settings.output, provenance.settings_as_json(
-      settings, without=('output', 'agents', 'sizes')))
-  for point in points:
-    run_lib.run(task_lib.DeepSeaTask(point))
-  rows = []
-  for path in sorted(settings.output.glob('*/summary.csv')):
-    with open(path, newline='', encoding='utf-8') as f:
-      rows += [(path.parent.name, *row) for row in list(csv.reader(f))[1:]]
-  files.write_csv(
-      settings.output / 'summary.csv', ('run', *records.SUMMARY), rows)
+  with folder_lib.Folder(
+      settings.output, settings, ('output', 'agents', 'sizes')):
+    for point in points:
+      run_lib.run(task_lib.DeepSeaTask(point), requests)
+    rows = []
+    for path in sorted(settings.output.glob('*/summary.csv')):
+      columns = files.read_columns(path, records.SUMMARY)
+      rows += [(path.parent.name, *row) for row in zip(
+          *(columns[name] for name in records.SUMMARY), strict=True)]
+    files.write_csv(
+        settings.output / 'summary.csv', ('run', *records.SUMMARY), rows)
 
 
 def main(argv: Sequence[str] | None = None):
   """Runs the command; see the module."""
-  machine.use_all_cores()
-  settings = tyro.cli(
-      Settings, args=argv, prog='python -m experiments.deep_sea.sweep')
-  with run_lib.errors_in_a_line():
-    sweep(settings)
+  with command.running() as requests:
+    machine.use_all_cores()
+    sweep(cli.parse_plain(
+        Settings, argv, 'python -m experiments.deep_sea.sweep'), requests)
 
 
 if __name__ == '__main__':

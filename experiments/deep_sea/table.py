@@ -4,15 +4,15 @@
 """
 
 import csv
-import json
 from pathlib import Path
-import sys
 
 import numpy as np
 from scipy import stats
 
 from experiments.common import files
+from experiments.common import folder as folder_lib
 from experiments.common import registry
+from experiments.common import study
 
 PUBLISHED = Path(__file__).parents[1] / 'published' / 'deep_sea.csv'
 # What the publication calls the agents that are in it.
@@ -42,11 +42,13 @@ def published_episodes(agent: str, preset: str, size: int) -> float | None:
 
 def episodes_to_learn(folder: Path) -> np.ndarray:
   """Returns the episodes to learn of each seed, [S]; 10,000 if unsolved."""
-  summary = files.read_columns(folder / 'summary.csv')
-  solved = summary['solved'] == '1'
-  episodes = np.full(len(solved), float(UNSOLVED))
-  episodes[solved] = summary['episodes_to_learn'][solved].astype(float)
-  return episodes
+  path = folder / 'summary.csv'
+  summary = files.read_columns(path, ('solved', 'episodes_to_learn'))
+  return np.array([
+      files.read_number(episodes, path, 'episodes_to_learn')
+      if solved == '1' else float(UNSOLVED)
+      for solved, episodes in zip(
+          summary['solved'], summary['episodes_to_learn'], strict=True)])
 
 
 def interval(episodes: np.ndarray) -> tuple[float, float]:
@@ -60,7 +62,7 @@ def interval(episodes: np.ndarray) -> tuple[float, float]:
 
 def row(folder: Path) -> str:
   """Returns the table's row of one run."""
-  config = json.loads((folder / 'config.json').read_text(encoding='utf-8'))
+  config = folder_lib.read_config(folder)
   settings = config['settings']
   summary = files.read_columns(folder / 'summary.csv')
   solved = summary['solved'] == '1'
@@ -83,10 +85,10 @@ def row(folder: Path) -> str:
 
 def main(folder: Path):
   """Prints the table of all finished runs in a folder."""
-  runs = [(json.loads((p.parent / 'config.json').read_text()), p)
+  runs = [(folder_lib.read_config(p.parent), p)
           for p in folder.glob('*/summary.csv')]
   if not runs:
-    sys.exit(f'error: no finished run in {folder}')
+    raise ValueError(f'no finished run in {folder}')
   runs.sort(key=lambda run: (
       run[0]['settings']['agent'], registry.settings_in_words(run[0]),
       run[0]['settings']['size']))
@@ -96,6 +98,4 @@ def main(folder: Path):
 
 
 if __name__ == '__main__':
-  if len(sys.argv) != 2:
-    sys.exit('usage: python -m experiments.deep_sea.table FOLDER')
-  main(Path(sys.argv[1]))
+  study.main(main, 'python -m experiments.deep_sea.table')

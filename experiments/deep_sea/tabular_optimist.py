@@ -107,5 +107,4 @@ def main(folder: Path):
 
 
 if __name__ == '__main__':
-  main(study.folder_argument(
-      'python -m experiments.deep_sea.tabular_optimist'))
+  study.main(main, 'python -m experiments.deep_sea.tabular_optimist')

@@ -284,16 +284,18 @@ class HostLoop:
     act = self._mapped(host_run.Evaluation.act, evaluation)
     returns = np.zeros((self.num_agents, num_episodes))
     alive = np.ones_like(returns, bool)
-    timestep = together.reset()
-    while True:
-      returns += np.where(alive, timestep.score, 0.)
-      alive &= ~timestep.last()
-      if not alive.any():
-        together.close()
-        return returns
-      eval_state, action = act(eval_state, params, timestep)
-      together.send(np.asarray(action))
-      timestep = together.recv()
+    try:
+      timestep = together.reset()
+      while True:
+        returns += np.where(alive, timestep.score, 0.)
+        alive &= ~timestep.last()
+        if not alive.any():
+          return returns
+        eval_state, action = act(eval_state, params, timestep)
+        together.send(np.asarray(action))
+        timestep = together.recv()
+    finally:
+      together.close()
 
   def close(self):
     """Closes the environments."""

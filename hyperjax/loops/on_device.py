@@ -149,10 +149,10 @@ class OnDeviceLoop:
       The state after the chunk, and its log.
 
     Raises:
-      ValueError: if `num_steps` is below 1 or above `max_steps`, no seed is active, the active seeds
-        differ in their number of steps while one of them is in its warm-up, or
-        the chunk does not end with a call of `learn`. The state is then
-        untouched.
+      ValueError: if `num_steps` is below 1 or above `max_steps`, no seed is
+        active, the active seeds differ in their number of steps while one of
+        them is in its warm-up, or the chunk does not end with a call of
+        `learn`. The state is then untouched.
       MemoryError: if the state does not fit twice where it must.
     """
     if num_steps < 1:

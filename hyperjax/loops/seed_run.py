@@ -235,7 +235,7 @@ class SeedRun:
       The state after the chunk, and its log.
     """
     def step(carry):
-      return self._step(*carry, warmup)
+      return self._step(carry[0], carry[1], warmup)
 
     def period(carry):
       carry, _ = jax.lax.scan(

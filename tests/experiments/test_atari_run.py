@@ -110,7 +110,7 @@ def test_a_stalled_run_is_saved_and_goes_on(
     state, metadata = runner.begin_or_resume()
   train = state.host.train
   seen = int(train.num_transitions[0])
-  assert metadata['task']['env_steps'][0] > 0 and 0 < seen < 400
+  assert metadata['env_steps'][0] > 0 and 0 < seen < 400
   if save_replay == '--save-replay':
     before, = saved  # What was saved is what is restored, bit for bit.
     jax.tree.map(np.testing.assert_array_equal, before, states.plain(state))
@@ -194,14 +194,15 @@ def test_the_best_weights_are_those_of_the_best_evaluation(
 
   with run_lib.opened(task) as runner:
     state, metadata = runner.begin_or_resume()
+    state = task.record(state, metadata, task.evaluate(state, metadata))
     for value, step in ((1., 200), (2., 400)):
-      state = task._evaluate(
-          with_params(state, value, step), metadata['task'])
+      state = with_params(state, value, step)
+      state = task.record(state, metadata, task.evaluate(state, metadata))
   kept = jax.tree.leaves(state.best['params'])[0]
   # The third has never scored: the weights that it began with are kept.
   chosen = kept[np.array([0, 1, 3])]
   assert [float(x.ravel()[0]) for x in chosen] == [2., 1., 2.]
-  assert [score for score, _ in metadata['task']['best']] == [2., 5., 0., 3.]
+  assert [score for score, _ in metadata['best']] == [2., 5., 0., 3.]
 
 
 def test_every_agent_has_a_preset_for_frames(tmp_path):

@@ -14,6 +14,7 @@ from experiments.common import run_folder
 class _Settings:
   output: Path
   checkpoint_seconds: float = 0.
+  restart: bool = False
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def saved(open_folder):
   assert folder.restore({'x': jnp.zeros(2)}) is None
   folder.save(1, {'x': jnp.ones(2)}, {'best': -np.inf})
   folder.logs['log.csv'].append([(1,)])
-  return folder.sync()['log.csv']
+  return folder.sync()['log.csv'].length
 
 
 def test_what_is_saved_is_restored(saved, open_folder):
@@ -46,7 +47,7 @@ def test_what_is_saved_is_restored(saved, open_folder):
   state, metadata = folder.restore({'x': jnp.zeros(2)})
   np.testing.assert_array_equal(state['x'], jnp.ones(2))
   assert metadata == {'best': -np.inf}
-  assert folder.sync()['log.csv'] < saved
+  assert folder.sync()['log.csv'].length < saved
 
 
 def test_a_run_killed_at_its_first_checkpoint_begins_anew(
@@ -60,13 +61,13 @@ def test_a_log_is_not_cut_for_a_state_that_does_not_fit(saved, open_folder):
   folder = open_folder()
   with pytest.raises(ValueError, match='another structure'):
     folder.restore({'x': jnp.zeros(3)})
-  assert folder.sync()['log.csv'] == saved
+  assert folder.sync()['log.csv'].length == saved
 
 
 def test_a_log_is_not_cut_if_all_is_damaged(saved, open_folder, tmp_path):
   (tmp_path / 'run' / 'checkpoints' / '1' / 'metadata.json').unlink()
   folder = open_folder()
   with (pytest.warns(UserWarning, match='passed over'),
-        pytest.raises(ValueError, match='no checkpoint in .* can be read')):
+        pytest.raises(ValueError, match='after step 1, but none can be read')):
     folder.restore({'x': jnp.zeros(2)})
-  assert folder.sync()['log.csv'] == saved
+  assert folder.sync()['log.csv'].length == saved

@@ -1,0 +1,110 @@
+"""What every command does with signals, errors and its output.
+
+Exit statuses:
+
+  0    done
+  1    an error, of which one line says what to do
+  2    wrong usage: an argument, or settings that cannot be
+  75   stopped by SIGTERM or SIGHUP; the same command goes on
+  130  stopped by Ctrl-C; the same command goes on
+"""
+
+from collections.abc import Iterator, Sequence
+import contextlib
+import os
+from pathlib import Path
+import sys
+from typing import NoReturn
+import warnings
+
+import jax
+
+from experiments.common import stopping
+from hyperjax.environments import vector
+
+# What a user can mend. Others are faults of this program.
+_ERRORS = (ValueError, MemoryError, FloatingPointError, OSError,
+           vector.StalledError, jax.errors.JaxRuntimeError)
+
+
+class _Lossy:
+  """A stream whose output is lost where it cannot be written."""
+
+  def __init__(self, stream):
+    self._stream = stream
+
+  def __getattr__(self, name):
+    return getattr(self._stream, name)
+
+  def write(self, text: str) -> int:
+    self._try(lambda: self._stream.write(text))
+    return len(text)
+
+  def flush(self):
+    self._try(self._stream.flush)
+
+  def _try(self, function):
+    try:
+      function()
+    except (OSError, ValueError):
+      with contextlib.suppress(OSError, ValueError):
+        # Python writes what is left when it ends, and complains if it cannot.
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, self._stream.fileno())
+        os.close(null)
+
+
+def _say(message, *unused, **unused_too):
+  """Shows a warning in one line, without the code that gave it."""
+  print(f'warning: {" ".join(str(message).split())}', file=sys.stderr)
+
+
+def fail(error: BaseException | str, status: int = 1) -> NoReturn:
+  """Ends the command with an error in one line."""
+  text = ' '.join(str(error).split('\n')) if isinstance(error, OSError) else (
+      str(error))
+  if isinstance(error, BaseException) and not text:
+    text = type(error).__name__
+  print(f'error: {text}', file=sys.stderr)
+  sys.exit(status)
+
+
+@contextlib.contextmanager
+def usage() -> Iterator[None]:
+  """Ends the command with status 2 at settings that cannot be."""
+  try:
+    yield
+  except (ValueError, TypeError) as error:
+    fail(error, 2)
+
+
+@contextlib.contextmanager
+def running() -> Iterator[stopping.Requests]:
+  """Runs a command within: yields its requests to stop.
+
+  Errors that a user can mend end the process with one line, see the module.
+  """
+  stdout, stderr = sys.stdout, sys.stderr
+  sys.stdout, sys.stderr = _Lossy(stdout), _Lossy(stderr)
+  try:
+    with warnings.catch_warnings(), stopping.Requests() as requests:
+      warnings.showwarning = _say
+      try:
+        yield requests
+      except stopping.Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        sys.exit(requests.status)
+      except _ERRORS as error:
+        fail(error)
+  finally:
+    sys.stdout.flush()
+    sys.stdout, sys.stderr = stdout, stderr
+
+
+def folder_argument(prog: str, argv: Sequence[str] | None = None) -> Path:
+  """Returns the one argument of a command, a folder."""
+  argv = sys.argv[1:] if argv is None else argv
+  if len(argv) != 1 or not argv[0]:
+    print(f'usage: {prog} FOLDER', file=sys.stderr)
+    sys.exit(2)
+  return Path(argv[0]).expanduser()
