@@ -145,8 +145,13 @@ def make(path: Path):
         f'output folder {path} cannot be written: {error}') from error
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def read_config(
+    folder: Path, fields: Collection[str] = ()) -> dict[str, Any]:
   """Returns the contents of a folder's config.json.
+
+  Args:
+    folder: of a run.
+    fields: settings that it must have.
 
   Raises:
     ValueError: if it is missing, damaged, or of a newer version.
@@ -157,6 +162,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     settings, number = found['settings'], found.get('format', 1)
     if not isinstance(settings, dict) or not isinstance(number, int):
       raise TypeError('settings or format are of another type')
+    missing = [name for name in fields if name not in settings]
+    if missing:
+      raise KeyError(f'no {", ".join(missing)}')
   except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
     raise ValueError(f'{path} is not a config of a run: {error}') from error
   if number > FORMAT:

@@ -83,11 +83,12 @@ def ours(folder: Path) -> tuple[Lines, Lines]:
   """
   by_paper, by_bsuite = {}, {}
   for path in folder.glob('*/summary.csv'):
-    config = folder_lib.read_config(path.parent)
+    config = folder_lib.read_config(path.parent, table.FIELDS)
     settings = config['settings']
     name = f'{settings["agent"]}: {registry.settings_in_words(config)}'
     episodes = table.episodes_to_learn(path.parent)
-    rows = files.read_columns(path.parent / 'episodes.csv')
+    rows = files.read_columns(
+        path.parent / 'episodes.csv', ('seed', 'episode_return'))
     bsuite = np.array([
         bsuite_episode(rows['episode_return'][rows['seed'] == seed].astype(
             float)) for seed in dict.fromkeys(rows['seed'])])

@@ -83,6 +83,11 @@ class Settings:
             stop_when_solved=True))
     return points
 
+  def check(self):
+    """Raises what any of the points raises, before the first one begins."""
+    for point in self.points():
+      task_lib.DeepSeaTask(point)
+
 
 def sweep(settings: Settings, requests: stopping.Requests | None = None):
   """Runs all points that are not finished, and writes summary.csv.
@@ -97,8 +102,6 @@ def sweep(settings: Settings, requests: stopping.Requests | None = None):
     stopping.Stopped: if a request to stop came; the point is saved then.
   """
   points = settings.points()
-  for point in points:  # All are checked before the first begins.
-    task_lib.DeepSeaTask(point)
   # A sweep may grow by agents and sizes.
   with folder_lib.Folder(
       settings.output, settings, ('output', 'agents', 'sizes')):
@@ -117,8 +120,11 @@ def main(argv: Sequence[str] | None = None):
   """Runs the command; see the module."""
   with command.running() as requests:
     machine.use_all_cores()
-    sweep(cli.parse_plain(
-        Settings, argv, 'python -m experiments.deep_sea.sweep'), requests)
+    settings = cli.parse_plain(
+        Settings, argv, 'python -m experiments.deep_sea.sweep')
+    with command.usage():
+      settings.check()
+    sweep(settings, requests)
 
 
 if __name__ == '__main__':

@@ -18,6 +18,8 @@ PUBLISHED = Path(__file__).parents[1] / 'published' / 'deep_sea.csv'
 # What the publication calls the agents that are in it.
 PUBLISHED_NAMES = {'hyperagent': 'HyperAgent', 'hyperdqn': 'HyperDQN',
                    'enn_dqn': 'ENN-DQN', 'boot_dqn': 'BootDQN'}
+# Settings that a run must name.
+FIELDS = ('agent', 'preset', 'size', 'num_episodes')
 # What the publication counts for a seed that never learns.
 UNSOLVED = 10_000
 HEADER = (
@@ -44,6 +46,8 @@ def episodes_to_learn(folder: Path) -> np.ndarray:
   """Returns the episodes to learn of each seed, [S]; 10,000 if unsolved."""
   path = folder / 'summary.csv'
   summary = files.read_columns(path, ('solved', 'episodes_to_learn'))
+  if not len(summary['solved']):
+    raise ValueError(f'{path} has no rows; expected one for each seed')
   return np.array([
       files.read_number(episodes, path, 'episodes_to_learn')
       if solved == '1' else float(UNSOLVED)
@@ -62,9 +66,10 @@ def interval(episodes: np.ndarray) -> tuple[float, float]:
 
 def row(folder: Path) -> str:
   """Returns the table's row of one run."""
-  config = folder_lib.read_config(folder)
+  config = folder_lib.read_config(folder, FIELDS)
   settings = config['settings']
-  summary = files.read_columns(folder / 'summary.csv')
+  summary = files.read_columns(
+      folder / 'summary.csv', ('solved', 'wall_seconds'))
   solved = summary['solved'] == '1'
   episodes = episodes_to_learn(folder)
   published = None
@@ -73,8 +78,9 @@ def row(folder: Path) -> str:
         settings['agent'], registry.preset_of(config), settings['size'])
   low, high = interval(episodes)
   # Until the last seed had learned, on all devices; a CPU device is a core.
-  hours = (summary['wall_seconds'].astype(float).max() / 3600
-           * len(config['devices']))
+  seconds = [files.read_number(x, folder / 'summary.csv', 'wall_seconds')
+             for x in summary['wall_seconds']]
+  hours = max(seconds) / 3600 * len(config['devices'])
   return (f'| {settings["agent"]} | {registry.settings_in_words(config)} '
           f'| {settings["size"]} '
           f'| {"-" if published is None else f"{published:,.0f}"} '
@@ -85,7 +91,7 @@ def row(folder: Path) -> str:
 
 def main(folder: Path):
   """Prints the table of all finished runs in a folder."""
-  runs = [(folder_lib.read_config(p.parent), p)
+  runs = [(folder_lib.read_config(p.parent, FIELDS), p)
           for p in folder.glob('*/summary.csv')]
   if not runs:
     raise ValueError(f'no finished run in {folder}')

@@ -26,6 +26,8 @@ READERS = {
 DAMAGES = {
     'no runs': lambda f: shutil.rmtree(f / 'run'),
     'summary empty': lambda f: (f / 'run/summary.csv').write_text(''),
+    'summary without rows': lambda f: (f / 'run/summary.csv').write_text(
+        (f / 'run/summary.csv').read_text().split('\n')[0] + '\n'),
     'summary cut': lambda f: cut(f / 'run/summary.csv'),
     'summary not text': lambda f: (f / 'run/summary.csv').write_bytes(b'\xff'),
     'summary a folder': lambda f: [
