@@ -53,6 +53,7 @@ setuptools.setup(
         'orbax-checkpoint>=0.11',
         'psutil>=5.9',
         'rlax>=0.1.6',
+        'tensorstore>=0.1.60',  # What orbax writes with.
     ],
     extras_require={**EXTRAS, 'all': sorted(sum(EXTRAS.values(), []))},
 )
