@@ -5,7 +5,6 @@ it is not aligned as XLA needs it. A replay may take most of the memory, so that
 it cannot be held twice.
 """
 
-import functools
 import itertools
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import tensorstore as ts
 
-
-@functools.partial(jax.jit, donate_argnums=0)
-def _write(array, piece, start):
-  return jax.lax.dynamic_update_slice(array, piece, start)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _zeros(shape, dtype):
-  return jnp.zeros(shape, dtype)
+_WRITE = jax.jit(jax.lax.dynamic_update_slice, donate_argnums=0)
 
 
 def read(
@@ -43,24 +34,27 @@ def read(
   """
   stored = ts.open({
       'driver': 'zarr',
-      'kvstore': {'driver': 'ocdbt', 'base': f'file://{folder}/',
-                  'path': f'{name}/'}}, open=True, read=True).result()
+      'kvstore': {
+          'driver': 'ocdbt', 'path': f'{name}/',
+          # Not as a URL, in which a name would have to be quoted.
+          'base': {'driver': 'file', 'path': f'{folder}/'}}},
+      open=True, read=True).result()
   if stored.shape != like.shape or stored.dtype.numpy_dtype != like.dtype:
     raise ValueError(f'expected {like.dtype}{list(like.shape)}, got '
                      f'{stored.dtype.name}{list(stored.shape)}')
-  chunk = stored.chunk_layout.read_chunk.shape
+  chunk: Any = stored.chunk_layout.read_chunk.shape
   shards = []
-  for device, index in sharding.addressable_devices_indices_map(
-      like.shape).items():
+  indices: Any = sharding.addressable_devices_indices_map(like.shape)
+  for device, index in indices.items():
     bounds = [x.indices(size)[:2]
-              for x, size in zip(index or (), like.shape, strict=True)]
+              for x, size in zip(index, like.shape, strict=True)]
     with jax.default_device(device):
-      shard = _zeros(tuple(high - low for low, high in bounds), like.dtype)
+      shard = jnp.zeros([high - low for low, high in bounds], like.dtype)
       for piece in itertools.product(*(
-          _cuts(*bound, size)
-          for bound, size in zip(bounds, chunk, strict=True))):
+          _cuts(low, high, size)
+          for (low, high), size in zip(bounds, chunk, strict=True))):
         part = stored[tuple(slice(*x) for x in piece)].read().result()
-        shard = _write(shard, np.asarray(part), tuple(
+        shard = _WRITE(shard, np.asarray(part), tuple(
             np.int32(low - first) for (low, _), (first, _) in zip(
                 piece, bounds, strict=True)))
     shards.append(shard)

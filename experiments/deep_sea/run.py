@@ -39,7 +39,7 @@ class DeepSeaTask(run_lib.Task):
 
     Raises:
       ValueError: for invalid settings.
-      MemoryError: if the replays do not fit into memory.
+      MemoryError: if the state does not fit into memory.
     """
     self.settings = settings
     size, config = settings.size, settings.config
@@ -64,8 +64,9 @@ class DeepSeaTask(run_lib.Task):
         raise ValueError(
             f'{name} must be a whole number of the {period} steps between '
             f'updates, got {episodes} episodes of {size} steps')
+    # Before the mappings, which are large where the networks are.
+    self.loop.check_memory(settings.num_seeds, saved=True)
     self._env_params = self.environment.params_from_seeds(settings.seeds)
-    self.loop.check_memory(settings.num_seeds)
 
   def progress(self, state: on_device.RunState) -> progress.Episodes:
     return progress.Episodes(
@@ -74,6 +75,10 @@ class DeepSeaTask(run_lib.Task):
 
   def init(self):
     # Records an evaluation before the first step.
+    self.loop.check_memory(
+        self.settings.num_seeds, self._env_params, saved=True,
+        max_steps=self._evaluate_every * self.settings.size,
+        masked=self.settings.stop_when_solved)
     state = self.loop.init(self.settings.seeds, self._env_params)
     metadata = {'solved': [None] * self.settings.num_seeds}
     records.record(self, state, None, metadata)
@@ -112,7 +117,8 @@ class DeepSeaTask(run_lib.Task):
         self.settings.num_episodes - furthest(state.num_episodes))
     state, log = self.loop.run(
         state, num_episodes * self.settings.size,
-        active if self.settings.stop_when_solved else None)
+        active if self.settings.stop_when_solved else None,
+        max_steps=self._evaluate_every * self.settings.size)
     records.check_finite(self, log)
     records.record(self, state, log, metadata, active)
     bar.update(num_episodes, int(log.num_updates.sum()),
