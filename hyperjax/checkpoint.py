@@ -270,7 +270,7 @@ class Checkpointer:
           item=dict.fromkeys(others, 0),
           restore_args=dict.fromkeys(
               others, ocp.RestoreArgs(restore_type=np.ndarray)),
-          transforms={}))  # Leaves the large ones alone.
+          partial_restore=True))
     for name, number in numbers.items():
       for block, checksum in entries[name]['checksums']:
         part = arrays_lib.block(read[number], block)

@@ -20,6 +20,7 @@ from hyperjax.adapters import acme
 from hyperjax.environments import DeepSea
 from hyperjax.loops import HostLoop
 from hyperjax.loops import OnDeviceLoop
+from hyperjax.loops import host_run
 from hyperjax.loops import mapping
 from tests.games import SPEC
 from tests.games import Game
@@ -316,10 +317,9 @@ def test_the_host_loop_compiles_its_updates_once(compiled):
   once = len(compiled)
   loop.run(loop.last_state, 8, np.zeros(1, int))
   assert len(compiled) == once
-  run, learn = loop._host_run, type(loop._host_run).learn
-  lowered = loop._mapped._program(
-      learn, (run,), (loop.last_state,), True)._jitted.lower(loop.last_state)
-  lowered.compile()
+  loop._mapped._compiled(
+      host_run.HostRun.learn, (loop._host_run,), 1, 1, True
+  ).lower(loop.last_state).compile()
   assert len(compiled) == once
 
 

@@ -89,7 +89,8 @@ class RunMap:
       that all runs share. Its first call raises a MemoryError, and changes
       nothing, if its results and temporaries do not fit.
     """
-    return lambda *args: self._program(function, static, args, donate)(*args)
+    return lambda *args: self._program(
+        function, static, *_sizes(args), donate)(*args)
 
   def check_state(
       self, state: Any, num_runs: int, times: int = 1, saved: bool = False,
@@ -132,12 +133,17 @@ class RunMap:
     Raises:
       MemoryError: if all of this does not fit.
     """
-    self._program(function, static, args, donate).check(*args, needs=needs)
+    self._program(function, static, *_sizes(args), donate).check(
+        *args, needs=needs)
 
-  def _program(self, function, static, args, donate: bool) -> '_Program':
-    num_runs = jax.tree.leaves(args)[0].shape[0]
-    mapped = sum(bool(np.ndim(jax.tree.leaves(arg)[0])) for arg in args)
-    return self._compiled(function, static, num_runs, mapped, donate)
+  @functools.cache  # It is checked once.
+  def _program(
+      self, function, static, num_runs: int, mapped: int, donate: bool):
+    devices = self.mesh(num_runs).devices
+    return _Program(
+        self._compiled(function, static, num_runs, mapped, donate),
+        function.__qualname__, devices[0],
+        devices.size // self.num_memories(num_runs))
 
   @functools.cache  # Equal maps share their programs.
   def _compiled(
@@ -158,20 +164,25 @@ class RunMap:
           in_specs=(of_runs,) * mapped + (whole,) * (len(args) - mapped),
           out_specs=of_runs, check_vma=False)(*args)
 
-    return _Program(
-        jax.jit(call, donate_argnums=(0,) if donate else ()),
-        function.__qualname__, self.mesh(num_runs).devices,
-        self.num_memories(num_runs))
+    return jax.jit(call, donate_argnums=(0,) if donate else ())
+
+
+def _sizes(args) -> tuple[int, int]:
+  """Returns the number of runs, and the number of arguments with that axis."""
+  return jax.tree.leaves(args)[0].shape[0], sum(
+      bool(np.ndim(jax.tree.leaves(arg)[0])) for arg in args)
 
 
 class _Program:
   """A compiled function whose memory is checked before its first call."""
 
-  def __init__(self, jitted: Any, name: str, devices: Any, num_memories: int):
+  def __init__(
+      self, jitted: Any, name: str, device: jax.Device,
+      devices_per_memory: int):
     self._jitted = jitted
     self._name = name
-    self._device = devices[0]
-    self._devices_per_memory = devices.size // num_memories
+    self._device = device
+    self._devices_per_memory = devices_per_memory
     self._is_checked = False
 
   def __call__(self, *args):
