@@ -142,7 +142,7 @@ class RunMap:
     devices = self.mesh(num_runs).devices
     return _Program(
         self._compiled(function, static, num_runs, mapped, donate),
-        function.__qualname__, devices[0],
+        getattr(function, '__qualname__', str(function)), devices[0],
         devices.size // self.num_memories(num_runs))
 
   @functools.cache  # Equal maps share their programs.
