@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import psutil
 
-from hyperjax import replay as replay_lib
+from hyperjax import memory
 
 # n of the n x n product, larger for larger machines.
 PRODUCT_SIZES = {'cpu': 2048, 'gpu': 8192, 'tpu': 8192}
@@ -38,7 +38,7 @@ def measure_copy() -> float:
   """Returns bytes per second, read and written, of x + 1 on all devices."""
   devices = jax.devices()
   num_bytes = COPY_BYTES
-  available = replay_lib.available_bytes(devices[0])
+  available = memory.available_bytes(devices[0])
   if available is not None:
     num_bytes = min(num_bytes, available // 4)
   if devices[0].platform == 'cpu':  # CPU devices share memory.

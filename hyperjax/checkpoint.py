@@ -27,6 +27,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from hyperjax import checkpoint_arrays as arrays_lib
+from hyperjax import checkpoint_pieces as pieces
+
+# Arrays are written in pieces of at most this size, so that neither writing nor
+# reading needs a second copy of a replay.
+_PIECE_BYTES = 2**22
+# Larger arrays are read in pieces too, on a CPU.
+_LARGE = 2**25
 
 
 def _text_checksum(contents: dict[str, Any]) -> int:
@@ -118,7 +125,9 @@ class Checkpointer:
           path.suffix == '.replaced' and path.with_suffix('').exists()):
         shutil.rmtree(path)
     written = self._directory / f'{step}.tmp'
-    self._orbax.save(written / 'arrays', to_save)
+    self._orbax.save(
+        written / 'arrays', to_save, save_args=dict.fromkeys(
+            to_save, ocp.SaveArgs(chunk_byte_size=_PIECE_BYTES)))
     contents = {
         'arrays': {name: {'type': arrays_lib.type_name(leaf),
                           'checksums': arrays_lib.checksums(array)}
@@ -182,8 +191,10 @@ class Checkpointer:
     """Returns the newest undamaged checkpoint, or None if there is none.
 
     A checkpoint that cannot be read or fails a checksum is skipped with a
-    warning that names it, and stays on disk. Reading needs twice the memory of
-    the state.
+    warning that names it, and stays on disk. On a CPU reading needs little more
+    than the memory of the state; for another device the host holds a copy while
+    it reads. A checkpoint written by older versions, or by another number of
+    devices, needs up to another copy of its largest array.
 
     Args:
       like: state of the same structure, or its shapes. Leaves that are NumPy
@@ -238,7 +249,7 @@ class Checkpointer:
 
   def _read_arrays(
       self, path: Path, entries: dict[str, Any], leaves: dict[str, Any],
-  ) -> dict[str, np.ndarray | None]:
+  ) -> dict[str, np.ndarray | jax.Array | None]:
     """Returns the arrays by name, None for empty ones.
 
     Raises:
@@ -246,13 +257,23 @@ class Checkpointer:
     """
     numbers = {name: str(i) for i, name in enumerate(entries)
                if leaves[name].size}
-    read = self._orbax.restore(path / 'arrays', args=ocp.args.PyTreeRestore(
-        item=dict.fromkeys(numbers.values(), 0),
-        restore_args=dict.fromkeys(
-            numbers.values(), ocp.RestoreArgs(restore_type=np.ndarray))))
+    folder, read = path / 'arrays', {}
+    large = {number: leaves[name] for name, number in numbers.items()
+             if arrays_lib.num_bytes(leaves[name]) > _LARGE}
+    for number, leaf in large.items():
+      sharding = arrays_lib.cpu_sharding(leaf)
+      if sharding is not None:
+        read[number] = pieces.read(folder, number, leaf, sharding)
+    others = [x for x in numbers.values() if x not in read]
+    if others:
+      read |= self._orbax.restore(folder, args=ocp.args.PyTreeRestore(
+          item=dict.fromkeys(others, 0),
+          restore_args=dict.fromkeys(
+              others, ocp.RestoreArgs(restore_type=np.ndarray)),
+          partial_restore=True))
     for name, number in numbers.items():
       for block, checksum in entries[name]['checksums']:
-        part = read[number][..., *(slice(*bounds) for bounds in block)]
+        part = arrays_lib.block(read[number], block)
         if arrays_lib.crc32(part) != checksum:
           raise ValueError(f'the checksum of {name} does not match')
     return {name: read[numbers[name]] if name in numbers else None

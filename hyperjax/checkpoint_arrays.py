@@ -1,5 +1,6 @@
 """Arrays of a checkpoint: names, types, checksums and conversion for orbax."""
 
+import math
 from typing import Any
 import zlib
 
@@ -28,6 +29,11 @@ def type_name(leaf) -> str:
   return f'{leaf.dtype}[{",".join(map(str, leaf.shape))}]'
 
 
+def num_bytes(leaf) -> int:
+  """Returns the size of an array, or of its shape, in bytes."""
+  return math.prod(leaf.shape) * leaf.dtype.itemsize
+
+
 def differences(stored: dict[str, str], expected: dict[str, str]) -> str:
   """Returns the first arrays that differ, one per line."""
   names = [name for name in {**stored, **expected}
@@ -49,7 +55,21 @@ def to_saved(leaf) -> np.ndarray | jax.Array:
   return jax.random.key_data(leaf) if _is_key(leaf) else leaf
 
 
-def from_saved(array: np.ndarray | None, leaf):
+def cpu_sharding(leaf) -> jax.sharding.Sharding | None:
+  """Returns the sharding of an array of CPU devices, None for any other.
+
+  Only these are read to where they stay: the host computes the checksums, and
+  would have to copy the arrays of other devices back.
+  """
+  if (isinstance(leaf, np.ndarray | np.generic) or _is_key(leaf)
+      or jax.dtypes.canonicalize_dtype(leaf.dtype) != leaf.dtype):
+    return None
+  sharding = getattr(leaf, 'sharding', None) or jnp.empty(()).sharding
+  is_cpu = all(x.platform == 'cpu' for x in sharding.device_set)
+  return sharding if is_cpu else None
+
+
+def from_saved(array: np.ndarray | jax.Array | None, leaf):
   """Returns an array that orbax read in the form of `leaf`; None if empty."""
   if isinstance(leaf, np.ndarray | np.generic):
     return np.empty(leaf.shape, leaf.dtype) if array is None else array
@@ -70,6 +90,38 @@ def from_saved(array: np.ndarray | None, leaf):
 def crc32(array: np.ndarray) -> int:
   """Returns the CRC-32 checksum of an array's bytes."""
   return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+
+
+def block(
+    array: np.ndarray | jax.Array, bounds: list[list[int]]) -> np.ndarray:
+  """Returns a block of an array, given as [start, stop] per axis.
+
+  It is copied only if it is spread over several shards.
+  """
+  if isinstance(array, np.ndarray):
+    return array[..., *(slice(*x) for x in bounds)]
+  joined = None
+  for shard in array.addressable_shards:
+    starts = [x.indices(size)[0] for x, size in zip(
+        shard.index, array.shape, strict=True)]
+    common = [(max(low, start), min(high, start + size))
+              for (low, high), start, size in zip(
+                  bounds, starts, shard.data.shape, strict=True)]
+    if any(low >= high for low, high in common):
+      continue
+    part = np.asarray(shard.data)[..., *(
+        slice(low - start, high - start)
+        for (low, high), start in zip(common, starts, strict=True))]
+    if common == [tuple(x) for x in bounds]:
+      return part
+    if joined is None:
+      joined = np.empty([high - low for low, high in bounds], array.dtype)
+    joined[..., *(
+        slice(low - first, high - first)
+        for (low, high), (first, _) in zip(common, bounds, strict=True))] = part
+  if joined is None:
+    raise ValueError(f'the array of shape {array.shape} has no block {bounds}')
+  return joined
 
 
 def checksums(array: np.ndarray | jax.Array) -> list[list[Any]]:

@@ -44,9 +44,6 @@ class TabularQLearning:
   update_period: int = 1
   learning_rate: float = 0.5
 
-  def num_bytes(self):
-    return 4 * self.observation_spec.num_values * self.num_actions
-
   def init(self, key):
     zeros = jnp.zeros(self.num_envs, jnp.int32)
     return TableState(

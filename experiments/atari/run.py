@@ -65,7 +65,7 @@ class AtariTask(run_lib.Task):
 
     Raises:
       ValueError: for invalid settings.
-      MemoryError: if the replays do not fit into memory.
+      MemoryError: if the state does not fit into memory.
     """
     self.settings = settings
     self.games = games_lib.select(settings.games, settings.suite)
@@ -80,9 +80,9 @@ class AtariTask(run_lib.Task):
         specs.ObservationSpec((STACK, envpool.HEIGHT, envpool.WIDTH), 'uint8'),
         max(x.num_actions for x in environments), settings.config)
     self.loop = self._make_loop(environments)
-    print(f'{len(self.runs)} agents; their replays take '
-          f'{self.loop.num_replay_bytes() / 1e9:.1f} GB of memory.')
-    self.loop.check_memory()
+    needs = self.loop.check_memory(saved=settings.save_replay)
+    print(f'{len(self.runs)} agents; their state takes '
+          f'{sum(x.num_bytes for x in needs) / 1e9:.1f} GB of memory.')
 
   def environments(
       self, num_envs: int, purpose: int, step: int, training: bool = True

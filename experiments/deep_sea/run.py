@@ -41,7 +41,7 @@ class DeepSeaTask(run_lib.Task):
 
     Raises:
       ValueError: for invalid settings.
-      MemoryError: if the replays do not fit into memory.
+      MemoryError: if the state does not fit into memory.
     """
     self.settings = settings
     size, config = settings.size, settings.config
@@ -72,8 +72,9 @@ class DeepSeaTask(run_lib.Task):
       raise ValueError(
           f'num_episodes must be more than the {warmup_steps} steps before the '
           f'first update, got {settings.num_episodes} episodes of {size} steps')
+    # Before the mappings, which are large where the networks are.
+    self.loop.check_memory(settings.num_seeds, saved=True)
     self._env_params = self.environment.params_from_seeds(settings.seeds)
-    self.loop.check_memory(settings.num_seeds)
 
   def progress(self, state: on_device.RunState) -> progress.Episodes:
     return progress.Episodes(
@@ -81,6 +82,10 @@ class DeepSeaTask(run_lib.Task):
         furthest(state.num_episodes), self.settings.num_episodes)
 
   def init(self):
+    self.loop.check_memory(
+        self.settings.num_seeds, self._env_params, saved=True,
+        max_steps=self._evaluate_every * self.settings.size,
+        masked=self.settings.stop_when_solved)
     state = self.loop.init(self.settings.seeds, self._env_params)
     return state, {'solved': [None] * self.settings.num_seeds, 'evaluated': -1}
 

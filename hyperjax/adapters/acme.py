@@ -10,7 +10,7 @@ import dm_env
 import jax
 import numpy as np
 
-from hyperjax import replay as replay_lib
+from hyperjax import memory
 from hyperjax import seeds
 from hyperjax import types
 from hyperjax.adapters import checks
@@ -75,13 +75,16 @@ class Actor:
 
     Raises:
       ValueError: if the seed is invalid.
-      MemoryError: if the replay does not fit into memory.
+      MemoryError: if the agent with its replay does not fit into memory.
     """
     key = seeds.to_key(key)
     self.agent = agent
     self.metrics: types.Metrics = {}
     self._trainer = trainer_lib.ReplayTrainer(agent, 1, replay_capacity)
-    replay_lib.check_fits(self._trainer, 1, jax.devices()[0])
+    memory.check_fits(
+        memory.needs_of_state(
+            memory.traced(jax.eval_shape, self._trainer.init, key)),
+        jax.devices()[0])
     self._state = _INIT(self._trainer, key)
     self._observation = None
     self._is_first = True

@@ -53,10 +53,6 @@ class Trainer(Protocol):
     """Number of steps of the N environments between two calls of `learn`."""
     ...
 
-  def num_bytes(self) -> int:
-    """Returns the memory of what grows with the run's length, in bytes."""
-    ...
-
   def init(self, key: chex.PRNGKey) -> TrainerState:
     """Returns the state before the first step.
 

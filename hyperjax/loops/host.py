@@ -20,13 +20,12 @@ is the Sebulba architecture of Hessel et al. (2021).
 from collections.abc import Iterator, Sequence
 import contextlib
 import time
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hyperjax import replay as replay_lib
+from hyperjax import memory
 from hyperjax import seeds as seeds_lib
 from hyperjax import types
 from hyperjax.environments import vector
@@ -35,31 +34,7 @@ from hyperjax.loops import host_run
 from hyperjax.loops import joined
 from hyperjax.loops import mapping
 from hyperjax.loops import stream_trainer
-
-
-class HostLog(NamedTuple):
-  """Log of a chunk of steps.
-
-  Attributes:
-    episodes: episodes that ended in the chunk, in order.
-    loss: mean over the chunk's updates, [G]; NaN if there were none.
-    num_updates: number of updates per agent.
-    first_nonfinite: see `host_run.UpdateLog`, [G].
-    seconds: duration of the chunk.
-    waited_for_environments: seconds in which the host waited for time steps.
-    waited_for_device: seconds in which the host waited for actions.
-    failure: reason why environments ended the chunk early, or None. After a
-      failure the state is complete, but the loop unusable.
-  """
-
-  episodes: list[episodes_lib.Episode]
-  loss: np.ndarray
-  num_updates: int
-  first_nonfinite: np.ndarray
-  seconds: float
-  waited_for_environments: float
-  waited_for_device: float
-  failure: str | None = None
+from hyperjax.loops.host_run import HostLog
 
 
 @contextlib.contextmanager
@@ -131,10 +106,14 @@ class HostLoop:
 
     Raises:
       ValueError: if there are not G seeds, or one is invalid.
-      MemoryError: if the replays do not fit into the devices' memory.
+      MemoryError: if the state, or what updates need besides it, does not fit
+        into the devices' memory.
     """
     arguments = self._init_arguments(seeds)
-    self.check_memory()
+    # The largest program. It is compiled before anything is allocated.
+    self._mapped.check_program(
+        self.check_memory(), host_run.HostRun.learn, self._host_run,
+        args=(self.abstract_state(seeds),))
     return self._mapped(host_run.HostRun.init, self._host_run, donate=False)(
         *arguments)
 
@@ -152,15 +131,21 @@ class HostLoop:
              < self.environments.num_actions[:, None])
     return jnp.asarray(seeds_lib.check_seeds(seeds)), jnp.asarray(legal)
 
-  def num_replay_bytes(self) -> int:
-    """Returns the memory of the replays of all agents, in bytes."""
-    return self.num_agents * self.trainer.num_bytes()
+  def check_memory(self, saved: bool = False) -> list[memory.Need]:
+    """Checks that the state fits into memory; allocates and compiles nothing.
 
-  def check_memory(self):
-    """Raises MemoryError if the replays do not fit into the devices' memory."""
-    replay_lib.check_fits(
-        self.trainer.replay, self._mapped.runs_on_a_device(self.num_agents),
-        self._mapped.mesh(self.num_agents).devices[0])
+    Args:
+      saved: see `mapping.RunMap.check_state`.
+
+    Returns:
+      What the state needs.
+
+    Raises:
+      MemoryError: if the state does not fit, with a table of what needs what.
+    """
+    return self._mapped.check_state(
+        self.abstract_state(range(self.num_agents)), self.num_agents,
+        saved=saved)
 
   def refill_replay(self, state: host_run.HostState) -> host_run.HostState:
     """Returns the state with an empty replay, for a run saved without one.

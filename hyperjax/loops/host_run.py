@@ -10,9 +10,11 @@ import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt
+import numpy as np
 
 from hyperjax import types
 from hyperjax.environments import vector
+from hyperjax.loops import episodes
 from hyperjax.loops import seed_run
 from hyperjax.loops import stream_trainer
 from hyperjax.loops import trainer as trainer_lib
@@ -31,6 +33,31 @@ class UpdateLog(NamedTuple):
   loss: Float[Array, '...']
   num_updates: Int[Array, '...']
   first_nonfinite: Int[Array, '...']
+
+
+class HostLog(NamedTuple):
+  """Log of a chunk of steps.
+
+  Attributes:
+    episodes: episodes that ended in the chunk, in order.
+    loss: mean over the chunk's updates, [G]; NaN if there were none.
+    num_updates: number of updates per agent.
+    first_nonfinite: see `UpdateLog`, [G].
+    seconds: duration of the chunk.
+    waited_for_environments: seconds in which the host waited for time steps.
+    waited_for_device: seconds in which the host waited for actions.
+    failure: reason why environments ended the chunk early, or None. After a
+      failure the state is complete, but the loop unusable.
+  """
+
+  episodes: list[episodes.Episode]
+  loss: np.ndarray
+  num_updates: int
+  first_nonfinite: np.ndarray
+  seconds: float
+  waited_for_environments: float
+  waited_for_device: float
+  failure: str | None = None
 
 
 class HostState(NamedTuple):

@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from hyperjax import memory
+
 RUNS = 'runs'  # Name of the mesh axis.
 
 
@@ -45,11 +47,10 @@ class RunMap:
     return jax.sharding.NamedSharding(
         self.mesh(num_runs), jax.sharding.PartitionSpec(RUNS))
 
-  def runs_on_a_device(self, num_runs: int) -> int:
-    """Returns the number of runs per memory; CPU devices share one memory."""
+  def num_memories(self, num_runs: int) -> int:
+    """Returns the number of memories; CPU devices share one."""
     devices = self.mesh(num_runs).devices
-    return num_runs if devices[0].platform == 'cpu' else (
-        num_runs // devices.size)
+    return 1 if devices[0].platform == 'cpu' else devices.size
 
   def abstract(
       self, function: Callable[..., Any], num_runs: int, *args: Any) -> Any:
@@ -60,10 +61,18 @@ class RunMap:
       num_runs: S.
       *args: arguments of the function for all runs.
     """
-    sharding = self.sharding(num_runs)
+    mesh = self.mesh(num_runs)
+
+    def shape(x):
+      # As XLA returns it: empty arrays are whole on every device. Programs for
+      # other shardings, or other weak types, would be other programs.
+      spec = jax.P(RUNS) if x.size else jax.P()
+      return jax.ShapeDtypeStruct(
+          x.shape, x.dtype, weak_type=x.weak_type,
+          sharding=jax.sharding.NamedSharding(mesh, spec))
+
     return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-        jax.eval_shape(jax.vmap(function), *args))
+        shape, memory.traced(jax.eval_shape, jax.vmap(function), *args))
 
   def __call__(
       self, function: Callable[..., Any], *static: Any, donate: bool = True
@@ -77,16 +86,64 @@ class RunMap:
 
     Returns:
       A function of arrays with the axis [S] and, after those, of numbers []
-      that all runs share.
+      that all runs share. Its first call raises a MemoryError, and changes
+      nothing, if its results and temporaries do not fit.
     """
+    return lambda *args: self._program(
+        function, static, *_sizes(args), donate)(*args)
 
-    def call(*args):
-      num_runs = jax.tree.leaves(args)[0].shape[0]
-      mapped = sum(bool(np.ndim(jax.tree.leaves(arg)[0])) for arg in args)
-      return self._compiled(
-          function, static, num_runs, mapped, donate)(*args)
+  def check_state(
+      self, state: Any, num_runs: int, times: int = 1, saved: bool = False,
+  ) -> list[memory.Need]:
+    """Checks that a state fits into memory.
 
-    return call
+    Args:
+      state: shapes of the state of all runs, or of one.
+      num_runs: S.
+      times: number of such states: S if the shapes are those of one run.
+      saved: whether checkpoints are written.
+
+    Returns:
+      What the state needs of each memory.
+
+    Raises:
+      MemoryError: if the state does not fit, or the copy of it that the host
+        makes to save or restore the state of other devices than CPUs.
+    """
+    device = self.mesh(num_runs).devices[0]
+    needs = memory.needs_of_state(state, times, self.num_memories(num_runs))
+    memory.check_fits(needs, device)
+    if saved and device.platform != 'cpu':
+      memory.check_fits(
+          [memory.copy_on_host(state, times)], jax.devices('cpu')[0])
+    return needs
+
+  def check_program(
+      self, needs: Sequence[memory.Need], function: Callable[..., Any],
+      *static: Any, args: Sequence[Any], donate: bool = True):
+    """Compiles a function, for the calls to come, and checks its memory.
+
+    Args:
+      needs: what must fit beside the function's results and temporaries.
+      function: see `__call__`.
+      *static: see `__call__`.
+      args: arguments, or their shapes as `abstract` returns them.
+      donate: see `__call__`.
+
+    Raises:
+      MemoryError: if all of this does not fit.
+    """
+    self._program(function, static, *_sizes(args), donate).check(
+        *args, needs=needs)
+
+  @functools.cache  # It is checked once.
+  def _program(
+      self, function, static, num_runs: int, mapped: int, donate: bool):
+    devices = self.mesh(num_runs).devices
+    return _Program(
+        self._compiled(function, static, num_runs, mapped, donate),
+        getattr(function, '__qualname__', str(function)), devices[0],
+        devices.size // self.num_memories(num_runs))
 
   @functools.cache  # Equal maps share their programs.
   def _compiled(
@@ -108,3 +165,36 @@ class RunMap:
           out_specs=of_runs, check_vma=False)(*args)
 
     return jax.jit(call, donate_argnums=(0,) if donate else ())
+
+
+def _sizes(args) -> tuple[int, int]:
+  """Returns the number of runs, and the number of arguments with that axis."""
+  return jax.tree.leaves(args)[0].shape[0], sum(
+      bool(np.ndim(jax.tree.leaves(arg)[0])) for arg in args)
+
+
+class _Program:
+  """A compiled function whose memory is checked before its first call."""
+
+  def __init__(
+      self, jitted: Any, name: str, device: jax.Device,
+      devices_per_memory: int):
+    self._jitted = jitted
+    self._name = name
+    self._device = device
+    self._devices_per_memory = devices_per_memory
+    self._is_checked = False
+
+  def __call__(self, *args):
+    if not self._is_checked:
+      self.check(*args)
+    return self._jitted(*args)
+
+  def check(self, *args, needs: Sequence[memory.Need] = ()):
+    """See `RunMap.check_program`."""
+    # What is compiled here is in the cache of jit: nothing is compiled twice.
+    compiled = memory.traced(self._jitted.lower, *args).compile()
+    memory.check_fits(
+        [*needs, memory.need_of_program(
+            compiled, self._name, self._devices_per_memory)], self._device)
+    self._is_checked = True

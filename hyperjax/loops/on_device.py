@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 import numpy as np
 
-from hyperjax import replay as replay_lib
+from hyperjax import memory
 from hyperjax import seeds as seeds_lib
 from hyperjax import specs
 from hyperjax import types
@@ -106,20 +106,54 @@ class OnDeviceLoop:
 
     Raises:
       ValueError: if there is no seed, one is invalid, or one occurs twice.
-      MemoryError: if the replays do not fit into the devices' memory.
+      MemoryError: if the state does not fit into the devices' memory.
     """
     checked = seeds_lib.check_seeds(seeds)
     if len(set(checked.tolist())) < len(checked):
       raise ValueError(f'expected different seeds, got {list(seeds)}')
-    self.check_memory(len(checked))
+    self.check_memory(len(checked), env_params)
     return self._mapped(SeedRun.init, self._seed_run, donate=False)(
         jnp.asarray(checked), env_params)
 
-  def check_memory(self, num_seeds: int):
-    """Raises MemoryError if the replays of `num_seeds` seeds do not fit."""
-    replay_lib.check_fits(
-        self.trainer, self._mapped.runs_on_a_device(num_seeds),
-        self._mapped.mesh(num_seeds).devices[0])
+  def check_memory(
+      self, num_seeds: int, env_params: base.EnvParams | None = None,
+      max_steps: int | None = None, masked: bool = False,
+      saved: bool = False):
+    """Checks that a run fits into memory, before anything is allocated.
+
+    Args:
+      num_seeds: S.
+      env_params: parameters of the environments as for `init`, or their shapes;
+        None if they are not to be counted.
+      max_steps: `max_steps` of `run`, whose program is then compiled and
+        counted too; None if only the state is to be counted, which takes no
+        time.
+      masked: whether `run` is called with `active`.
+      saved: whether checkpoints are written: for other devices than CPUs the
+        host then holds a copy of the state.
+
+    Raises:
+      MemoryError: if the run does not fit, with a table of what needs what.
+    """
+    mapped = self._mapped
+    if env_params is None:
+      state, times = memory.traced(
+          jax.eval_shape, self.trainer.init, jax.random.key(0)), num_seeds
+    else:
+      state, times = mapped.abstract(
+          self._seed_run.init, num_seeds,
+          jax.ShapeDtypeStruct((num_seeds,), np.uint32), env_params), 1
+    needs = mapped.check_state(state, num_seeds, times, saved)
+    if max_steps is not None and env_params is not None:
+      count = np.int32(max_steps)
+      if masked or not mapped.vectorize:  # As in `run`.
+        mapped.check_program(
+            needs, SeedRun.run_if, self._seed_run, max_steps, False,
+            args=(state, np.ones(num_seeds, bool), count))
+      else:
+        mapped.check_program(
+            needs, SeedRun.run, self._seed_run, max_steps, False,
+            args=(state, count))
 
   def abstract_state(
       self, seeds: seeds_lib.Seeds, env_params: base.EnvParams) -> RunState:
@@ -153,7 +187,8 @@ class OnDeviceLoop:
         active, the active seeds differ in their number of steps while one of
         them is in its warm-up, or the chunk does not end with a call of
         `learn`. The state is then untouched.
-      MemoryError: if the state does not fit twice where it must.
+      MemoryError: if what a new program needs besides the state does not fit;
+        the state is then untouched.
     """
     if num_steps < 1:
       raise ValueError(f'num_steps must be at least 1, got {num_steps}')
@@ -191,8 +226,6 @@ class OnDeviceLoop:
         raise ValueError(
             f'expected active to say of each of {len(done)} seeds whether it '
             f'advances, and at least one to advance, got {active}')
-      if self._mapped.vectorize:
-        self.check_memory(len(done))  # For a second copy of the state.
       done = done[np.asarray(active, bool)]
     done = np.unique(done)
     warmup_steps = self.trainer.warmup_steps

@@ -150,10 +150,6 @@ class ReplayTrainer:
     """
     return max(1, self.config.update_period // self.num_envs)
 
-  def num_bytes(self) -> int:
-    """See `Trainer`."""
-    return self.replay.num_bytes()
-
   def init(
       self, key: chex.PRNGKey, legal: Bool[Array, ' A'] | None = None
   ) -> TrainState:

@@ -7,8 +7,6 @@ distribution of the draws. A replay is a frozen object whose methods are pure
 functions of its state.
 """
 
-from hyperjax.replay.memory import available_bytes
-from hyperjax.replay.memory import check_fits
 from hyperjax.replay.prioritized import Prioritized
 from hyperjax.replay.samplers import Mixed
 from hyperjax.replay.samplers import Sampler
