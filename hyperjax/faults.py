@@ -1,11 +1,11 @@
 """Faults that only values in a compiled program can tell, as flags in a state.
 
-A compiled program cannot raise an error. It notes in a bit mask, uint32 [],
-what it has seen: `types.LearnerState` and `replay.ReplayState` have such a field
-`faults`, as has `types.Batch`. The host raises with `check`, when it has the
-state anyway. (The manner is that of `jax.experimental.checkify`, whose errors
-would be one more output of every function.) The loops and adapters call
-`check`; in a loop of your own call it where you read metrics:
+A compiled program cannot raise an error. It notes what it has seen in a bit
+mask, uint32 []: the field `faults` of `types.LearnerState`, `types.Batch` and
+`replay.ReplayState`. The host raises the error, with `check`, when it reads the
+state. (The manner is that of `jax.experimental.checkify`, whose errors would be
+one more output of every function.) The loops and adapters call `check`; in a
+loop of your own call it where you read metrics:
 
   learner, metrics = update(learner, batch)
   faults.check(learner)
@@ -14,6 +14,8 @@ A flag is never cleared: what was trained with a fault stays so.
 """
 
 import enum
+import functools
+import operator
 from typing import Any
 
 import jax
@@ -85,36 +87,35 @@ def of_losses(
   return union(masks)
 
 
-def _is_field(path: tuple[Any, ...]) -> bool:
-  return bool(path) and getattr(path[-1], 'name', None) == 'faults'
+def _masks(state: Any) -> list[Any]:
+  """Returns the fields `faults` in a pytree."""
+  return [leaf for path, leaf in jax.tree_util.tree_leaves_with_path(state)
+          if path and getattr(path[-1], 'name', None) == 'faults']
 
 
-def found(state: Any) -> UInt[Array, '...'] | np.ndarray:
+def found(state: Any) -> UInt[Array, '...']:
   """Returns all faults in a state as one mask, uint32 [...].
 
   Args:
     state: any pytree with fields `faults`, of equal leading axes [...] of runs.
   """
-  mask = np.uint32(0)
-  for path, leaf in jax.tree_util.tree_leaves_with_path(state):
-    if _is_field(path):
-      mask = mask | leaf
-  return mask  # pyright: ignore[reportReturnType] At least a scalar.
+  return functools.reduce(operator.or_, _masks(state), jnp.uint32(0))
 
 
 def check(state: Any, ignored: Fault = Fault(0)):
   """Raises an error that names all faults in a state, and the runs with any.
 
   Args:
-    state: any pytree with fields `faults`, such as a learner's state, a trainer's
-      or a loop's. They may have leading axes of runs.
+    state: any pytree with fields `faults`, such as the state of a learner, a
+      trainer or a loop. They may have leading axes of runs.
     ignored: kinds that raise no error.
 
   Raises:
     FloatingPointError: if all faults are numbers that are not finite.
     ValueError: if there is a fault of another kind.
   """
-  check_mask(jax.device_get(found(state)), ignored)
+  masks = jax.device_get(_masks(state))
+  check_mask(functools.reduce(operator.or_, masks, np.uint32(0)), ignored)
 
 
 def check_mask(mask: Any, ignored: Fault = Fault(0)):

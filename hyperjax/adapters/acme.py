@@ -10,6 +10,7 @@ import dm_env
 import jax
 import numpy as np
 
+from hyperjax import faults
 from hyperjax import replay as replay_lib
 from hyperjax import seeds
 from hyperjax import types
@@ -27,7 +28,8 @@ def _compile(function, **options):
 
 
 def _learn(trainer, state):
-  return trainer.learn(state, unroll=True)
+  state, metrics = trainer.learn(state, unroll=True)
+  return state, metrics, faults.found(state)
 
 
 def _evaluate(agent, judged, params, actor, observation, is_first):
@@ -83,6 +85,7 @@ class Actor:
     self._trainer = trainer_lib.ReplayTrainer(agent, 1, replay_capacity)
     replay_lib.check_fits(self._trainer, 1, jax.devices()[0])
     self._state = _INIT(self._trainer, key)
+    self._faults = np.uint32(0)  # Of the newest updates.
     self._observation = None
     self._is_first = True
     self._num_steps = 0
@@ -99,6 +102,8 @@ class Actor:
     self._num_steps = int(state.num_transitions)
     self._owes_learning = False
     self.metrics = {}  # Of updates that this state may never have seen.
+    self._faults = np.uint32(0)
+    faults.check(state)
 
   def select_action(self, observation: Any) -> int:
     """Returns the action at one observation.
@@ -194,7 +199,8 @@ class Actor:
     if self._owes_learning:
       # The previous metrics are ready, so that reading them does not wait.
       self._check_finite()
-      self._state, self.metrics = _LEARN(self._trainer, self._state)
+      self._state, self.metrics, self._faults = _LEARN(
+          self._trainer, self._state)
       self._owes_learning = False
     if wait:
       jax.block_until_ready(self._state)
@@ -206,6 +212,7 @@ class Actor:
           f'the loss was not finite, got {np.asarray(self.metrics["loss"])} '
           f'before update {int(self._state.learner.steps)}; restore an earlier '
           f'state, and look at the scale of rewards and observations')
+    faults.check_mask(self._faults)
 
   def evaluator(
       self, key: Seed = 0, as_it_acts: bool = False

@@ -17,8 +17,7 @@ is the Sebulba architecture of Hessel et al. (2021).
   state, log = loop.run(state, 1000, env_steps=np.zeros(G, int))
 """
 
-from collections.abc import Iterator, Sequence
-import contextlib
+from collections.abc import Sequence
 import time
 from typing import NamedTuple
 
@@ -26,6 +25,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hyperjax import checks
+from hyperjax import faults
 from hyperjax import replay as replay_lib
 from hyperjax import seeds as seeds_lib
 from hyperjax import types
@@ -35,6 +36,7 @@ from hyperjax.loops import host_run
 from hyperjax.loops import joined
 from hyperjax.loops import mapping
 from hyperjax.loops import stream_trainer
+from hyperjax.loops import waiting
 
 
 class HostLog(NamedTuple):
@@ -60,13 +62,6 @@ class HostLog(NamedTuple):
   waited_for_environments: float
   waited_for_device: float
   failure: str | None = None
-
-
-@contextlib.contextmanager
-def _timed(waited: dict[str, float], side: str) -> Iterator[None]:
-  start = time.monotonic()
-  yield
-  waited[side] += time.monotonic() - start
 
 
 class HostLoop:
@@ -195,8 +190,7 @@ class HostLoop:
       vector.StalledError: if the environments fail to begin; the state is then
         untouched.
     """
-    if num_steps < 1:
-      raise ValueError(f'num_steps must be at least 1, got {num_steps}')
+    checks.COUNT('num_steps', num_steps)
     if np.shape(env_steps) != (self.num_agents,) or not isinstance(
         env_steps, np.ndarray):
       raise ValueError(
@@ -227,11 +221,11 @@ class HostLoop:
         elif not warmup and not (
             step + 1 - warmup_steps) % self.trainer.update_period:
           state = learn(state)
-        with _timed(waited, 'device'):
+        with waiting.timed(waited, 'device'):
           action = np.asarray(action)
         try:
           self.environments.send(action)
-          with _timed(waited, 'environments'):
+          with waiting.timed(waited, 'environments'):
             timestep = self.environments.recv()
         except vector.StalledError as error:
           failure = str(error)
@@ -242,8 +236,9 @@ class HostLoop:
       # Set after an interrupt too.
       self.last_state = state
     self._arrival = arrival
-    with _timed(waited, 'device'):
+    with waiting.timed(waited, 'device'):
       loss, num_updates, nonfinite = jax.device_get(state.log)
+    faults.check(state, ignored=faults.LOGGED)  # The log has the others.
     with np.errstate(invalid='ignore'):
       loss = loss / num_updates
     return state, HostLog(
