@@ -50,12 +50,11 @@ def _as_float(name: str, value: Any) -> float:
   if isinstance(value, (bool, np.bool_)) or not isinstance(
       value, (int, float, np.integer, np.floating)):
     raise ValueError(f'{name} must be a number, got {value!r}')
-  # An integer may be too large for a float.
-  number = float(value) if abs(value) <= _FLOAT32_MAX else math.inf
-  if not math.isfinite(number):
-    raise ValueError(
-        f'{name} must be finite, in float32 too, got {value}')
-  return number
+  if isinstance(value, (float, np.floating)) and not math.isfinite(value):
+    raise ValueError(f'{name} must be finite, got {value}')
+  if abs(value) > _FLOAT32_MAX:
+    raise ValueError(f'{name} must fit float32, got {value}')
+  return float(value)
 
 
 def real(minimum: float | None = None, maximum: float | None = None) -> Check:
@@ -83,9 +82,12 @@ def real(minimum: float | None = None, maximum: float | None = None) -> Check:
 def positive(name: str, value: Any) -> float:
   """Checks a finite number above 0, in float32 too."""
   number = _as_float(name, value)
+  if number <= 0.:
+    raise ValueError(f'{name} must be positive, got {value}')
   if number < _FLOAT32_TINY:
     raise ValueError(
-        f'{name} must be positive, in float32 too, got {value}')
+        f'{name} must be positive in float32, of which {_FLOAT32_TINY:.2g} is '
+        f'the smallest such number, got {value}')
   return number
 
 

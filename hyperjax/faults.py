@@ -125,19 +125,19 @@ def check_mask(mask: Any, ignored: Fault = Fault(0)):
     return
   kinds = Fault(int(np.bitwise_or.reduce(mask.ravel())))
   message = '; '.join(
-      _MESSAGES[kind] + _runs(mask & np.uint32(kind)) for kind in kinds)
+      _MESSAGES[kind] + _runs(mask & np.uint32(kind) > 0) for kind in kinds)
   error = ValueError if kinds & ~_NONFINITE else FloatingPointError
   raise error(
       f'{message}. Restore an earlier state, and look at what the environment '
       f'or the caller gives')
 
 
-def _runs(mask: np.ndarray) -> str:
-  """Returns in which runs a mask is set, for a state of many runs."""
-  if not mask.ndim:
+def _runs(bad: Bool[np.ndarray, '...'] | np.bool_) -> str:
+  """Returns which of many runs are bad, in words; nothing for a single one."""
+  if not bad.ndim:
     return ''
   runs = [
       str(run[0] if len(run) == 1 else tuple(run))
-      for run in np.argwhere(mask).tolist()]
+      for run in np.argwhere(bad).tolist()]
   shown = ', '.join(runs[:10]) + (', ...' if len(runs) > 10 else '')
-  return f' (run {shown} of {mask.size}, from 0)'
+  return f' (run {shown} of {bad.size}, from 0)'

@@ -8,7 +8,6 @@ import types as python_types
 import typing
 
 from flax import linen as nn
-import jaxtyping
 import numpy as np
 import pytest
 
@@ -160,14 +159,6 @@ CASES = [
     for value in wrong_values(owner, field)]
 
 
-@pytest.fixture
-def unchecked():
-  """Without the tests' own checker of annotations, as users run the library."""
-  jaxtyping.config.update('jaxtyping_disable', True)
-  yield
-  jaxtyping.config.update('jaxtyping_disable', False)
-
-
 def remake(owner, **changes):
   if isinstance(owner, nn.Module):
     return owner.clone(**changes)
@@ -188,9 +179,9 @@ def test_every_public_dataclass_is_tried():
   assert {x.__name__ for x in public_dataclasses()} <= tried | INTERNAL
 
 
+@pytest.mark.usefixtures('unchecked')
 @pytest.mark.parametrize('owner', EXAMPLES, ids=lambda x: type(x).__name__)
-def test_refuses_what_a_field_cannot_mean_and_names_it(owner, unchecked):
-  del unchecked
+def test_refuses_what_a_field_cannot_mean_and_names_it(owner):
   remake(owner)
   accepted = []
   for case_owner, name, value in CASES:

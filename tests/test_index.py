@@ -176,7 +176,8 @@ def test_refuses_a_dimension_below_one(distribution, dim):
 
 @pytest.mark.parametrize('nonzeros', [-1, 0, 6])
 def test_sparse_refuses_nonzeros_out_of_range(nonzeros):
-  with pytest.raises(ValueError, match=rf'nonzeros .*dimension 5 .* got {nonzeros}$'):
+  with pytest.raises(
+      ValueError, match=rf'nonzeros .*dimension 5 .* got {nonzeros}$'):
     index_lib.Sparse(5, nonzeros=nonzeros)
 
 

@@ -126,13 +126,12 @@ class SampledReplay:
     """
     slots = drawn_slots(batch)
     losses = arrays.check_array('losses', losses, slots.shape, jnp.float32)
-    found = faults.none()
     if self.sampler.needs_losses:
-      found = faults.of_losses(losses, getattr(
-          self.sampler, 'needs_nonnegative_losses', False))
+      state = state._replace(faults=state.faults | faults.of_losses(
+          losses,
+          getattr(self.sampler, 'needs_nonnegative_losses', False)))
     return state._replace(
-        sampler=self.sampler.update(state.sampler, slots, losses),
-        faults=state.faults | found)
+        sampler=self.sampler.update(state.sampler, slots, losses))
 
   def num_bytes(self) -> int:
     """Returns the memory of one replay, in bytes; allocates nothing."""
