@@ -10,6 +10,7 @@ import dm_env
 import jax
 import numpy as np
 
+from hyperjax import checks as lib_checks
 from hyperjax import faults
 from hyperjax import replay as replay_lib
 from hyperjax import seeds
@@ -195,6 +196,7 @@ class Actor:
     Raises:
       FloatingPointError: if the loss of the previous updates was not finite;
         the weights are then lost.
+      ValueError: if the state has another fault, see `hyperjax.faults`.
     """
     if self._owes_learning:
       # The previous metrics are ready, so that reading them does not wait.
@@ -238,7 +240,7 @@ class Evaluator:
     """Makes an evaluator, see `Actor.evaluator`."""
     self._learning_actor = actor
     self._agent = actor.agent
-    self._is_judged = not as_it_acts
+    self._is_judged = not lib_checks.flag('as_it_acts', as_it_acts)
     init = (self._agent.init_actor if as_it_acts
             else self._agent.init_evaluation)
     self._actor_state = init(seeds.to_key(key), 1)

@@ -186,7 +186,10 @@ class HostLoop:
       The state after the chunk, and its log.
 
     Raises:
-      ValueError: if `num_steps` or `env_steps` is invalid.
+      ValueError: if `num_steps` or `env_steps` is invalid, or the chunk trained
+        with invalid actions or discounts (see `hyperjax.faults`).
+      FloatingPointError: if it trained with rewards or observations that are
+        not finite. `last_state` has the state, as after every fault.
       vector.StalledError: if the environments fail to begin; the state is then
         untouched.
     """

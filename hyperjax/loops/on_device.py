@@ -161,8 +161,9 @@ class OnDeviceLoop:
         differ in their number of steps while one of them is in its warm-up, or
         the chunk does not end with a call of `learn`. The state is then
         untouched. Also if the chunk trained with invalid actions or discounts
-        (see `hyperjax.faults`), and FloatingPointError if with rewards or
-        observations that are not finite: `last_state` has the state then.
+        (see `hyperjax.faults`).
+      FloatingPointError: if it trained with rewards or observations that are
+        not finite. `last_state` has the state, as after every fault.
       MemoryError: if the state does not fit twice where it must.
     """
     steps = self._steps(state, num_steps, active)
