@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from hyperjax import arrays
 from hyperjax import checks
 from hyperjax import index as index_lib
 from hyperjax import schedules
@@ -28,9 +29,14 @@ def greedy(
 
   Returns:
     Actions, int32 [...].
+
+  Raises:
+    ValueError: if the mask is not bool [A].
   """
   values = jnp.where(jnp.isnan(values), 0., values)
   if legal is not None:
+    legal = arrays.check_array(
+        'the mask of the legal actions', legal, values.shape[-1:], bool)
     values = jnp.where(legal, values, -jnp.inf)
   is_best = values == jnp.max(values, axis=-1, keepdims=True)
   if legal is not None:
