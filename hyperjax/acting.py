@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from hyperjax import arrays
+from hyperjax import checks
 from hyperjax import index as index_lib
 from hyperjax import schedules
 
@@ -27,9 +29,14 @@ def greedy(
 
   Returns:
     Actions, int32 [...].
+
+  Raises:
+    ValueError: if the mask is not bool [A].
   """
   values = jnp.where(jnp.isnan(values), 0., values)
   if legal is not None:
+    legal = arrays.check_array(
+        'the mask of the legal actions', legal, values.shape[-1:], bool)
     values = jnp.where(legal, values, -jnp.inf)
   is_best = values == jnp.max(values, axis=-1, keepdims=True)
   if legal is not None:
@@ -126,7 +133,7 @@ class Thompson:
   resample_probability: float = 0.
 
   def __post_init__(self):
-    _check_probability('resample_probability', self.resample_probability)
+    checks.fields(self, resample_probability=checks.FRACTION)
 
   @property
   def num_indices(self) -> int | None:
@@ -160,11 +167,11 @@ class EpsilonGreedy(Thompson):
   def __post_init__(self):
     super().__post_init__()
     if not callable(self.epsilon):
-      _check_probability('epsilon', self.epsilon)
+      checks.fields(self, epsilon=checks.FRACTION)
       return
     # A schedule may leave [0, 1] only after many steps.
     for step in (0, 1, 10, 10**3, 10**5, 10**7, 2**31 - 1):
-      _check_probability(
+      checks.FRACTION(
           f'epsilon at step {step}',
           float(self.epsilon(jnp.asarray(step, jnp.int32))))
 
@@ -197,9 +204,7 @@ class SampledOptimism(Thompson):
 
   def __post_init__(self):
     super().__post_init__()
-    if self.num_draws < 1:
-      raise ValueError(f'num_draws must be at least 1, got {self.num_draws}')
-    _check_probability('quantile', self.quantile)
+    checks.fields(self, num_draws=checks.COUNT, quantile=checks.FRACTION)
 
   @property
   def num_indices(self) -> int | None:
@@ -233,10 +238,8 @@ class UCB(Thompson):
 
   def __post_init__(self):
     super().__post_init__()
-    if not 0. <= self.scale < float('inf'):
-      raise ValueError(
-          f'the scale of an upper confidence bound must be at least 0, got '
-          f'{self.scale}')
+    checks.fields(
+        self, 'an upper confidence bound', scale=checks.NONNEGATIVE)
 
   def values(self, distribution, value, encoding, index) -> Float[Array, ' A']:
     """Returns the upper confidence bounds, float32 [A]."""
@@ -247,8 +250,3 @@ class UCB(Thompson):
                 - jnp.square(shift))
     mean = value(jnp.full(distribution.dim, distribution.mean, jnp.float32))
     return mean + self.scale * jnp.sqrt(jnp.maximum(variance, 0.))
-
-
-def _check_probability(name: str, value: float):
-  if not 0. <= value <= 1.:
-    raise ValueError(f'{name} must be between 0 and 1, got {value}')

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from hyperjax import checks
 from hyperjax import index as index_lib
 
 
@@ -74,9 +75,8 @@ class Perturbation:
   distribution: Callable[[int], index_lib.IndexDistribution] = index_lib.Sphere
 
   def __post_init__(self):
-    if not 0. <= self.scale < float('inf'):
-      raise ValueError(
-          f'the scale of a perturbation must be at least 0, got {self.scale}')
+    checks.fields(self, 'a perturbation', scale=checks.NONNEGATIVE,
+                  distribution=checks.function)
 
   def vectors(self, key, uids, dim) -> Float[Array, 'B M']:
     """See `LinearNoise`."""
@@ -132,10 +132,8 @@ class BootstrapMask:
   offset: Perturbation = Perturbation()
 
   def __post_init__(self):
-    if not 0. <= self.probability <= 1.:
-      raise ValueError(
-          f'the probability of a bootstrap mask must be between 0 and 1, got '
-          f'{self.probability}')
+    checks.fields(self, 'a bootstrap mask', probability=checks.FRACTION,
+                  offset=checks.component(DataNoise))
 
   def __call__(self, key, uids, indices, update_key):
     """See `DataNoise`."""

@@ -25,6 +25,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from hyperjax import checks
+
 
 @runtime_checkable
 class IndexDistribution(Protocol):
@@ -52,11 +54,6 @@ class IndexDistribution(Protocol):
     ...
 
 
-def _check_dim(dim: int):
-  if dim < 1:
-    raise ValueError(f'index dimension must be at least 1, got {dim}')
-
-
 @dataclasses.dataclass(frozen=True)
 class NoIndex:
   """The empty index, M = 0, of a plain value function."""
@@ -64,8 +61,7 @@ class NoIndex:
   dim: int = 0
 
   def __post_init__(self):
-    if self.dim:
-      raise ValueError(f'NoIndex has dimension 0, got {self.dim}')
+    checks.fields(self, 'NoIndex', dim=checks.integer(0, 0))
 
   @property
   def mean(self) -> float:
@@ -92,7 +88,7 @@ class _Isotropic:
   dim: int
 
   def __post_init__(self):
-    _check_dim(self.dim)
+    checks.fields(self, 'an index', dim=checks.COUNT)
 
   @property
   def mean(self) -> float:
@@ -171,10 +167,8 @@ class Sparse(_Isotropic):
 
   def __post_init__(self):
     super().__post_init__()
-    if not 1 <= self.nonzeros <= self.dim:
-      raise ValueError(
-          f'nonzeros must be between 1 and the dimension {self.dim}, '
-          f'got {self.nonzeros}')
+    checks.fields(self, f'an index of dimension {self.dim}',
+                  nonzeros=checks.integer(1, self.dim))
 
   def sample(
       self, key: chex.PRNGKey, shape: tuple[int, ...] = ()
@@ -195,7 +189,7 @@ class OneHot:
   dim: int
 
   def __post_init__(self):
-    _check_dim(self.dim)
+    checks.fields(self, 'an index', dim=checks.COUNT)
 
   @property
   def mean(self) -> float:

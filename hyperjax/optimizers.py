@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int
 import optax
 
+from hyperjax import checks
+
 
 @functools.cache
 def adam(
@@ -27,7 +29,13 @@ def adam(
   Args:
     learning_rate: step size.
     epsilon: number added to the root of the second moment.
+
+  Raises:
+    ValueError: if a number is out of range, as in every optimiser here.
   """
+  if not callable(learning_rate):  # A schedule of optax.
+    checks.positive('learning_rate', learning_rate)
+  checks.positive('epsilon', epsilon)
   return optax.with_extra_args_support(optax.adam(learning_rate, eps=epsilon))
 
 
@@ -45,6 +53,7 @@ def clipped(
   """
   if max_gradient_norm is None:
     return optimizer
+  checks.positive('max_gradient_norm', max_gradient_norm)
   return optax.chain(
       optax.clip_by_global_norm(max_gradient_norm), optimizer)
 
@@ -94,6 +103,15 @@ def _standard_normal(key: chex.PRNGKey, like: chex.ArrayTree):
       for k, x in zip(keys, leaves, strict=True)])
 
 
+def _check(learning_rate, noise_scale, epsilon, b1, b2):
+  checks.positive('learning_rate', learning_rate)
+  checks.NONNEGATIVE('noise_scale', noise_scale)
+  checks.positive('epsilon', epsilon)
+  for name, rate in (('b1', b1), ('b2', b2)):
+    if checks.FRACTION(name, rate) == 1.:  # The moments would stay 0.
+      raise ValueError(f'{name} must be below 1, got {rate}')
+
+
 @functools.cache
 def adam_lmc(
     learning_rate: float, noise_scale: float, adam_factor: float,
@@ -116,6 +134,8 @@ def adam_lmc(
     b1: decay rate of m.
     b2: decay rate of v.
   """
+  _check(learning_rate, noise_scale, epsilon, b1, b2)
+  checks.NONNEGATIVE('adam_factor', adam_factor)
 
   def update(gradients, state, params=None, *, key):
     del params
@@ -152,6 +172,7 @@ def langevin_adam(
     b1: decay rate of the first moment.
     b2: decay rate of the second moment v.
   """
+  _check(learning_rate, noise_scale, epsilon, b1, b2)
 
   def update(gradients, state, params=None, *, key):
     del params

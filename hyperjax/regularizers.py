@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 import optax
 
+from hyperjax import checks
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
@@ -42,6 +43,13 @@ class GradientPenalty:
   network: nn.Module
   index: index_lib.IndexDistribution
   coefficient: float
+
+  def __post_init__(self):
+    checks.fields(
+        self, 'a penalty', loss=checks.instance(losses.Loss),
+        network=checks.instance(nn.Module),
+        index=checks.instance(index_lib.IndexDistribution),
+        coefficient=checks.NONNEGATIVE)
 
   def __call__(
       self, params, target_params, batch, index_key, noise_key
@@ -94,7 +102,17 @@ def head_l2(
     num_first: |D| at the first update.
     num_per_update: growth of |D| per update.
     num_most: largest |D|, the capacity of the replay.
+
+  Raises:
+    ValueError: if a number is out of range.
   """
+  for name, value in (
+      ('coefficient', coefficient), ('second_moment', second_moment)):
+    checks.NONNEGATIVE(name, value)
+  for name, value in (
+      ('num_weights', num_weights), ('num_first', num_first),
+      ('num_per_update', num_per_update), ('num_most', num_most)):
+    checks.positive(name, value)
 
   def decay(moment: float) -> optax.Schedule:
     return lambda count: 2. * coefficient * moment / (

@@ -11,6 +11,8 @@ import dataclasses
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from hyperjax import checks
+
 Schedule = Callable[[Array], Array]
 
 
@@ -29,9 +31,8 @@ class Linear:
   num_steps: int
 
   def __post_init__(self):
-    if self.num_steps < 1:
-      raise ValueError(
-          f'num_steps of a schedule must be at least 1, got {self.num_steps}')
+    checks.fields(self, 'a schedule', start=checks.real(), end=checks.real(),
+                  num_steps=checks.COUNT)
 
   def _fraction(self, steps: Int[Array, '']) -> Float[Array, '']:
     """Returns the part of the way that is done, in [0, 1]."""

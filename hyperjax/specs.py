@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hyperjax import checks
+
 Bound = float | tuple[float, ...] | None
 
 
@@ -112,6 +114,40 @@ def _kind(dtype: Any) -> str:
   return 'i' if kind == 'u' else kind
 
 
+def check_spec(name: str, spec: Any) -> ObservationSpec:
+  """Checks that a value is a valid `ObservationSpec`; see `checks`.
+
+  Raises:
+    ValueError: if it is of another kind, or a field is invalid.
+  """
+  if not isinstance(spec, ObservationSpec):
+    raise ValueError(f'{name} must be an ObservationSpec, got {spec!r}')
+  if not isinstance(spec.shape, tuple):
+    raise ValueError(f'shape of {name} must be a tuple, got {spec.shape!r}')
+  shape = tuple(checks.integer(0)(f'shape of {name}', n) for n in spec.shape)
+  try:
+    dtype = jnp.dtype(spec.dtype)
+  except TypeError as error:
+    raise ValueError(
+        f'dtype of {name} must be the name of a dtype, got {spec.dtype!r}'
+    ) from error
+  num_values = checks.optional(checks.COUNT)(
+      f'num_values of {name}', spec.num_values)
+  if num_values is not None and (shape or _kind(dtype) != 'i'):
+    raise ValueError(
+        f'a category must be one integer, got {name} of shape {shape} and '
+        f'type {dtype.name} with num_values {num_values}')
+  checked = spec._replace(
+      shape=shape, dtype=dtype.name, num_values=num_values)
+  try:
+    hash(checked)
+  except TypeError as error:
+    raise ValueError(
+        f'minimum and maximum of {name} must be numbers or tuples of them, got '
+        f'{spec!r}') from error
+  return spec if checked == spec else checked
+
+
 def observation_spec(spec: Any) -> ObservationSpec:
   """Returns the hashable form of a dm_env observation spec.
 
@@ -123,6 +159,7 @@ def observation_spec(spec: Any) -> ObservationSpec:
   """
   if not isinstance(spec, ObservationSpec):
     spec = _from_dm_env(spec)
+  spec = check_spec('an observation spec', spec)
   if not math.prod(spec.shape):
     raise ValueError(
         f'expected observations of at least one number, got the shape '

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int
 import optax
 
+from hyperjax import checks
+
 
 @runtime_checkable
 class Target(Protocol):
@@ -38,10 +40,7 @@ class Periodic:
   period: int = 4
 
   def __post_init__(self):
-    if self.period < 1:
-      raise ValueError(
-          f'the period of the target network must be at least 1, got '
-          f'{self.period}')
+    checks.fields(self, 'the target network', period=checks.COUNT)
 
   def __call__(self, params, target_params, steps) -> optax.Params:
     """See `Target`."""
@@ -64,10 +63,8 @@ class MovingAverage:
   step_size: float = 0.005
 
   def __post_init__(self):
-    if not 0. < self.step_size <= 1.:
-      raise ValueError(
-          f'the step size of the target network must be in (0, 1], got '
-          f'{self.step_size}')
+    for check in (checks.positive, checks.FRACTION):
+      checks.fields(self, 'the target network', step_size=check)
 
   def __call__(self, params, target_params, steps) -> optax.Params:
     """See `Target`."""

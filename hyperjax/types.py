@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import chex
 import dm_env
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, UInt
 import optax
 
 from hyperjax import specs
@@ -59,11 +59,14 @@ class Batch(NamedTuple):
     weights: factor of each transition's loss, float32 [B]; None for 1.
     keys: slot of each transition in the replay, int32 [B]; None for transitions
       that come from no replay. Only the replay reads the keys.
+    faults: what was wrong when the batch was drawn, uint32 [], see
+      `hyperjax.faults`; None for nothing.
   """
 
   transitions: Transition
   weights: Float[Array, '...'] | None = None
   keys: Int[Array, '...'] | None = None
+  faults: UInt[Array, '...'] | None = None
 
 
 class TimeStep(NamedTuple):
@@ -104,6 +107,8 @@ class LearnerState(NamedTuple):
     steps: number of updates, int32 [].
     key: PRNG key, constant during a run. The randomness of update t is a
       function of (key, t), that of a transition a function of (key, uid).
+    faults: what was wrong in any update so far, uint32 [], see
+      `hyperjax.faults`.
   """
 
   params: Params
@@ -111,6 +116,7 @@ class LearnerState(NamedTuple):
   opt_state: optax.OptState
   steps: Int[Array, '...']
   key: chex.PRNGKey
+  faults: UInt[Array, '...']
 
 
 class ActorState(NamedTuple):

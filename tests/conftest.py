@@ -1,6 +1,7 @@
 """Eight CPU devices for the tests, and shapes checked at every call."""
 
 import jax
+import jaxtyping
 from jaxtyping import install_import_hook
 import pytest
 
@@ -26,3 +27,11 @@ def optimized():
   jax.config.update(_QUICK, False)
   yield
   jax.config.update(_QUICK, quick)
+
+
+@pytest.fixture
+def unchecked():
+  """Without the tests' own checker of annotations, as users run the library."""
+  jaxtyping.config.update('jaxtyping_disable', True)
+  yield
+  jaxtyping.config.update('jaxtyping_disable', False)

@@ -808,9 +808,9 @@ def test_targets_by_themselves():
 
 @pytest.mark.parametrize('make, message', [
     (lambda: targets.Periodic(0), 'period .* got 0'),
-    (lambda: targets.MovingAverage(0.), 'step size .* got 0'),
-    (lambda: targets.MovingAverage(1.5), r'step size .* got 1\.5'),
-    (lambda: targets.MovingAverage(math.nan), 'step size .* got nan'),
+    (lambda: targets.MovingAverage(0.), 'step_size .* got 0'),
+    (lambda: targets.MovingAverage(1.5), r'step_size .* got 1\.5'),
+    (lambda: targets.MovingAverage(math.nan), 'step_size .* got nan'),
 ])
 def test_targets_refuse_a_setting_and_name_it(make, message):
   with pytest.raises(ValueError, match=message):

@@ -170,13 +170,14 @@ def test_is_hashable_and_equal_by_value(distribution):
     index_lib.Sparse, index_lib.OneHot])
 @pytest.mark.parametrize('dim', [0, -3])
 def test_refuses_a_dimension_below_one(distribution, dim):
-  with pytest.raises(ValueError, match=rf'dimension.*got {dim}$'):
+  with pytest.raises(ValueError, match=rf'^dim of an index.*got {dim}$'):
     distribution(dim)
 
 
 @pytest.mark.parametrize('nonzeros', [-1, 0, 6])
 def test_sparse_refuses_nonzeros_out_of_range(nonzeros):
-  with pytest.raises(ValueError, match=rf'nonzeros.* 5, got {nonzeros}$'):
+  with pytest.raises(
+      ValueError, match=rf'nonzeros .*dimension 5 .* got {nonzeros}$'):
     index_lib.Sparse(5, nonzeros=nonzeros)
 
 

@@ -395,8 +395,9 @@ def test_refuses_actions_of_other_spaces():
 
 @pytest.mark.parametrize('seeds, words', [
     ([1], 'a seed for each of 2 environments, got 1'),
-    ([1, -1], 'must not be negative'),
-    (-1, 'must not be negative'),
+    ([1, -1], 'a seed must be at least 0, got -1'),
+    (-1, 'a seed must be at least 0, got -1'),
+    ([0, True], 'a seed must be an integer, got True'),
 ])
 def test_refuses_seeds_that_cannot_be(seeds, words):
   with pytest.raises(ValueError, match=words):

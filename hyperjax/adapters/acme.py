@@ -10,6 +10,8 @@ import dm_env
 import jax
 import numpy as np
 
+from hyperjax import checks as lib_checks
+from hyperjax import faults
 from hyperjax import memory
 from hyperjax import seeds
 from hyperjax import types
@@ -27,7 +29,8 @@ def _compile(function, **options):
 
 
 def _learn(trainer, state):
-  return trainer.learn(state, unroll=True)
+  state, metrics = trainer.learn(state, unroll=True)
+  return state, metrics, faults.found(state)
 
 
 def _evaluate(agent, judged, params, actor, observation, is_first):
@@ -86,6 +89,7 @@ class Actor:
             memory.traced(jax.eval_shape, self._trainer.init, key)),
         jax.devices()[0])
     self._state = _INIT(self._trainer, key)
+    self._faults = np.uint32(0)  # Of the newest updates.
     self._observation = None
     self._is_first = True
     self._num_steps = 0
@@ -102,6 +106,8 @@ class Actor:
     self._num_steps = int(state.num_transitions)
     self._owes_learning = False
     self.metrics = {}  # Of updates that this state may never have seen.
+    self._faults = np.uint32(0)
+    faults.check(state)
 
   def select_action(self, observation: Any) -> int:
     """Returns the action at one observation.
@@ -193,11 +199,13 @@ class Actor:
     Raises:
       FloatingPointError: if the loss of the previous updates was not finite;
         the weights are then lost.
+      ValueError: if the state has another fault, see `hyperjax.faults`.
     """
     if self._owes_learning:
       # The previous metrics are ready, so that reading them does not wait.
       self._check_finite()
-      self._state, self.metrics = _LEARN(self._trainer, self._state)
+      self._state, self.metrics, self._faults = _LEARN(
+          self._trainer, self._state)
       self._owes_learning = False
     if wait:
       jax.block_until_ready(self._state)
@@ -209,6 +217,7 @@ class Actor:
           f'the loss was not finite, got {np.asarray(self.metrics["loss"])} '
           f'before update {int(self._state.learner.steps)}; restore an earlier '
           f'state, and look at the scale of rewards and observations')
+    faults.check_mask(self._faults)
 
   def evaluator(
       self, key: Seed = 0, as_it_acts: bool = False
@@ -234,7 +243,7 @@ class Evaluator:
     """Makes an evaluator, see `Actor.evaluator`."""
     self._learning_actor = actor
     self._agent = actor.agent
-    self._is_judged = not as_it_acts
+    self._is_judged = not lib_checks.flag('as_it_acts', as_it_acts)
     init = (self._agent.init_actor if as_it_acts
             else self._agent.init_evaluation)
     self._actor_state = init(seeds.to_key(key), 1)

@@ -47,6 +47,7 @@ class Agent:
     Raises:
       ValueError: if a value does not fit the agent's spec or is not finite.
       FloatingPointError: if the loss of the previous updates was not finite.
+      ValueError: if the state has another fault, see `hyperjax.faults`.
     """
     self.actor.observe_from(timestep, action, new_timestep)
     self.actor.update()

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import jax
 import numpy as np
 
 
@@ -11,6 +12,11 @@ def _check_number(name: str, value: Any) -> float:
     raise ValueError(
         f'expected a {name} that is one number, got '
         f'{value if value is None else f"the shape {np.shape(value)}"}')
+  dtype = np.asarray(value).dtype
+  if dtype != np.bool_ and not (
+      jax.dtypes.issubdtype(dtype, np.floating)
+      or jax.dtypes.issubdtype(dtype, np.integer)):
+    raise ValueError(f'expected a {name} that is a number, got {value!r}')
   number = float(value)
   if not math.isfinite(number):
     raise ValueError(f'expected a finite {name}, got {number}')

@@ -24,6 +24,7 @@ import dataclasses
 
 from flax import linen as nn
 
+from hyperjax import checks
 from hyperjax import data_noise
 from hyperjax import index as index_lib
 from hyperjax import losses
@@ -62,8 +63,12 @@ class BootDQNConfig(config_lib.TDConfig):
 
   def __post_init__(self):
     super().__post_init__()
-    self.check_at_least('num_members', 1, self.num_members)
-    self.check_at_least('prior_scale', 0., self.prior_scale)
+    checks.fields(
+        self,
+        num_members=checks.COUNT,
+        shared_torso=checks.flag,
+        prior_scale=checks.NONNEGATIVE,
+        noise=checks.component(data_noise.DataNoise))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ import dataclasses
 from flax import linen as nn
 import optax
 
+from hyperjax import checks
 from hyperjax import networks
 from hyperjax import optimizers
 from hyperjax import targets
@@ -64,45 +65,30 @@ class TDConfig:
   lazy_adam: bool = False
 
   def __post_init__(self):
-    # A config must be hashable, and a list is not.
-    object.__setattr__(self, 'hidden_sizes', tuple(self.hidden_sizes))
-    self.check_at_least('hidden_sizes', 1, *self.hidden_sizes)
-    if not self.hidden_sizes:
-      raise ValueError('hidden_sizes must name at least one layer, got ()')
-    self.check_within('discount', 0., 1., self.discount)
-    self.check_at_least('learning_rate', 0., self.learning_rate)
-    # Zero would divide 0 by 0 at weights without a gradient so far.
-    if not 0. < self.adam_epsilon < float('inf'):
-      raise ValueError(
-          f'adam_epsilon must be positive and finite, got {self.adam_epsilon}')
-    if self.max_gradient_norm is not None and not self.max_gradient_norm > 0.:
-      raise ValueError(
-          f'max_gradient_norm must be positive or None, '
-          f'got {self.max_gradient_norm}')
-    for name in ('batch_size', 'replay_capacity', 'warmup_steps',
-                 'update_period', 'updates_per_period', 'n_step'):
-      self.check_at_least(name, 1, getattr(self, name))
+    checks.fields(
+        self,
+        torso=checks.function,
+        hidden_sizes=checks.widths(1),
+        discount=checks.FRACTION,
+        n_step=checks.COUNT,
+        double=checks.flag,
+        learning_rate=checks.positive,
+        # Zero would divide 0 by 0 at weights without a gradient so far.
+        adam_epsilon=checks.positive,
+        max_gradient_norm=checks.optional(checks.positive),
+        target=checks.component(targets.Target),
+        batch_size=checks.COUNT,
+        replay_capacity=checks.integer(1, maximum=2**63 - 1),
+        sampler=checks.component(samplers.Sampler),
+        warmup_steps=checks.COUNT,
+        update_period=checks.COUNT,
+        updates_per_period=checks.COUNT,
+        lazy_adam=checks.flag)
     for name in ('batch_size', 'warmup_steps'):
       if getattr(self, name) > self.replay_capacity:
         raise ValueError(
             f'{name} must be at most replay_capacity, {self.replay_capacity}, '
             f'got {getattr(self, name)}')
-
-  @staticmethod
-  def check_at_least(name: str, minimum: float, *values: float):
-    """Raises ValueError if a value is below the minimum or not finite."""
-    for value in values:
-      if value == float('inf'):
-        raise ValueError(f'{name} must be finite, got {value}')
-      if not value >= minimum:  # Also refuses a NaN.
-        raise ValueError(f'{name} must be at least {minimum}, got {value}')
-
-  @staticmethod
-  def check_within(name: str, low: float, high: float, value: float):
-    """Raises ValueError if a value is outside [low, high]."""
-    if not low <= value <= high:
-      raise ValueError(
-          f'{name} must be between {low} and {high}, got {value}')
 
 
 def adam(config: TDConfig) -> optax.GradientTransformationExtraArgs:

@@ -17,6 +17,7 @@ from flax import linen as nn
 import optax
 
 from hyperjax import acting as acting_lib
+from hyperjax import checks
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
@@ -50,8 +51,9 @@ class DQNConfig(config_lib.TDConfig):
 
   def __post_init__(self):
     super().__post_init__()
-    self.check_at_least('scale', 0., self.scale)
-    self.check_at_least('gradient_penalty', 0., self.gradient_penalty)
+    checks.fields(
+        self, acting=checks.component(acting_lib.Acting, 'a policy'),
+        scale=checks.NONNEGATIVE, gradient_penalty=checks.NONNEGATIVE)
 
 
 @dataclasses.dataclass(frozen=True)

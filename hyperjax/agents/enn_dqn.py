@@ -14,6 +14,7 @@ than `MLPTorso`, as on frames, the epinet sees only the features of the torso.
 import dataclasses
 
 from hyperjax import acting as acting_lib
+from hyperjax import checks
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
@@ -45,9 +46,13 @@ class ENNDQNConfig(config_lib.TDConfig):
 
   def __post_init__(self):
     super().__post_init__()
-    for name in ('index_dim', 'epinet_size'):
-      self.check_at_least(name, 1, getattr(self, name))
-    self.check_at_least('prior_scale', 0., self.prior_scale)
+    checks.fields(
+        self,
+        index_dim=checks.COUNT,
+        pairs=checks.component(losses.Pairs),
+        epinet_size=checks.COUNT,
+        prior_scale=checks.NONNEGATIVE,
+        acting=checks.component(acting_lib.Acting, 'a policy'))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,6 +33,7 @@ import dataclasses
 from flax import linen as nn
 
 from hyperjax import acting as acting_lib
+from hyperjax import checks
 from hyperjax import data_noise
 from hyperjax import index as index_lib
 from hyperjax import losses
@@ -84,13 +85,20 @@ class HyperAgentConfig(config_lib.TDConfig):
 
   def __post_init__(self):
     super().__post_init__()
-    self.check_at_least('index_dim', 1, self.index_dim)
-    if self.num_index_samples is not None:
-      self.check_at_least('num_index_samples', 1, self.num_index_samples)
-    for name in ('scale', 'gradient_penalty', 'head_l2'):
-      self.check_at_least(name, 0., getattr(self, name))
-    if self.mean_std is not None:
-      self.check_at_least('mean_std', 0., self.mean_std)
+    checks.fields(
+        self,
+        index_dim=checks.COUNT,
+        index=checks.function,
+        num_index_samples=checks.optional(checks.COUNT),
+        scale=checks.NONNEGATIVE,
+        mean_std=checks.optional(checks.NONNEGATIVE),
+        random_biases=checks.flag,
+        prior=checks.optional(checks.component(priors.Prior)),
+        noise=checks.component(data_noise.LinearNoise),
+        acting=checks.component(acting_lib.Acting, 'a policy'),
+        target_optimism=checks.optional(checks.component(acting_lib.Optimism)),
+        gradient_penalty=checks.NONNEGATIVE,
+        head_l2=checks.NONNEGATIVE)
     index = self.index(self.index_dim)
     kind = type(index).__name__
     if isinstance(self.noise, data_noise.RawPerturbation) and not isinstance(

@@ -15,6 +15,7 @@ import dataclasses
 
 from flax import linen as nn
 
+from hyperjax import checks
 from hyperjax import data_noise
 from hyperjax import index as index_lib
 from hyperjax import losses
@@ -53,9 +54,12 @@ class HyperDQNConfig(config_lib.TDConfig):
 
   def __post_init__(self):
     super().__post_init__()
-    self.check_at_least('index_dim', 1, self.index_dim)
-    self.check_at_least('num_index_samples', 1, self.num_index_samples)
-    self.check_at_least('prior_scale', 0., self.prior_scale)
+    checks.fields(
+        self,
+        index_dim=checks.COUNT,
+        num_index_samples=checks.COUNT,
+        prior_scale=checks.NONNEGATIVE,
+        noise=checks.component(data_noise.DataNoise))
 
 
 @dataclasses.dataclass(frozen=True)

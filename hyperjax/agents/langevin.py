@@ -13,6 +13,7 @@ import dataclasses
 import optax
 
 from hyperjax import acting as acting_lib
+from hyperjax import checks
 from hyperjax import optimizers
 from hyperjax.agents import dqn
 
@@ -32,7 +33,7 @@ class LangevinAdamConfig(dqn.DQNConfig):
 
   def __post_init__(self):
     super().__post_init__()
-    self.check_at_least('noise_scale', 0., self.noise_scale)
+    checks.fields(self, noise_scale=checks.NONNEGATIVE)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,7 @@ class AdamLMCDQNConfig(LangevinAdamConfig):
 
   def __post_init__(self):
     super().__post_init__()
-    self.check_at_least('adam_factor', 0., self.adam_factor)
+    checks.fields(self, adam_factor=checks.NONNEGATIVE)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,7 @@ agent.
 import dataclasses
 
 from hyperjax import acting
+from hyperjax import checks
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
@@ -32,7 +33,7 @@ class NoisyDQNConfig(config_lib.TDConfig):
 
   def __post_init__(self):
     super().__post_init__()
-    self.check_at_least('initial_sigma', 0., self.initial_sigma)
+    checks.fields(self, initial_sigma=checks.NONNEGATIVE)
     if len(self.hidden_sizes) < 2:
       raise ValueError(
           f'hidden_sizes must have at least two layers, of which the last is '

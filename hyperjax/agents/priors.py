@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from flax import linen as nn
 
+from hyperjax import checks
 from hyperjax import index as index_lib
 from hyperjax import networks
 from hyperjax import specs
@@ -51,10 +52,8 @@ class Uniform:
   scale: float = 1.
 
   def __post_init__(self):
-    if not 0. < self.scale < float('inf'):
-      raise ValueError(
-          f'the scale of a prior must be positive, got {self.scale}; expected '
-          f'None for no prior')
+    checks.fields(
+        self, 'a prior (None for no prior)', scale=checks.positive)
 
   def network(self, spec, num_actions, index, torso) -> nn.Module:
     """See `Prior`."""
@@ -93,12 +92,9 @@ class Hypermodel:
   mean_std: float | None = 1.
 
   def __post_init__(self):
-    for name in ('scale', 'std', 'mean_std'):
-      value = getattr(self, name)
-      if not (name == 'mean_std' and value is None) and not (
-          0. <= value < float('inf')):
-        raise ValueError(
-            f'{name} of a prior must be at least 0, got {value}')
+    checks.fields(
+        self, 'a prior', scale=checks.NONNEGATIVE, std=checks.NONNEGATIVE,
+        mean_std=checks.optional(checks.NONNEGATIVE))
 
   def network(self, spec, num_actions, index, torso) -> nn.Module:
     """See `Prior`."""

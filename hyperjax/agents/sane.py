@@ -17,6 +17,7 @@ The penalty on weights and variances of the derivation, sigma^2 / 2 - log
 import dataclasses
 
 from hyperjax import acting
+from hyperjax import checks
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
@@ -41,7 +42,7 @@ class SANEConfig(config_lib.TDConfig):
 
   def __post_init__(self):
     super().__post_init__()
-    self.check_at_least('latent_size', 1, self.latent_size)
+    checks.fields(self, latent_size=checks.COUNT, q_values_in=checks.flag)
     if len(self.hidden_sizes) < 2:
       raise ValueError(
           f'hidden_sizes must have at least two layers, of which the last is '

@@ -6,7 +6,6 @@ components made from it, in one short file of this folder; this file is
 independent of the algorithm.
 """
 
-from collections.abc import Callable
 import dataclasses
 from typing import Any
 
@@ -18,53 +17,18 @@ from jaxtyping import Array, Bool, Float, Int
 import optax
 
 from hyperjax import acting as acting_lib
+from hyperjax import arrays
+from hyperjax import checks
+from hyperjax import faults
 from hyperjax import index as index_lib
 from hyperjax import lazy_adam
-from hyperjax import losses
 from hyperjax import networks
 from hyperjax import specs
-from hyperjax import targets
 from hyperjax import types
-
-
-def online_params(learner: types.LearnerState) -> types.Params:
-  """Returns the weights of the online network."""
-  return learner.params
-
-
-def target_params(learner: types.LearnerState) -> types.Params:
-  """Returns the weights of the target network, with prior and legal actions."""
-  return {**learner.params, 'params': learner.target_params}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Components:
-  """The parts of an algorithm.
-
-  Attributes:
-    network: value function, see `hyperjax.networks`.
-    index: distribution of z, for acting and evaluation.
-    loss: loss of a batch, see `hyperjax.losses`.
-    optimizer: optimiser of params['params'], see `hyperjax.optimizers`.
-    target: update of the target network.
-    acting: policy while the agent learns.
-    evaluation: policy of an evaluation; by default one index per episode.
-    acting_params: function from the learner to the weights for acting and
-      evaluation, `online_params` or `target_params`.
-    before_update: function of the learner and a PRNG key before each update,
-      such as a periodic reset of some weights; None for no function.
-  """
-
-  network: nn.Module
-  index: index_lib.IndexDistribution
-  loss: losses.Loss
-  optimizer: optax.GradientTransformationExtraArgs
-  target: targets.Target
-  acting: acting_lib.Acting = acting_lib.Thompson()
-  evaluation: acting_lib.Acting = acting_lib.Thompson()
-  acting_params: Callable[[types.LearnerState], types.Params] = online_params
-  before_update: Callable[
-      [types.LearnerState, chex.PRNGKey], types.LearnerState] | None = None
+from hyperjax.agents import guards
+from hyperjax.agents.components import Components
+from hyperjax.agents.components import online_params  # noqa: F401
+from hyperjax.agents.components import target_params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +60,9 @@ class TDAgent:
     set_field = lambda name, value: object.__setattr__(self, name, value)
     set_field('observation_spec', specs.observation_spec(self.observation_spec))
     set_field('num_actions', specs.num_actions(self.num_actions))
-    set_field('components', self.make_components())
+    guards.check_config(self)
+    set_field('components', checks.instance(Components)(
+        'components', self.make_components()))
     is_lazy = self.config.lazy_adam and self.observation_spec.num_values
     set_field('_tables', lazy_adam.find_tables(
         self.components.network, self.observation_spec) if is_lazy else None)
@@ -141,7 +107,8 @@ class TDAgent:
         target_params=jax.tree.map(jnp.copy, params['params']),
         opt_state=self.components.optimizer.init(params['params']),
         steps=jnp.int32(0),
-        key=key_learner)
+        key=key_learner,
+        faults=faults.none())
 
   def acting_params(self, learner: types.LearnerState) -> types.Params:
     """See `types.Agent`."""
@@ -150,6 +117,7 @@ class TDAgent:
   def init_actor(
       self, key: chex.PRNGKey, num_envs: int = 1) -> types.ActorState:
     """See `types.Agent`."""
+    checks.COUNT('num_envs', num_envs)
     key_index, key_actor = jax.random.split(key)
     return types.ActorState(
         index=self._sample_index(
@@ -163,6 +131,7 @@ class TDAgent:
     The indices are new, so `is_first` of `evaluate_action` need be set only for
     later episodes.
     """
+    checks.COUNT('num_episodes', num_episodes)
     return types.ActorState(
         index=self._sample_index(
             self.components.evaluation, key, num_episodes),
@@ -175,8 +144,8 @@ class TDAgent:
     """See `types.Agent`; each environment has its own index z.
 
     Raises:
-      ValueError: if the observations do not fit the spec, or `is_first` does
-        not fit the actor's environments.
+      ValueError: if the parameters are another agent's, the observations do not
+        fit the spec, or `is_first` does not fit the actor's environments.
     """
     return self._act(
         self.components.acting, params, actor, observation, is_first)
@@ -194,6 +163,7 @@ class TDAgent:
   ) -> tuple[types.ActorState, Int[Array, ' N']]:
     """See `types.Agent`."""
     key, key_action = jax.random.split(actor.key)
+    guards.check_legal(self, params)
     values = jnp.zeros((actor.index.shape[0], self.num_actions), jnp.float32)
     # With equal values, the greedy action is a uniformly random legal one.
     action = acting_lib.greedy(
@@ -212,9 +182,12 @@ class TDAgent:
       index: z, [N, M].
 
     Raises:
-      ValueError: if the observations do not fit the spec.
+      ValueError: if the parameters, observations or indices do not fit.
     """
+    guards.check_params(self, params)
     self.observation_spec.check(observation)
+    arrays.check_array(
+        'index', index, (observation.shape[0], self.index.dim), jnp.float32)
 
     def value(s, z):
       encoding = self.network.apply(params, s)
@@ -226,11 +199,15 @@ class TDAgent:
   def update(
       self, learner: types.LearnerState, batch: types.Batch | types.Transition
   ) -> tuple[types.LearnerState, types.Metrics]:
-    """See `types.Agent`; the update is one step of the optimiser."""
-    if isinstance(batch, types.Transition):
-      batch = types.Batch(batch)
-    self.observation_spec.check(batch.transitions.observation)
-    self.observation_spec.check(batch.transitions.next_observation)
+    """See `types.Agent`; the update is one step of the optimiser.
+
+    What only the values tell is noted in `LearnerState.faults`.
+
+    Raises:
+      ValueError: if the state is another agent's, or the batch does not fit.
+    """
+    guards.check_learner(self, learner)
+    batch = guards.check_batch(self, batch)
     if self.components.before_update is not None:
       key = jax.random.fold_in(
           jax.random.fold_in(learner.key, learner.steps), 1)
@@ -239,9 +216,12 @@ class TDAgent:
         learner.params['params'], learner.target_params, learner.steps))
     num_values = self.observation_spec.num_values
     if self._tables is not None and num_values is not None:
-      return lazy_adam.update(
+      after, metrics = lazy_adam.update(
           self._step, learner, batch, num_values, self._tables)
-    return self._step(learner, batch)
+    else:
+      after, metrics = self._step(learner, batch)
+    return after._replace(faults=learner.faults | guards.faults_of(
+        batch, metrics['loss'], self.num_actions)), metrics
 
   def _sample_index(self, policy, key, num_envs) -> Float[Array, 'N *K M']:
     num = () if policy.num_indices is None else (policy.num_indices,)
@@ -249,12 +229,9 @@ class TDAgent:
 
   def _act(self, policy, params, actor, observation, is_first):
     """Draws new indices where a policy requires them, then chooses actions."""
-    self.observation_spec.check(observation)
-    redraw = is_first = jnp.asarray(is_first)
-    if is_first.shape != actor.index.shape[:1]:
-      raise ValueError(
-          f'expected is_first of shape {actor.index.shape[:1]}, one for each '
-          f'environment, got {is_first.shape}')
+    guards.check_params(self, params)
+    redraw = is_first = guards.check_acting(
+        self, policy, actor, observation, is_first)
     key, key_redraw, key_index, key_action = jax.random.split(actor.key, 4)
     if policy.resample_probability > 0.:
       redraw |= jax.random.bernoulli(

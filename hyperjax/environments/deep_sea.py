@@ -24,6 +24,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 import numpy as np
 
+from hyperjax import checks
+from hyperjax import seeds
 from hyperjax import types
 
 
@@ -69,8 +71,9 @@ class DeepSea:
   one_hot: bool = False
 
   def __post_init__(self):
-    if self.size < 2:
-      raise ValueError(f'size must be at least 2, got {self.size}')
+    # The number of a cell is an int32.
+    checks.fields(self, size=checks.integer(2, 46340), stochastic=checks.flag,
+                  one_hot=checks.flag)
 
   @property
   def max_episode_length(self) -> int:
@@ -88,16 +91,32 @@ class DeepSea:
     return specs.DiscreteArray(2, np.int32, 'action')
 
   def params_from_seed(self, mapping_seed: int) -> DeepSeaParams:
-    """Returns the mapping that bsuite has for the same seed; on the host."""
-    rng = np.random.RandomState(mapping_seed)
+    """Returns the mapping that bsuite has for the same seed; on the host.
+
+    Raises:
+      ValueError: if the seed is not an integer of 0..2**32 - 1.
+    """
+    rng = np.random.RandomState(seeds.check_seed(mapping_seed))
     mapping = rng.binomial(1, 0.5, [self.size, self.size])
     return DeepSeaParams(jnp.asarray(mapping, jnp.int8))
 
   def params_from_seeds(self, mapping_seeds: Iterable[int]) -> DeepSeaParams:
-    """Returns the mappings of several seeds, with a leading axis [S]."""
-    return jax.tree.map(
-        lambda *x: jnp.stack(x),
-        *[self.params_from_seed(seed) for seed in mapping_seeds])
+    """Returns the mappings of several seeds, with a leading axis [S].
+
+    Raises:
+      ValueError: if there is no seed, or one is invalid.
+    """
+    mappings = [self.params_from_seed(seed) for seed in mapping_seeds]
+    if not mappings:
+      raise ValueError('expected at least one seed, got none')
+    return jax.tree.map(lambda *x: jnp.stack(x), *mappings)
+
+  def _check_params(self, params: DeepSeaParams):
+    shape = jnp.shape(params.action_mapping)
+    if shape != (self.size, self.size):
+      raise ValueError(
+          f'expected an action_mapping of shape {(self.size, self.size)}, for '
+          f'DeepSea of size {self.size}, got {shape}')
 
   def observe(self, state: DeepSeaState) -> Array:
     """Returns the observation of a state."""
@@ -112,6 +131,7 @@ class DeepSea:
       self, params: DeepSeaParams, key: chex.PRNGKey
   ) -> tuple[DeepSeaState, types.TimeStep]:
     """Begins an episode in the top left cell, which is not random."""
+    self._check_params(params)
     del params, key
     state = DeepSeaState(jnp.int32(0), jnp.int32(0), jnp.bool_(False))
     return state, types.TimeStep(
@@ -148,6 +168,7 @@ class DeepSea:
         [].
       noise: extra reward in the end cells of the last row, float32 [].
     """
+    self._check_params(params)
     last_cell = self.size - 1
     is_right = action == params.action_mapping[state.row, state.column]
     treasure = is_right & (state.column == last_cell)

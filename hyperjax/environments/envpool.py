@@ -26,6 +26,7 @@ import warnings
 from dm_env import specs
 import numpy as np
 
+from hyperjax import checks
 from hyperjax.environments import gymnasium
 from hyperjax.environments import vector
 
@@ -106,14 +107,12 @@ class Atari(vector.VectorBase):
     """
     check_game(game)
     _check_seeds(seeds)
-    if not 0. <= sticky_actions <= 1.:
-      raise ValueError(
-          f'sticky_actions must be between 0 and 1, got {sticky_actions}')
-    if max_frames < FRAMES_PER_STEP:
-      raise ValueError(
-          f'max_frames must be at least {FRAMES_PER_STEP}, got {max_frames}')
-    if max_noops < 1:
-      raise ValueError(f'max_noops must be at least 1, got {max_noops}')
+    sticky_actions = checks.FRACTION('sticky_actions', sticky_actions)
+    max_frames = checks.integer(FRAMES_PER_STEP)('max_frames', max_frames)
+    max_noops = checks.COUNT('max_noops', max_noops)
+    self._life_ends_return = checks.flag('life_ends_return', life_ends_return)
+    self._clip_rewards = checks.flag('clip_rewards', clip_rewards)
+    vector.check_timeout(timeout_s)  # Before the emulators begin.
     if backend not in _BACKENDS:
       raise ValueError(
           f'backend must be one of {", ".join(_BACKENDS)}, got {backend!r}')
@@ -121,8 +120,6 @@ class Atari(vector.VectorBase):
         game, list(seeds), sticky_actions, max_frames, max_noops,
         _num_threads(num_threads, seeds))
     super().__init__(game, emulators, len(seeds), num_actions, timeout_s)
-    self._life_ends_return = life_ends_return
-    self._clip_rewards = clip_rewards
     self._lives = np.zeros(self.num_envs, np.int32)
 
   @property
@@ -192,6 +189,7 @@ class Envpool(gymnasium.Gymnasium):
               f'did you mean {" or ".join(near)}?' if near
               else 'names are like CartPole-v1'))
     _check_seeds(seeds)
+    vector.check_timeout(timeout_s)
     if 'batch_size' in options:
       raise ValueError('all environments step together: no batch_size, please')
     with warnings.catch_warnings():
@@ -229,12 +227,13 @@ def _check_seeds(seeds: Sequence[int]):
   if not len(seeds):
     raise ValueError('expected at least one seed, got none')
   for seed in seeds:
-    if not 0 <= seed < 2**31:
-      raise ValueError(f'a seed must have 31 bits, got {seed}')
+    checks.integer(0)('a seed', seed)
 
 
 def _num_threads(num_threads: int | None, seeds: Sequence[int]) -> int:
-  return num_threads or min(len(seeds), os.cpu_count() or 1)
+  if num_threads is None:
+    return min(len(seeds), os.cpu_count() or 1)
+  return checks.COUNT('num_threads', num_threads)
 
 
 def _make_envpool(

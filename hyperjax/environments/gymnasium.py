@@ -18,6 +18,7 @@ from typing import Any
 from dm_env import specs
 import numpy as np
 
+from hyperjax import checks
 from hyperjax.environments import vector
 
 # gymnasium is imported on demand, since Atari needs this module but not the
@@ -172,19 +173,19 @@ def _check_resets(environments: Any):
 
 
 def _seeds(
-    seeds: int | Sequence[int] | None, num_envs: int
+    seeds: Any, num_envs: int
 ) -> int | list[int] | None:
   """Returns the seeds as gymnasium's types."""
   if seeds is None:
     return None
-  array = np.asarray(seeds)
-  if array.ndim and len(array) != num_envs:
+  check = checks.integer(0, 2**63 - 1)
+  if np.ndim(seeds) == 0:
+    return check('a seed', seeds)
+  if len(seeds) != num_envs:
     raise ValueError(
         f'expected a seed for each of {num_envs} environments, got '
-        f'{len(array)}')
-  if np.min(array) < 0:
-    raise ValueError(f'a seed must not be negative, got {seeds}')
-  return [int(seed) for seed in array] if array.ndim else int(array)
+        f'{len(seeds)}')
+  return [check('a seed', seed) for seed in seeds]
 
 
 def _name(environments: Any) -> str:

@@ -22,6 +22,8 @@ from dm_env import specs
 from jaxtyping import Array, Bool
 import numpy as np
 
+from hyperjax import checks
+
 
 class VectorTimeStep(NamedTuple):
   """One time step of N environments; NumPy arrays, or JAX's on the device.
@@ -148,12 +150,15 @@ class VectorBase:
       num_envs: N, number of environments.
       num_actions: A.
       timeout_s: seconds after which a step is abandoned.
+
+    Raises:
+      ValueError: if a number is out of range.
     """
     self.name = name
-    self.num_envs = num_envs
-    self.num_actions = num_actions
+    self.num_envs = checks.COUNT('num_envs', num_envs)
+    self.num_actions = checks.COUNT('num_actions', num_actions)
     self._emulators: Any = emulators  # None once closed.
-    self._timeout_s = timeout_s
+    self._timeout_s = check_timeout(timeout_s)
     self._was_last = np.ones(num_envs, bool)
     self._step: concurrent.futures.Future | None = None
     self._calls: queue.SimpleQueue = queue.SimpleQueue()
@@ -191,9 +196,10 @@ class VectorBase:
     if self._step is not None:
       raise RuntimeError('expected a call of recv after that of send')
     actions = np.asarray(actions)
-    if actions.shape != (self.num_envs,):
+    if actions.shape != (self.num_envs,) or actions.dtype.kind not in 'iu':
       raise ValueError(
-          f'expected actions of shape ({self.num_envs},), got {actions.shape}')
+          f'expected actions of shape ({self.num_envs},) and integers, got '
+          f'{actions.shape} of {actions.dtype}')
     if actions.min() < 0 or actions.max() >= self.num_actions:
       raise ValueError(
           f'expected actions of 0..{self.num_actions - 1}, got {actions}')
@@ -269,6 +275,15 @@ class VectorBase:
         discount=np.where(first | terminated, 0., 1.).astype(np.float32),
         observation=observation,
         score=score)
+
+
+def check_timeout(timeout_s: float) -> float:
+  """Returns a number of seconds that a thread may wait.
+
+  Raises:
+    ValueError: if it is negative, or longer than a thread can wait.
+  """
+  return checks.real(0., threading.TIMEOUT_MAX)('timeout_s', timeout_s)
 
 
 def _answer(calls: queue.SimpleQueue):

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import dm_env
 
+from hyperjax import checks
+
 
 @runtime_checkable
 class Actor(Protocol):
@@ -55,6 +57,12 @@ class EnvironmentLoop:
   """
 
   def __init__(self, environment: dm_env.Environment, actor: Actor):
+    """Makes a loop.
+
+    Raises:
+      ValueError: if the actor lacks a method of `Actor`.
+    """
+    checks.instance(Actor, 'an actor')('actor', actor)
     self._environment = environment
     self._actor = actor
     self._episodes = 0
@@ -83,8 +91,7 @@ class EnvironmentLoop:
     Raises:
       ValueError: if `num_episodes` is below 1.
     """
-    if num_episodes < 1:
-      raise ValueError(f'num_episodes must be at least 1, got {num_episodes}')
+    checks.COUNT('num_episodes', num_episodes)
     for _ in range(num_episodes):
       yield self.run_episode()
 

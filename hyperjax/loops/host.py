@@ -17,14 +17,15 @@ is the Sebulba architecture of Hessel et al. (2021).
   state, log = loop.run(state, 1000, env_steps=np.zeros(G, int))
 """
 
-from collections.abc import Iterator, Sequence
-import contextlib
+from collections.abc import Sequence
 import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hyperjax import checks
+from hyperjax import faults
 from hyperjax import memory
 from hyperjax import seeds as seeds_lib
 from hyperjax import types
@@ -34,14 +35,8 @@ from hyperjax.loops import host_run
 from hyperjax.loops import joined
 from hyperjax.loops import mapping
 from hyperjax.loops import stream_trainer
+from hyperjax.loops import waiting
 from hyperjax.loops.host_run import HostLog
-
-
-@contextlib.contextmanager
-def _timed(waited: dict[str, float], side: str) -> Iterator[None]:
-  start = time.monotonic()
-  yield
-  waited[side] += time.monotonic() - start
 
 
 class HostLoop:
@@ -176,12 +171,14 @@ class HostLoop:
       The state after the chunk, and its log.
 
     Raises:
-      ValueError: if `num_steps` or `env_steps` is invalid.
+      ValueError: if `num_steps` or `env_steps` is invalid, or the chunk trained
+        with invalid actions or discounts (see `hyperjax.faults`).
+      FloatingPointError: if it trained with rewards or observations that are
+        not finite. `last_state` has the state, as after every fault.
       vector.StalledError: if the environments fail to begin; the state is then
         untouched.
     """
-    if num_steps < 1:
-      raise ValueError(f'num_steps must be at least 1, got {num_steps}')
+    checks.COUNT('num_steps', num_steps)
     if np.shape(env_steps) != (self.num_agents,) or not isinstance(
         env_steps, np.ndarray):
       raise ValueError(
@@ -212,11 +209,11 @@ class HostLoop:
         elif not warmup and not (
             step + 1 - warmup_steps) % self.trainer.update_period:
           state = learn(state)
-        with _timed(waited, 'device'):
+        with waiting.timed(waited, 'device'):
           action = np.asarray(action)
         try:
           self.environments.send(action)
-          with _timed(waited, 'environments'):
+          with waiting.timed(waited, 'environments'):
             timestep = self.environments.recv()
         except vector.StalledError as error:
           failure = str(error)
@@ -227,8 +224,9 @@ class HostLoop:
       # Set after an interrupt too.
       self.last_state = state
     self._arrival = arrival
-    with _timed(waited, 'device'):
+    with waiting.timed(waited, 'device'):
       loss, num_updates, nonfinite = jax.device_get(state.log)
+    faults.check(state, ignored=faults.LOGGED)  # The log has the others.
     with np.errstate(invalid='ignore'):
       loss = loss / num_updates
     return state, HostLog(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
+from hyperjax import checks
 from hyperjax import specs
 from hyperjax.environments import vector
 
@@ -33,7 +34,9 @@ class JoinedEnvironments:
     """
     if not environments:
       raise ValueError('expected at least one environment, got none')
+    checks.COUNT('num_envs', num_envs)
     for environment in environments:
+      checks.instance(vector.VectorEnvironment)('environments', environment)
       if environment.num_envs % num_envs:
         raise ValueError(
             f'the environments of {environment.name} must be a multiple of '

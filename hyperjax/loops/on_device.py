@@ -19,6 +19,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 import numpy as np
 
+from hyperjax import checks
+from hyperjax import faults
 from hyperjax import memory
 from hyperjax import seeds as seeds_lib
 from hyperjax import specs
@@ -75,6 +77,8 @@ class OnDeviceLoop:
       self.trainer = agent
     else:
       self.trainer = trainer_lib.ReplayTrainer(agent, num_envs, replay_capacity)
+    for x in (environment, eval_environment or environment):
+      checks.component(base.Environment, 'an environment')('environment', x)
     self.environment = environment
     self._seed_run = SeedRun(
         self.trainer, environment, eval_environment or environment)
@@ -105,10 +109,16 @@ class OnDeviceLoop:
         [S].
 
     Raises:
-      ValueError: if there is no seed, one is invalid, or one occurs twice.
+      ValueError: if there is no seed, one is invalid, or one occurs twice, or
+        if the parameters do not fit the seeds or the environment.
       MemoryError: if the state does not fit into the devices' memory.
     """
     checked = seeds_lib.check_seeds(seeds)
+    for x in jax.tree.leaves(env_params):
+      if jnp.shape(x)[:1] != checked.shape:
+        raise ValueError(
+            f'expected env_params with a leading axis of {len(checked)} seeds, '
+            f'got an array of shape {jnp.shape(x)}')
     if len(set(checked.tolist())) < len(checked):
       raise ValueError(f'expected different seeds, got {list(seeds)}')
     self.check_memory(len(checked), env_params)
@@ -185,16 +195,17 @@ class OnDeviceLoop:
     Raises:
       ValueError: if `num_steps` is below 1 or above `max_steps`, no seed is
         active, the active seeds differ in their number of steps while one of
-        them is in its warm-up, or the chunk does not end with a call of
-        `learn`. The state is then untouched.
-      MemoryError: if what a new program needs besides the state does not fit;
-        the state is then untouched.
+        them is in its warm-up, the chunk does not end with a call of `learn`
+        (then the state is untouched), or it trained with invalid actions or
+        discounts (see `hyperjax.faults`).
+      FloatingPointError: if it trained with rewards or observations that are
+        not finite. `last_state` has the state, as after every fault.
+      MemoryError: if a new program does not fit; the state is then untouched.
     """
-    if num_steps < 1:
-      raise ValueError(f'num_steps must be at least 1, got {num_steps}')
+    checks.COUNT('num_steps', num_steps)
     if max_steps is None:
-      max_steps = 1 << (num_steps - 1).bit_length()
-    if num_steps > max_steps:
+      max_steps = 1 << (int(num_steps) - 1).bit_length()
+    if num_steps > checks.COUNT('max_steps', max_steps):
       raise ValueError(
           f'num_steps must be at most max_steps, {max_steps}, got {num_steps}')
     steps = self._steps(state, num_steps, active)
@@ -216,7 +227,9 @@ class OnDeviceLoop:
     finally:
       # Set after an interrupt too, which is likely while the host waits below.
       self.last_state = state
-    return state, _join(logs)
+    log = _join(logs)
+    faults.check(state, ignored=faults.LOGGED)  # The log has the others.
+    return state, log
 
   def _steps(self, state, num_steps, active) -> list[tuple[int, bool]]:
     """Returns the parts of a chunk: (steps, whether they are warm-up)."""
@@ -257,8 +270,7 @@ class OnDeviceLoop:
     Raises:
       ValueError: if `num_episodes` is below 1.
     """
-    if num_episodes < 1:
-      raise ValueError(f'num_episodes must be at least 1, got {num_episodes}')
+    checks.COUNT('num_episodes', num_episodes)
     evaluate = self._mapped(
         SeedRun.evaluate, self._seed_run, num_episodes, donate=False)
     return evaluate(state)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
+from hyperjax import checks
 from hyperjax import replay as replay_lib
 from hyperjax import specs
 from hyperjax import types
@@ -27,6 +28,10 @@ class StreamTrainer(trainer.ReplayTrainer):
   """
 
   stacked: bool = False
+
+  def __post_init__(self):
+    checks.fields(self, stacked=checks.flag)
+    super().__post_init__()
 
   @property
   def replay(self) -> replay_lib.StreamReplay:

@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
+from hyperjax import arrays
+from hyperjax import checks
 from hyperjax import networks
 from hyperjax import replay as replay_lib
 from hyperjax import specs
@@ -83,8 +85,9 @@ class ReplayTrainer:
   replay_capacity: int | None = None
 
   def __post_init__(self):
-    if self.num_envs < 1:
-      raise ValueError(f'num_envs must be at least 1, got {self.num_envs}')
+    checks.fields(
+        self, agent=checks.component(types.Agent), num_envs=checks.COUNT,
+        replay_capacity=checks.optional(checks.integer(1, 2**63 - 1)))
     if 1 <= self.capacity < self.num_envs:
       raise ValueError(
           f'the replay must hold a transition of each environment: expected '
@@ -117,9 +120,8 @@ class ReplayTrainer:
   @property
   def capacity(self) -> int:
     """Number of steps that the replay keeps."""
-    if self.replay_capacity is None:
-      return self.config.replay_capacity
-    return self.replay_capacity
+    given = self.replay_capacity
+    return self.config.replay_capacity if given is None else given
 
   @property
   def replay(self) -> replay_lib.TransitionReplay:
@@ -159,10 +161,15 @@ class ReplayTrainer:
       key: PRNG key of the run.
       legal: mask of the actions that the environment has, bool [A]; None for
         all.
+
+    Raises:
+      ValueError: if the mask is not bool [A].
     """
     key_learner, key_actor, key_replay = jax.random.split(key, 3)
     learner = self.agent.init(key_learner)
     if legal is not None:
+      legal = arrays.check_array(
+          'the mask of the legal actions', legal, (self.num_actions,), bool)
       learner = learner._replace(
           params=networks.with_legal_actions(learner.params, legal))
     return TrainState(
@@ -226,6 +233,8 @@ class ReplayTrainer:
     """
     key = jax.random.fold_in(replay_key, learner.steps)
     batch = self.replay.sample(replay, key)
+    if batch.faults is not None:  # Not every agent keeps them.
+      replay = replay._replace(faults=replay.faults | batch.faults)
     learner, metrics = self.agent.update(learner, batch)
     if self.config.sampler.needs_losses and 'losses' in metrics:
       replay = self.replay.update_priorities(replay, batch, metrics['losses'])

@@ -7,6 +7,7 @@ import chex
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from hyperjax import checks
 from hyperjax import index as index_lib
 
 
@@ -33,11 +34,6 @@ class Pairs(Protocol):
     ...
 
 
-def _check_num_samples(num_samples: int):
-  if num_samples < 1:
-    raise ValueError(f'num_samples must be at least 1, got {num_samples}')
-
-
 @dataclasses.dataclass(frozen=True)
 class Independent:
   """K independent indices per transition, as in HyperAgent.
@@ -51,7 +47,7 @@ class Independent:
   tied: bool = False
 
   def __post_init__(self):
-    _check_num_samples(self.num_samples)
+    checks.fields(self, num_samples=checks.COUNT, tied=checks.flag)
 
   def __call__(self, distribution, key, batch_size) -> Float[Array, 'B K M']:
     """See `Pairs`."""
@@ -71,7 +67,7 @@ class Shared:
   tied: bool = True
 
   def __post_init__(self):
-    _check_num_samples(self.num_samples)
+    checks.fields(self, num_samples=checks.COUNT, tied=checks.flag)
 
   def __call__(self, distribution, key, batch_size) -> Float[Array, 'B K M']:
     """See `Pairs`."""

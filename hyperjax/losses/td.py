@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 import rlax
 
 from hyperjax import acting
+from hyperjax import checks
 from hyperjax import data_noise
 from hyperjax import index as index_lib
 from hyperjax import networks
@@ -60,6 +61,11 @@ class _TD:
   network: nn.Module
   index: index_lib.IndexDistribution
   double: bool
+
+  def __post_init__(self):
+    checks.fields(
+        self, 'a loss', network=checks.instance(nn.Module),
+        index=checks.instance(index_lib.IndexDistribution), double=checks.flag)
 
   def _encode(self, params: types.Params, observations: Array) -> Any:
     return jax.vmap(lambda s: self.network.apply(params, s))(observations)
@@ -146,6 +152,11 @@ class SampledTD(_TD):
   optimism: acting.Optimism | None = None
 
   def __post_init__(self):
+    super().__post_init__()
+    checks.fields(
+        self, 'a loss', pairs=checks.instance(pairs_lib.Pairs),
+        noise=checks.instance(data_noise.DataNoise),
+        optimism=checks.optional(checks.instance(acting.Optimism)))
     if self.pairs.tied and self.optimism is not None:
       raise ValueError(
           f'a tied target is taken at one index, got optimism {self.optimism}')
@@ -214,6 +225,12 @@ class ExactTD(_TD):
 
   noise: data_noise.LinearNoise = data_noise.Perturbation()
   optimism: acting.Optimism | None = None
+
+  def __post_init__(self):
+    super().__post_init__()
+    checks.fields(
+        self, 'an exact loss', noise=checks.instance(data_noise.LinearNoise),
+        optimism=checks.optional(checks.instance(acting.Optimism)))
 
   def __call__(
       self, params, target_params, batch, index_key, noise_key

@@ -4,6 +4,7 @@ from flax import linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from hyperjax import checks
 from hyperjax.networks import priors
 
 
@@ -29,6 +30,13 @@ class AffineValue(nn.Module):
   prior: nn.Module | None = None
   scale: float = 1.
   prior_scale: float = 1.
+
+  def __post_init__(self):
+    checks.fields(
+        self, 'a value function', body=checks.instance(nn.Module),
+        prior=checks.optional(checks.instance(nn.Module)),
+        scale=checks.NONNEGATIVE, prior_scale=checks.NONNEGATIVE)
+    super().__post_init__()
 
   @nn.compact
   def __call__(self, observation: Array) -> Float[Array, 'heads A']:

@@ -8,12 +8,14 @@ are mapped over it (jaxlib 0.10). A matrix product is fast in both cases.
 
 from collections.abc import Callable, Sequence
 import dataclasses
+from typing import Any
 
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Shaped
 
+from hyperjax import checks
 from hyperjax import specs
 from hyperjax.networks import initializers
 from hyperjax.networks import torsos
@@ -40,6 +42,13 @@ class Conv(nn.Module):
   use_bias: bool = True
   bias_init: initializers.Initializer = initializers.zero_bias
   input_scale: float = 1.
+
+  def __post_init__(self):
+    checks.fields(
+        self, 'a convolution', features=checks.COUNT, kernel_size=_pixels,
+        strides=_pixels, kernel_init=checks.function, use_bias=checks.flag,
+        bias_init=checks.function, input_scale=checks.real())
+    super().__post_init__()
 
   @nn.compact
   def __call__(
@@ -94,6 +103,11 @@ class ConvTorso(nn.Module):
   layers: Sequence[tuple[int, int, int]] = dataclasses.field(kw_only=True)
 
   def __post_init__(self):
+    checks.fields(
+        self, 'a torso', hidden_sizes=checks.widths(0), spec=specs.check_spec,
+        kernel_init=checks.function, bias_init=checks.function,
+        scale_input=checks.flag, normalize=checks.flag,
+        activation=checks.function, layers=_layers)
     super().__post_init__()
     if len(self.spec.shape) != 3:
       raise ValueError(
@@ -147,6 +161,26 @@ class SmallHyperAgentTorso(DataEfficientTorso):
   """`HyperAgentTorso` with the data-efficient convolutions, for CPUs."""
 
   normalize: bool = True
+
+
+def _pixels(name: str, value: Any) -> Any:
+  """Checks a number of pixels, or two."""
+  if not isinstance(value, Sequence) or isinstance(value, str):
+    return checks.COUNT(name, value)
+  if len(value) != 2:
+    raise ValueError(f'{name} must be one integer or two, got {value!r}')
+  return tuple(checks.COUNT(name, pixels) for pixels in value)
+
+
+def _layers(name: str, value: Any) -> tuple[tuple[int, int, int], ...]:
+  """Checks (features, kernel size, stride) of each convolution."""
+  if not isinstance(value, Sequence) or any(
+      not isinstance(layer, Sequence) or len(layer) != 3 for layer in value):
+    raise ValueError(
+        f'{name} must be (features, kernel size, stride) of each convolution, '
+        f'got {value!r}')
+  return tuple(
+      tuple(checks.COUNT(name, number) for number in layer) for layer in value)
 
 
 def _pair(x: int | tuple[int, int]) -> tuple[int, int]:

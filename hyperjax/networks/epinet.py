@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from hyperjax import checks
 from hyperjax import specs
 from hyperjax.networks import heads
 from hyperjax.networks import initializers
@@ -64,6 +65,14 @@ class EpinetValue(nn.Module):
   epinet_size: int = 50
   prior_sizes: Sequence[int] = (5,)
   prior_scale: float = 1.
+
+  def __post_init__(self):
+    checks.fields(
+        self, 'an epinet', num_actions=checks.COUNT, index_dim=checks.COUNT,
+        spec=specs.check_spec, hidden_sizes=checks.widths(1),
+        make_torso=checks.function, epinet_size=checks.COUNT,
+        prior_sizes=checks.widths(1), prior_scale=checks.NONNEGATIVE)
+    super().__post_init__()
 
   @property
   def _sees_observation(self) -> bool:

@@ -13,6 +13,7 @@ from flax import linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from hyperjax import checks
 from hyperjax.networks import initializers
 
 
@@ -26,6 +27,11 @@ class LinearHead(nn.Module):
 
   num_actions: int
   kernel_init: initializers.Initializer = initializers.xavier
+
+  def __post_init__(self):
+    checks.fields(
+        self, 'a head', num_actions=checks.COUNT, kernel_init=checks.function)
+    super().__post_init__()
 
   @nn.compact
   def __call__(self, features: Float[Array, ' F']) -> Float[Array, '1 A']:
@@ -53,6 +59,13 @@ class HypermodelHead(nn.Module):
   mean_init: initializers.Initializer
   factor_init: initializers.Initializer
   bias: bool = False
+
+  def __post_init__(self):
+    checks.fields(
+        self, 'a head', num_actions=checks.COUNT, index_dim=checks.COUNT,
+        mean_init=checks.function, factor_init=checks.function,
+        bias=checks.flag)
+    super().__post_init__()
 
   @nn.compact
   def __call__(self, features: Float[Array, ' F']) -> Float[Array, 'heads A']:
@@ -84,6 +97,12 @@ class EnsembleHead(nn.Module):
   num_actions: int
   kernel_init: initializers.Initializer = initializers.xavier
 
+  def __post_init__(self):
+    checks.fields(
+        self, 'an ensemble', num_members=checks.COUNT,
+        num_actions=checks.COUNT, kernel_init=checks.function)
+    super().__post_init__()
+
   @nn.compact
   def __call__(self, features: Float[Array, ' F']) -> Float[Array, 'heads A']:
     """Returns the heads psi, float32 [K+1, A]."""
@@ -106,6 +125,12 @@ class SeparateNetworks(nn.Module):
 
   network: nn.Module
   num_members: int
+
+  def __post_init__(self):
+    checks.fields(
+        self, 'an ensemble', network=checks.instance(nn.Module),
+        num_members=checks.COUNT)
+    super().__post_init__()
 
   @nn.compact
   def __call__(self, observation: Array) -> Float[Array, 'heads A']:

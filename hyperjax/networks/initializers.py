@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from hyperjax import checks
+
 # A function of a PRNG key, a shape and, optionally, a dtype.
 Initializer = Callable[..., Array]
 
@@ -37,6 +39,7 @@ def uniform_bias(key, shape, dtype=jnp.float32):
 @functools.cache
 def normal(std: float) -> Initializer:
   """Returns an initialiser of independent N(0, std^2) entries."""
+  checks.NONNEGATIVE('std', std)
   return nn.initializers.normal(std)
 
 
@@ -66,6 +69,7 @@ def sphere(scale: float) -> Initializer:
   Args:
     scale: length of the vector, whose direction is uniform.
   """
+  checks.NONNEGATIVE('scale', scale)
 
   def init(key, shape, dtype=jnp.float32):
     x = jax.random.normal(key, shape, dtype)
@@ -95,6 +99,7 @@ def factor_sphere(scale: float) -> Initializer:
   Args:
     scale: length of the vectors.
   """
+  checks.NONNEGATIVE('scale', scale)
 
   def init(key, shape, dtype=jnp.float32):
     x = jax.random.normal(key, shape, dtype)

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from hyperjax import checks
+
 
 class StateAwareEncoding(NamedTuple):
   """Encoding of an observation by a `StateAwareNoisyValue`.
@@ -45,6 +47,13 @@ class NoisyValue(nn.Module):
   hidden_size: int
   num_actions: int
   initial_sigma: float = 0.5
+
+  def __post_init__(self):
+    checks.fields(
+        self, 'a noisy network', torso=checks.instance(nn.Module),
+        num_features=checks.COUNT, hidden_size=checks.COUNT,
+        num_actions=checks.COUNT, initial_sigma=checks.NONNEGATIVE)
+    super().__post_init__()
 
   @property
   def index_dim(self) -> int:
@@ -117,6 +126,14 @@ class StateAwareNoisyValue(nn.Module):
   num_actions: int
   latent_size: int = 256
   q_values_in: bool = False
+
+  def __post_init__(self):
+    checks.fields(
+        self, 'a noisy network', torso=checks.instance(nn.Module),
+        num_features=checks.COUNT, hidden_size=checks.COUNT,
+        num_actions=checks.COUNT, latent_size=checks.COUNT,
+        q_values_in=checks.flag)
+    super().__post_init__()
 
   @property
   def index_dim(self) -> int:

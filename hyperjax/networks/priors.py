@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 import numpy as np
 
+from hyperjax import checks
 from hyperjax import specs
 
 
@@ -21,6 +22,11 @@ class FixedPrior(nn.Module):
   """
 
   network: nn.Module
+
+  def __post_init__(self):
+    checks.fields(
+        self, 'a prior', network=checks.instance(nn.Module))
+    super().__post_init__()
 
   @nn.compact
   def __call__(self, observation: Array) -> Array:
@@ -48,6 +54,12 @@ class UniformPrior(nn.Module):
 
   network: nn.Module
   second_moment: float = 1.
+
+  def __post_init__(self):
+    checks.fields(
+        self, 'a prior', network=checks.instance(nn.Module),
+        second_moment=checks.positive)
+    super().__post_init__()
 
   @nn.compact
   def __call__(self, observation: Array) -> Float[Array, 'heads A']:
@@ -83,6 +95,13 @@ class PriorFeatures(nn.Module):
   torso: nn.Module | None = None
   num_features: int = 128
   length_scale: float = 0.3
+
+  def __post_init__(self):
+    checks.fields(
+        self, 'features of a prior', spec=specs.check_spec,
+        torso=checks.optional(checks.instance(nn.Module)),
+        num_features=checks.COUNT, length_scale=checks.positive)
+    super().__post_init__()
 
   @nn.compact
   def __call__(self, observation: Array) -> Float[Array, ' F']:

@@ -6,6 +6,7 @@ from flax import linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from hyperjax import checks
 from hyperjax import specs
 from hyperjax.networks import initializers
 from hyperjax.networks import tables
@@ -32,6 +33,13 @@ class InputLayer(nn.Module):
   kernel_init: initializers.Initializer
   use_bias: bool = True
   bias_init: initializers.Initializer = initializers.zero_bias
+
+  def __post_init__(self):
+    checks.fields(
+        self, 'a layer', features=checks.COUNT, spec=specs.check_spec,
+        kernel_init=checks.function, use_bias=checks.flag,
+        bias_init=checks.function)
+    super().__post_init__()
 
   @nn.compact
   def __call__(self, observation: Array) -> Float[Array, ' F']:
@@ -72,6 +80,12 @@ class Dense(nn.Module):
   kernel_init: initializers.Initializer
   bias_init: initializers.Initializer = initializers.zero_bias
 
+  def __post_init__(self):
+    checks.fields(
+        self, 'a layer', features=checks.COUNT, kernel_init=checks.function,
+        bias_init=checks.function)
+    super().__post_init__()
+
   @nn.compact
   def __call__(self, x: Float[Array, ' inputs']) -> Float[Array, ' F']:
     """Returns the layer's output, float32 [F]."""
@@ -96,6 +110,13 @@ class MLPTorso(nn.Module):
   kernel_init: initializers.Initializer = initializers.xavier
   bias_init: initializers.Initializer = initializers.zero_bias
   activation: Callable[[Array], Array] = nn.relu
+
+  def __post_init__(self):
+    checks.fields(
+        self, 'a torso', hidden_sizes=checks.widths(1), spec=specs.check_spec,
+        kernel_init=checks.function, bias_init=checks.function,
+        activation=checks.function)
+    super().__post_init__()
 
   @nn.compact
   def __call__(self, observation: Array) -> Float[Array, ' F']:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from hyperjax import checks
 from hyperjax.replay import samplers
 from hyperjax.replay import sum_tree
 
@@ -44,21 +45,18 @@ class Prioritized:
   offset: float = 1e-6
 
   def __post_init__(self):
-    if not 0. <= self.exponent < float('inf'):
-      raise ValueError(
-          f'the exponent of priorities must be at least 0, got '
-          f'{self.exponent}')
-    if not 0. <= self.correction <= 1.:
-      raise ValueError(
-          f'the correction of importance weights must be between 0 and 1, got '
-          f'{self.correction}')
-    if not 0. < self.offset < float('inf'):
-      raise ValueError(
-          f'the offset of priorities must be positive, got {self.offset}')
+    checks.fields(
+        self, 'Prioritized', exponent=checks.NONNEGATIVE,
+        correction=checks.FRACTION, offset=checks.positive)
 
   @property
   def needs_losses(self) -> bool:
     """See `Sampler`."""
+    return True
+
+  @property
+  def needs_nonnegative_losses(self) -> bool:
+    """Whether negative losses are faults: a power of one is NaN."""
     return True
 
   def init(self, num_slots) -> samplers.SamplerState:

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from hyperjax import checks
+
 SamplerState = Any
 
 
@@ -183,14 +185,9 @@ class Mixed(Uniform):
   tournament_size: int = 4
 
   def __post_init__(self):
-    for name in ('recent_fraction', 'tournament_fraction'):
-      if not 0. <= getattr(self, name) <= 1.:
-        raise ValueError(
-            f'{name} must be between 0 and 1, got {getattr(self, name)}')
-    for name in ('recent_window', 'tournament_size'):
-      if getattr(self, name) < 1:
-        raise ValueError(
-            f'{name} must be at least 1, got {getattr(self, name)}')
+    checks.fields(
+        self, recent_fraction=checks.FRACTION, recent_window=checks.COUNT,
+        tournament_fraction=checks.FRACTION, tournament_size=checks.COUNT)
     # Tolerates rounding of the sum.
     if self.recent_fraction + self.tournament_fraction > 1. + 1e-6:
       raise ValueError(

@@ -5,9 +5,13 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import chex
 import jax
+from jax import core
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, UInt
 
+from hyperjax import arrays
+from hyperjax import checks
+from hyperjax import faults
 from hyperjax import specs
 from hyperjax import types
 from hyperjax.replay import samplers
@@ -20,10 +24,13 @@ class ReplayState(NamedTuple):
     ring: flashbax's trajectory buffer; the stored data are its `experience`,
       every leaf [streams, length, ...].
     sampler: state of the sampler.
+    faults: what was wrong with losses that gave priorities, uint32 [], see
+      `hyperjax.faults`.
   """
 
   ring: Any
   sampler: samplers.SamplerState
+  faults: UInt[Array, '...']
 
 
 @runtime_checkable
@@ -50,7 +57,10 @@ class Replay(Protocol):
     ...
 
   def sample(self, state: ReplayState, key: chex.PRNGKey) -> types.Batch:
-    """Draws transitions [B]; the replay must hold at least one."""
+    """Draws transitions [B]; from an empty replay meaningless ones.
+
+    The batch's `faults` tell whether the replay was empty.
+    """
     ...
 
   def update_priorities(
@@ -65,10 +75,35 @@ class SampledReplay:
   """Base of the storages: what they do alike with their sampler.
 
   Attributes:
+    spec: spec of the observations.
+    capacity: number of steps kept.
+    batch_size: B.
+    n_step: n.
+    num_envs: N.
     sampler: sampler of the slots.
   """
 
+  spec: specs.ObservationSpec
+  capacity: int
+  batch_size: int
+  n_step: int
+  num_envs: int
   sampler: samplers.Sampler
+
+  def __post_init__(self):
+    checks.fields(
+        self, 'a replay',
+        spec=specs.check_spec,
+        # Refused by `replay.check_fits` where memory does not hold it.
+        capacity=checks.integer(1, maximum=2**63 - 1),
+        batch_size=checks.COUNT,
+        n_step=checks.COUNT,
+        num_envs=checks.COUNT,
+        sampler=checks.component(samplers.Sampler))
+    if self.batch_size > self.capacity:
+      raise ValueError(
+          f'batch_size must be at most the capacity of the replay, '
+          f'{self.capacity}, got {self.batch_size}')
 
   def init(self) -> ReplayState:
     """Returns an empty replay, allocated in full."""
@@ -83,11 +118,20 @@ class SampledReplay:
     Call this method before anything is added: the keys of a batch are slots of
     the ring.
 
+    Losses that are not finite are noted in the state's `faults`, and negative
+    ones if the sampler's `needs_nonnegative_losses` is set.
+
     Raises:
-      ValueError: if the batch comes from no replay.
+      ValueError: if the batch comes from no replay, or the losses do not fit.
     """
-    return state._replace(sampler=self.sampler.update(
-        state.sampler, drawn_slots(batch), losses))
+    slots = drawn_slots(batch)
+    losses = arrays.check_array('losses', losses, slots.shape, jnp.float32)
+    if self.sampler.needs_losses:
+      state = state._replace(faults=state.faults | faults.of_losses(
+          losses,
+          getattr(self.sampler, 'needs_nonnegative_losses', False)))
+    return state._replace(
+        sampler=self.sampler.update(state.sampler, slots, losses))
 
   def num_bytes(self) -> int:
     """Returns the memory of one replay, in bytes; allocates nothing."""
@@ -95,16 +139,39 @@ class SampledReplay:
                for x in jax.tree.leaves(jax.eval_shape(self.init)))
 
 
-def check_sizes(capacity: int, batch_size: int, n_step: int, num_envs: int):
-  """Raises ValueError for invalid sizes of a replay."""
-  for name, value in (('capacity', capacity), ('batch_size', batch_size),
-                      ('n_step', n_step), ('num_envs', num_envs)):
-    if value < 1:
-      raise ValueError(f'{name} of a replay must be at least 1, got {value}')
-  if batch_size > capacity:
+def check_entries(entries: Any, like: Any, num: int) -> Any:
+  """Returns what is added to a replay, in the dtypes that it is stored in.
+
+  Args:
+    entries: NamedTuple of arrays, each with a leading axis [num].
+    like: shapes and dtypes of one entry, in a NamedTuple of the same class.
+    num: number of entries, at least 1.
+
+  Raises:
+    ValueError: if the class, a shape or the kind of a number differs, or a
+      number may not fit the stored dtype.
+  """
+  what = type(like).__name__
+  if type(entries) is not type(like):
+    raise ValueError(f'expected a {what}, got {type(entries).__name__}')
+  if num < 1:
     raise ValueError(
-        f'batch_size must be at most the capacity of the replay, '
-        f'{capacity}, got {batch_size}')
+        f'expected a {what} whose fields have a leading axis, of at least one '
+        f'entry, got {jax.tree.map(jnp.shape, entries)}')
+  return type(like)(*[
+      arrays.check_array(f'{name} of a {what}', x, (num, *one.shape), one.dtype)
+      for name, x, one in zip(like._fields, entries, like, strict=True)])
+
+
+def check_holds(holds: Bool[Array, '']) -> UInt[Array, '']:
+  """Returns the faults of sampling, uint32 [], from whether there is anything.
+
+  Raises:
+    ValueError: outside a compiled program, if there is nothing.
+  """
+  if not isinstance(holds, core.Tracer) and not holds:
+    raise ValueError('the replay holds no transition: add one before sampling')
+  return faults.where(~holds, faults.Fault.EMPTY_REPLAY)
 
 
 def drawn_slots(batch: types.Batch) -> Int[Array, ' B']:

@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from hyperjax import checks
+from hyperjax import faults
 from hyperjax import specs
 from hyperjax import types
 from hyperjax.replay import samplers
@@ -58,6 +60,8 @@ class Entry(NamedTuple):
 
 # Of a slot by its sampler, before it is drawn uniformly.
 _MAX_DRAWS = 20
+# In a replay with transitions, one begins in about every second slot or more.
+_LAST_DRAW = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,8 +97,9 @@ class StreamReplay(storage.SampledReplay):
   stacked: bool = False
 
   def __post_init__(self):
-    storage.check_sizes(
-        self.capacity, self.batch_size, self.n_step, self.num_envs)
+    super().__post_init__()
+    checks.fields(self, 'a replay', discount=checks.FRACTION,
+                  stacked=checks.flag)
     if self.stacked and len(self.spec.shape) != 3:
       raise ValueError(
           f'expected stacks of frames, [stack, H, W], got observations of '
@@ -125,25 +130,34 @@ class StreamReplay(storage.SampledReplay):
         sample_sequence_length=1, period=1, min_length_time_axis=1,
         max_length_time_axis=self.length)
 
-  def init(self) -> storage.ReplayState:
-    """Returns an empty replay, allocated in full."""
+  def _empty(self) -> Entry:
+    """Returns a time step of zeros."""
     shape = self.spec.shape[1:] if self.stacked else self.spec.shape
-    ring = self._buffer.init(Entry(
+    return Entry(
         observation=jnp.zeros(shape, self.spec.dtype),
         action=jnp.int32(0),
         reward=jnp.float32(0.),
         discount=jnp.float32(0.),
         is_first=jnp.bool_(False),
-        uid=jnp.int32(0)))
+        uid=jnp.int32(0))
+
+  def init(self) -> storage.ReplayState:
+    """Returns an empty replay, allocated in full."""
     return storage.ReplayState(
-        ring, self.sampler.init(self.num_envs * self.length))
+        self._buffer.init(self._empty()),
+        self.sampler.init(self.num_envs * self.length), faults.none())
 
   def add(
       self, state: storage.ReplayState, entries: Entry) -> storage.ReplayState:
     """Stores one time step of each stream; every field is [N, ...].
 
     The first time step of a stream must begin an episode.
+
+    Raises:
+      ValueError: if a shape or the kind of a number is wrong.
     """
+    entries = storage.check_entries(
+        entries, jax.eval_shape(self._empty), self.num_envs)
     ring = self._buffer.add(
         state.ring, jax.tree.map(lambda x: x[:, None], entries))
     streams = self.length * jnp.arange(self.num_envs)
@@ -155,7 +169,7 @@ class StreamReplay(storage.SampledReplay):
       # What has just lost the oldest frame of its stack.
       changed.append((newest + self.stack - 1, never))
     positions, drawable = zip(*changed, strict=True)
-    return storage.ReplayState(ring, self.sampler.add(
+    return state._replace(ring=ring, sampler=self.sampler.add(
         state.sampler,
         jnp.concatenate([streams + p % self.length for p in positions]),
         jnp.concatenate(drawable)))
@@ -171,10 +185,15 @@ class StreamReplay(storage.SampledReplay):
 
   def sample(
       self, state: storage.ReplayState, key: chex.PRNGKey) -> types.Batch:
-    """Draws transitions [B]; the replay must hold at least one.
+    """Draws transitions [B], see `storage.Replay`.
 
     A slot is drawn again until a transition begins there, after a while
-    uniformly: none may begin in the few slots that a sampler prefers.
+    uniformly: none may begin in the few slots that a sampler prefers. If none
+    is found at all, the replay counts as empty.
+
+    Raises:
+      ValueError: if the replay is empty; in a compiled program the batch's
+        `faults` tell it.
     """
     ring = self._drawable(state)
     is_first = state.ring.experience.is_first.reshape(-1)
@@ -197,12 +216,14 @@ class StreamReplay(storage.SampledReplay):
 
     key, key_draw = jax.random.split(key)
     _, slots, _ = jax.lax.while_loop(
-        lambda carry: ~jnp.all(begins(carry[1])), redraw,
-        (key, draw(key_draw), jnp.int32(1)))
+        lambda carry: ~jnp.all(begins(carry[1])) & (carry[2] < _LAST_DRAW),
+        redraw, (key, draw(key_draw), jnp.int32(1)))
+    found = storage.check_holds(jnp.all(begins(slots)))
     transitions = jax.vmap(self._transition, in_axes=(None, 0, 0))(
         state, slots // self.length, (ring.newest - slots) % self.length)
     return types.Batch(
-        transitions, self.sampler.weights(state.sampler, slots, ring), slots)
+        transitions, self.sampler.weights(state.sampler, slots, ring), slots,
+        found)
 
   def _position(self, state, age):
     return (state.ring.current_index - 1 - age) % self.length

@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
+from hyperjax import arrays
+from hyperjax import faults
 from hyperjax import specs
 from hyperjax import types
 from hyperjax.replay import samplers
@@ -57,8 +59,7 @@ class TransitionReplay(storage.SampledReplay):
   sampler: samplers.Sampler = samplers.Uniform()
 
   def __post_init__(self):
-    storage.check_sizes(
-        self.capacity, self.batch_size, self.n_step, self.num_envs)
+    super().__post_init__()
     if self.n_step * self.num_envs > self.capacity:
       raise ValueError(
           f'the capacity of a replay of {self.num_envs} environments and '
@@ -72,18 +73,21 @@ class TransitionReplay(storage.SampledReplay):
         add_batch_size=1, sample_batch_size=1, sample_sequence_length=1,
         period=1, min_length_time_axis=1, max_length_time_axis=self.capacity)
 
+  def _empty(self) -> types.Transition:
+    """Returns a transition of zeros."""
+    return types.Transition(
+        observation=self.spec.zeros(),
+        action=jnp.int32(0),
+        reward=jnp.float32(0.),
+        discount=jnp.float32(0.),
+        next_observation=self.spec.zeros(),
+        uid=jnp.int32(0))
+
   def init(self) -> storage.ReplayState:
     """Returns an empty replay, allocated in full."""
-    ring = self._buffer.init(Stored(
-        types.Transition(
-            observation=self.spec.zeros(),
-            action=jnp.int32(0),
-            reward=jnp.float32(0.),
-            discount=jnp.float32(0.),
-            next_observation=self.spec.zeros(),
-            uid=jnp.int32(0)),
-        is_last=jnp.bool_(False)))
-    return storage.ReplayState(ring, self.sampler.init(self.capacity))
+    ring = self._buffer.init(Stored(self._empty(), is_last=jnp.bool_(False)))
+    return storage.ReplayState(
+        ring, self.sampler.init(self.capacity), faults.none())
 
   def add(
       self, state: storage.ReplayState, transitions: types.Transition,
@@ -99,10 +103,12 @@ class TransitionReplay(storage.SampledReplay):
         n_step > 1.
 
     Raises:
-      ValueError: if the number of transitions is wrong, or `is_last` is
-        missing.
+      ValueError: if the number of transitions, a shape or the kind of a number
+        is wrong, or `is_last` is missing.
     """
-    num, = transitions.uid.shape
+    num = arrays.leading_axis(transitions)
+    transitions = storage.check_entries(
+        transitions, jax.eval_shape(self._empty), num)
     if self.n_step > 1 and (is_last is None or num != self.num_envs):
       raise ValueError(
           f'returns of {self.n_step} steps need the transitions of all '
@@ -114,19 +120,26 @@ class TransitionReplay(storage.SampledReplay):
           f'replay, got {num}')
     if is_last is None:
       is_last = jnp.zeros(num, bool)
+    is_last = arrays.check_array('is_last', is_last, (num,), bool)
     ring = self._buffer.add(state.ring, jax.tree.map(
-        lambda x: x[None], Stored(transitions, jnp.asarray(is_last))))
+        lambda x: x[None], Stored(transitions, is_last)))
     slots = (state.ring.current_index + jnp.arange(num)) % self.capacity
-    return storage.ReplayState(ring, self.sampler.add(
+    return state._replace(ring=ring, sampler=self.sampler.add(
         state.sampler, slots, jnp.ones(num, bool)))
 
   def sample(
       self, state: storage.ReplayState, key: chex.PRNGKey) -> types.Batch:
-    """Draws transitions [B]; the replay must hold at least one."""
+    """Draws transitions [B], see `storage.Replay`.
+
+    Raises:
+      ValueError: if the replay is empty; in a compiled program the batch's
+        `faults` tell it.
+    """
     ring = samplers.Drawable(
         num_streams=1, length=self.capacity,
         newest=storage.newest_position(state.ring, self.capacity),
         first_age=0, num_ages=storage.ring_size(state.ring, self.capacity))
+    found = storage.check_holds(ring.num_ages > 0)
     slots = self.sampler.sample(state.sampler, key, self.batch_size, ring)
     if self.n_step == 1:
       transitions = jax.tree.map(
@@ -135,7 +148,8 @@ class TransitionReplay(storage.SampledReplay):
       transitions = jax.vmap(self._n_step, in_axes=(None, None, 0))(
           state, ring.newest, slots)
     return types.Batch(
-        transitions, self.sampler.weights(state.sampler, slots, ring), slots)
+        transitions, self.sampler.weights(state.sampler, slots, ring), slots,
+        found)
 
   def _n_step(
       self, state: storage.ReplayState, newest: Int[Array, ''],

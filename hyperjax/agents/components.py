@@ -1,0 +1,67 @@
+"""The parts of an algorithm that `hyperjax.agents.td` learns with."""
+
+from collections.abc import Callable
+import dataclasses
+
+import chex
+from flax import linen as nn
+import optax
+
+from hyperjax import acting as acting_lib
+from hyperjax import checks
+from hyperjax import index as index_lib
+from hyperjax import losses
+from hyperjax import targets
+from hyperjax import types
+
+
+def online_params(learner: types.LearnerState) -> types.Params:
+  """Returns the weights of the online network."""
+  return learner.params
+
+
+def target_params(learner: types.LearnerState) -> types.Params:
+  """Returns the weights of the target network, with prior and legal actions."""
+  return {**learner.params, 'params': learner.target_params}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Components:
+  """The parts of an algorithm.
+
+  Attributes:
+    network: value function, see `hyperjax.networks`.
+    index: distribution of z, for acting and evaluation.
+    loss: loss of a batch, see `hyperjax.losses`.
+    optimizer: optimiser of params['params'], see `hyperjax.optimizers`.
+    target: update of the target network.
+    acting: policy while the agent learns.
+    evaluation: policy of an evaluation; by default one index per episode.
+    acting_params: function from the learner to the weights for acting and
+      evaluation, `online_params` or `target_params`.
+    before_update: function of the learner and a PRNG key before each update,
+      such as a periodic reset of some weights; None for no function.
+  """
+
+  network: nn.Module
+  index: index_lib.IndexDistribution
+  loss: losses.Loss
+  optimizer: optax.GradientTransformationExtraArgs
+  target: targets.Target
+  acting: acting_lib.Acting = acting_lib.Thompson()
+  evaluation: acting_lib.Acting = acting_lib.Thompson()
+  acting_params: Callable[[types.LearnerState], types.Params] = online_params
+  before_update: Callable[
+      [types.LearnerState, chex.PRNGKey], types.LearnerState] | None = None
+
+  def __post_init__(self):
+    checks.fields(
+        self, 'an agent', network=checks.instance(nn.Module),
+        index=checks.instance(index_lib.IndexDistribution),
+        loss=checks.instance(losses.Loss),
+        optimizer=checks.instance(optax.GradientTransformation),
+        target=checks.instance(targets.Target),
+        acting=checks.instance(acting_lib.Acting, 'a policy'),
+        evaluation=checks.instance(acting_lib.Acting, 'a policy'),
+        acting_params=checks.function,
+        before_update=checks.optional(checks.function))

@@ -1,0 +1,193 @@
+"""Every constructor of the library, with values that it cannot mean."""
+
+import dataclasses
+import importlib
+import math
+import pkgutil
+import types as python_types
+import typing
+
+from flax import linen as nn
+import numpy as np
+import pytest
+
+import hyperjax
+from hyperjax import acting
+from hyperjax import agents
+from hyperjax import data_noise
+from hyperjax import index
+from hyperjax import losses
+from hyperjax import networks
+from hyperjax import regularizers
+from hyperjax import replay
+from hyperjax import schedules
+from hyperjax import specs
+from hyperjax import targets
+from hyperjax.agents import priors
+from hyperjax.environments import DeepSea
+from hyperjax.loops import ReplayTrainer
+from hyperjax.loops import StreamTrainer
+
+_SPEC = specs.ObservationSpec((3,), 'float32')
+_FRAMES = specs.ObservationSpec((4, 36, 36), 'uint8')
+_INIT = networks.initializers.xavier
+_TORSO = networks.MLPTorso((5,), _SPEC)
+_VALUE = networks.AffineValue(_TORSO)
+_INDEX = index.Gaussian(3)
+_SMALL = dict(hidden_sizes=(4, 4), warmup_steps=8, batch_size=4,
+              replay_capacity=50)
+_DQN = agents.DQN(_SPEC, 2, agents.DQNConfig(**_SMALL))
+
+EXAMPLES = [
+    acting.Thompson(), acting.EpsilonGreedy(), acting.SampledOptimism(),
+    acting.UCB(),
+    *(make(**_SMALL) for make in (
+        agents.TDConfig, agents.HyperAgentConfig, agents.DQNConfig,
+        agents.BootDQNConfig, agents.EnsemblePlusConfig, agents.HyperDQNConfig,
+        agents.ENNDQNConfig, agents.AdamLMCDQNConfig, agents.NoisyDQNConfig,
+        agents.SANEConfig, agents.LangevinAdamConfig)),
+    priors.Uniform(), priors.Hypermodel(),
+    _DQN, _DQN.components,
+    data_noise.Perturbation(), data_noise.RawPerturbation(),
+    data_noise.BootstrapMask(),
+    index.NoIndex(), index.Gaussian(2), index.Sphere(2), index.Cube(2),
+    index.Coordinate(2), index.Sparse(2), index.OneHot(2),
+    losses.SampledTD(_VALUE, _INDEX, True),
+    losses.ExactTD(_VALUE, _INDEX, True),
+    losses.Independent(), losses.Shared(), losses.Members(),
+    regularizers.GradientPenalty(
+        losses.ExactTD(_VALUE, _INDEX, True), _VALUE, _INDEX, 0.1),
+    replay.TransitionReplay(_SPEC, 20, 4),
+    replay.StreamReplay(_SPEC, 20, 4, 0.9),
+    replay.Uniform(), replay.Mixed(), replay.Prioritized(),
+    schedules.Linear(1., 0., 9), schedules.Cosine(1., 0., 9),
+    targets.Periodic(), targets.MovingAverage(),
+    DeepSea(4), ReplayTrainer(_DQN), StreamTrainer(_DQN),
+    networks.AffineValue(_TORSO), networks.Conv(3, 2),
+    networks.ConvTorso((5,), _FRAMES, layers=((3, 4, 2),)),
+    networks.NatureTorso((5,), _FRAMES),
+    networks.DataEfficientTorso((5,), _FRAMES),
+    networks.HyperAgentTorso((5,), _FRAMES),
+    networks.SmallHyperAgentTorso((5,), _FRAMES),
+    networks.EpinetValue(2, 3, _SPEC, (5,)),
+    networks.LinearHead(2), networks.HypermodelHead(2, 3, _INIT, _INIT),
+    networks.EnsembleHead(3, 2), networks.SeparateNetworks(_TORSO, 3),
+    networks.NoisyValue(_TORSO, 5, 4, 2),
+    networks.StateAwareNoisyValue(_TORSO, 5, 4, 2),
+    networks.FixedPrior(_TORSO), networks.UniformPrior(_TORSO),
+    networks.PriorFeatures(_SPEC), networks.Dense(3, _INIT), _TORSO,
+    networks.InputLayer(3, _SPEC, _INIT),
+]
+# Abstract, or with fields that the library alone sets.
+INTERNAL = {
+    'TDAgent', 'HostRun', 'Evaluation', 'SeedRun', 'RunMap', 'Table',
+    *(f'{agent.__name__}' for agent in vars(agents).values()
+      if isinstance(agent, type) and issubclass(agent, agents.TDAgent)
+      and agent is not agents.DQN)}
+
+# Fields that accept what others of their kind refuse.
+ZERO = {  # The number 0.
+    'resample_probability', 'epsilon', 'quantile', 'discount', 'prior_scale',
+    'mean_std', 'gradient_penalty', 'head_l2', 'noise_scale', 'adam_factor',
+    'initial_sigma', 'std', 'probability', 'coefficient', 'exponent',
+    'correction', 'recent_fraction', 'tournament_fraction', 'start', 'end'}
+SIGNED = {'start', 'end', 'input_scale'}
+HUGE = {'capacity', 'replay_capacity'}  # Memory is their limit.
+# What errors of `specs` call a field.
+WORDS = {'observation_spec': 'observation spec', 'num_actions': 'action'}
+DEFAULTS_TO_ANYTHING = {'name', 'parent'}  # Of flax.
+
+
+def public_dataclasses():
+  """All dataclasses of the package whose names have no underscore."""
+  for module in pkgutil.walk_packages(hyperjax.__path__, 'hyperjax.'):
+    for name, x in vars(importlib.import_module(module.name)).items():
+      if (isinstance(x, type) and dataclasses.is_dataclass(x)
+          and x.__module__ == module.name and not name.startswith('_')):
+        yield x
+
+
+def kinds_of(owner, field):
+  """The types that a field's annotation names: int, float, bool, None, ..."""
+  annotation = typing.get_type_hints(type(owner))[field.name]
+  if typing.get_origin(annotation) in (typing.Union, python_types.UnionType):
+    return set(typing.get_args(annotation))
+  return {annotation}
+
+
+def wrong_values(owner, field):
+  """Values that a field cannot mean, by its annotation."""
+  kinds, name = kinds_of(owner, field), field.name
+  optional = type(None) in kinds
+  anything = any(kind not in (int, float, bool, type(None)) for kind in kinds)
+  if bool in kinds:
+    yield from (0, 1, 0.5, 'False', None, math.nan)
+  elif float in kinds:
+    yield from (math.nan, math.inf, -math.inf, 1e300, '3', True, [1.])
+    if name not in SIGNED:
+      yield -1
+    if name not in ZERO and 'scale' not in name:
+      yield 0
+    if name in ('discount', 'quantile', 'probability', 'correction', 'epsilon',
+                'resample_probability', 'recent_fraction', 'step_size',
+                'tournament_fraction'):
+      yield 1.5
+    if not optional:
+      yield None
+  elif int in kinds:
+    yield from (math.nan, math.inf, -math.inf, -1, 2.5, 3., True, '3', [1],
+                np.float32(2.))
+    if name != 'dim' or not isinstance(owner, index.NoIndex):
+      yield 0
+    if name not in HUGE:
+      yield 2**40
+    if not optional and not anything:
+      yield None
+  elif name in ('hidden_sizes', 'prior_sizes'):
+    yield from (3, 3., None, '33', (0,), (4, 0), (4, 2.5), (4, True),
+                (4, '3'), (4, None), (4, -1), (4, math.nan), (4, 2**40), {4})
+  else:
+    yield from (3, 'text', math.nan)
+    if not optional:
+      yield None
+
+
+CASES = [
+    (owner, field.name, value) for owner in EXAMPLES
+    for field in dataclasses.fields(owner)
+    if field.init and field.name not in DEFAULTS_TO_ANYTHING
+    for value in wrong_values(owner, field)]
+
+
+def remake(owner, **changes):
+  if isinstance(owner, nn.Module):
+    return owner.clone(**changes)
+  return dataclasses.replace(owner, **changes)
+
+
+def refusal(owner, name, value):
+  """The error of a constructor for a wrong value, or None if it took it."""
+  try:
+    remake(owner, **{name: value})
+  except Exception as error:  # pylint: disable=broad-except
+    return error
+  return None
+
+
+def test_every_public_dataclass_is_tried():
+  tried = {type(x).__name__ for x in EXAMPLES}
+  assert {x.__name__ for x in public_dataclasses()} <= tried | INTERNAL
+
+
+@pytest.mark.usefixtures('unchecked')
+@pytest.mark.parametrize('owner', EXAMPLES, ids=lambda x: type(x).__name__)
+def test_refuses_what_a_field_cannot_mean_and_names_it(owner):
+  remake(owner)
+  accepted = []
+  for case_owner, name, value in CASES:
+    if case_owner is owner:
+      error = refusal(owner, name, value)
+      word = WORDS.get(name, name)
+      if not isinstance(error, ValueError) or word not in str(error):
+        accepted.append((name, value, error))
+  assert not accepted
