@@ -146,6 +146,8 @@ class Runner:
     """Returns the state of the newest checkpoint, or of a new run."""
     self._requests.check()
     restored = self._folder.restore(self._task.abstract_state())
+    # Both take from seconds to minutes.
+    print('making the state, and compiling the programs', flush=True)
     if restored is None:
       return self._task.init()
     saved, metadata = restored

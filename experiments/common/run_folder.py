@@ -212,7 +212,7 @@ class RunFolder:
   def finish(self):
     """Notes that the run is over; its summary has been written."""
     os.stat(self.path / SUMMARY)
-    self._run['finished'] = True
+    self._run['finished'] = self.is_finished = True
     self._write_run()
 
   def is_due(self) -> bool:

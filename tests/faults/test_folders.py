@@ -155,7 +155,13 @@ GOES_ON = {
 }
 
 
-@pytest.mark.parametrize('case', GOES_ON)
+# Each of these runs trains to its end.
+_QUICK = ('nothing', 'newest checkpoint cut', "posterior's data cut")
+
+
+@pytest.mark.parametrize('case', [
+    pytest.param(case, marks=() if case in _QUICK else pytest.mark.slow)
+    for case in GOES_ON])
 def test_a_stopped_run_goes_on_to_the_same_end(case, copy, templates, call):  # noqa: F811
   folder = copy('stopped')
   GOES_ON[case](folder)
@@ -230,12 +236,14 @@ def test_a_finished_run_without_its_summary(case, copy, templates, call):  # noq
 
 
 @pytest.mark.parametrize('hurt', [
-    lambda f: None, lambda f: shutil.rmtree(f / 'checkpoints'),
-    lambda f: cut(f / 'config.json'), lambda f: cut(f / 'run.json'),
-    lambda f: cut(f / 'episodes.csv'),
-    lambda f: edit(f / 'config.json', b'"boot_dqn"', b'"dqn"')
-    if b'boot_dqn' in (f / 'config.json').read_bytes() else None],
-    ids=['whole', 'checkpoints', 'config', 'run', 'log', 'other'])
+    lambda f: None,
+    *[pytest.param(hurt, marks=pytest.mark.slow) for hurt in (
+        lambda f: shutil.rmtree(f / 'checkpoints'),
+        lambda f: cut(f / 'config.json'),
+        lambda f: cut(f / 'run.json'),
+        lambda f: cut(f / 'episodes.csv'),
+        lambda f: edit(f / 'config.json', b'"hyperagent"', b'"dqn"'))],
+], ids=['whole', 'checkpoints', 'config', 'run', 'log', 'other'])
 def test_restart_moves_aside_and_begins_anew(hurt, copy, templates, call):  # noqa: F811
   folder = copy('stopped')
   hurt(folder)

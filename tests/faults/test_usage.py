@@ -40,7 +40,13 @@ def check(result, *, status=2):
   assert text and 'Traceback' not in text
 
 
-@pytest.mark.parametrize('arguments', DEEP_SEA, ids=' '.join)
+def some(cases):
+  """Every fourth one; the others are slow tests, being many."""
+  return [pytest.param(case, marks=() if i % 4 == 0 else pytest.mark.slow,
+                       id=' '.join(case)) for i, case in enumerate(cases)]
+
+
+@pytest.mark.parametrize('arguments', some(DEEP_SEA))
 def test_deep_sea(arguments, tmp_path, call):  # noqa: F811
   folder = tmp_path / 'new'
   check(call(deep_sea.main, [
@@ -65,7 +71,7 @@ ATARI = [
 ]
 
 
-@pytest.mark.parametrize('arguments', ATARI, ids=' '.join)
+@pytest.mark.parametrize('arguments', some(ATARI))
 def test_atari(arguments, tmp_path, call):  # noqa: F811
   folder = tmp_path / 'new'
   check(call(atari.main, [
