@@ -92,7 +92,7 @@ def positive(name: str, value: Any) -> float:
 
 
 def flag(name: str, value: Any) -> bool:
-  """Checks a boolean; numbers and text are none."""
+  """Checks a boolean; numbers and text are refused."""
   if not isinstance(value, (bool, np.bool_)):
     raise ValueError(f'{name} must be True or False, got {value!r}')
   return bool(value)

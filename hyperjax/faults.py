@@ -52,8 +52,8 @@ _MESSAGES = {
 # The kinds that are numbers which are not finite.
 _NONFINITE = (Fault.REWARD | Fault.OBSERVATION | Fault.WEIGHT | Fault.LOSS
               | Fault.PRIORITY)
-# The kinds without which the loss of the same update or of the next one is
-# finite. A loop's log has the number of that update.
+# The kinds after which the loss of the same update or of the next one is not
+# finite. The log of a loop has the number of that update.
 LOGGED = Fault.WEIGHT | Fault.LOSS | Fault.PRIORITY
 
 
