@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hyperjax import memory
 from hyperjax import networks
 from hyperjax import specs
 from hyperjax import types
@@ -45,8 +46,10 @@ def find_tables(
   Raises:
     ValueError: if there is no table, or if the network uses the number of a
       category except as a row of its tables: lazy updates renumber the rows.
+    MemoryError: if the network does not fit into memory.
   """
-  boxed = jax.eval_shape(network.init, jax.random.key(0), spec.zeros())
+  boxed = memory.traced(
+      jax.eval_shape, network.init, jax.random.key(0), spec.zeros())
   is_table = lambda x: isinstance(x, networks.Table)
   leaves = jax.tree_util.tree_flatten_with_path(boxed, is_leaf=is_table)[0]
   tables = frozenset(
@@ -57,6 +60,9 @@ def find_tables(
         f'lazy updates need a hyperjax.networks.InputLayer, or another module '
         f'that marks its parameter as networks.Table, got a network with '
         f'{names}; set lazy_adam=False')
+  # Looking makes the network's variables, and once more with other rows.
+  memory.check_fits(
+      [memory.parameters(networks.unbox(boxed), times=2)], jax.devices()[0])
   _check_reads_tables_alone(network, spec, tables)
   return tables
 

@@ -205,6 +205,14 @@ def needs_of_state(
           for need in sizes.values()]
 
 
+def parameters(variables: Any, times: int = 1) -> Need:
+  """Returns what a network's variables, or their shapes, need."""
+  num_bytes = sum(math.prod(x.shape) * x.dtype.itemsize
+                  for x in jax.tree.leaves(variables))
+  return Need('parameters', times * num_bytes,
+              'hidden_sizes, or the size of an observation')
+
+
 def copy_on_host(state: Any, times: int = 1) -> Need:
   """Returns what a checkpoint of another device's state needs on the host."""
   total = sum(need.num_bytes for need in needs_of_state(state, times))

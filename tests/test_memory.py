@@ -194,11 +194,8 @@ def make_actor(agent_config, **kwargs):
 @pytest.mark.parametrize('config, names', [
     (dict(hidden_sizes=(200_000, 200_000)),
      ['640.0', 'parameters and optimizer\n', 'lower hidden_sizes']),
-    (dict(hidden_sizes=(2**31, 2**31)), ['lower hidden_sizes']),
-    (dict(hidden_sizes=(2**63, 8)), ['a size is 2**63 or larger']),
     (dict(replay_capacity=10**12), ['replay\n', 'lower replay_capacity']),
-    (dict(replay_capacity=2**31), ['lower replay_capacity']),
-    (dict(replay_capacity=2**63), ['a size is 2**63 or larger'])])
+    (dict(replay_capacity=2**31), ['lower replay_capacity'])])
 def test_refuses_in_a_moment_what_cannot_be_allocated(
     init, config, names, monkeypatch):
   monkeypatch.setattr(memory, 'limits', lambda *_: [
@@ -209,10 +206,10 @@ def test_refuses_in_a_moment_what_cannot_be_allocated(
   assert time.monotonic() - start < 10.
   message = str(error.value)
   assert all(name in message for name in names), message
-  if '2**63' not in message:  # The largest is named first.
-    assert message.splitlines()[1].endswith(names[-1].replace(
-        'lower hidden_sizes', 'parameters and optimizer').replace(
-            'lower replay_capacity', 'replay'))
+  # The largest is named first.
+  assert message.splitlines()[1].endswith(names[-1].replace(
+      'lower hidden_sizes', 'parameters and optimizer').replace(
+          'lower replay_capacity', 'replay'))
 
 
 def test_refuses_too_many_seeds():

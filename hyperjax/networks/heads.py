@@ -48,7 +48,7 @@ class HypermodelHead(nn.Module):
 
   Attributes:
     num_actions: A.
-    index_dim: M.
+    index_dim: M; 0 for a head that is the same at every index.
     mean_init: initialiser of b, shape [F, A].
     factor_init: initialiser of the matrix A, shape [M, F, A].
     bias: whether there is an output bias. It begins at zero.
@@ -62,7 +62,7 @@ class HypermodelHead(nn.Module):
 
   def __post_init__(self):
     checks.fields(
-        self, 'a head', num_actions=checks.COUNT, index_dim=checks.COUNT,
+        self, 'a head', num_actions=checks.COUNT, index_dim=checks.integer(0),
         mean_init=checks.function, factor_init=checks.function,
         bias=checks.flag)
     super().__post_init__()

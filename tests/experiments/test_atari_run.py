@@ -160,7 +160,7 @@ def test_a_stall_in_an_evaluation_is_saved_and_evaluated_again(
     (('--replay-capacity', '100', '--n-step', '97'), 'at least 102'),
     (('--num-steps', '50'), 'num_steps must be more than the 100 .* got 50'),
     (('--num-envs', '3'), 'multiple of the 3 environments, got 400'),
-    (('--sticky-actions', '2'), 'sticky_actions must be between 0 and 1'),
+    (('--sticky-actions', '2'), 'sticky_actions must be between 0.0 and 1.0'),
 ])
 def test_refuses_what_cannot_be(tmp_path, more, words, capsys):
   with pytest.raises((ValueError, SystemExit)) as raised:

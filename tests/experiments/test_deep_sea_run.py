@@ -248,7 +248,7 @@ def test_refuses_the_folder_of_another_run(finished, tmp_path):
     (('--num-episodes', '0'), 'num_episodes must be at least 1, got 0'),
     (('--seed', '-1'), 'seed must be between 0 and 2**32 - num_seeds, got -1'),
     (('--index-dim', '0'), 'index_dim must be at least 1, got 0'),
-    (('--prior.scale', '-1'), 'scale of a prior must be positive, got -1.0'),
+    (('--prior.scale', '-1'), 'must be positive, got -1.0'),
     (('--batch-size', '100', '--replay-capacity', '99'),
      'batch_size must be at most replay_capacity, 99, got 100'),
     (('--evaluate-every', '300'), 'between 1 and 200 at size 5, got 300'),

@@ -40,8 +40,9 @@ def newest(folder):
               if p.name.isdigit()), key=lambda p: int(p.name))
 
 
-def largest_file(folder):
-  return max((p for p in folder.rglob('*') if p.is_file()),
+def arrays_of(checkpoint):
+  """The largest file with the values of arrays in a checkpoint."""
+  return max((p for p in checkpoint.glob('arrays/ocdbt.process_0/d/*')),
              key=lambda p: p.stat().st_size)
 
 
@@ -66,7 +67,7 @@ REFUSED = {
     'checkpoints emptied': (
         all_checkpoints(shutil.rmtree), 'none is there.*--restart'),
     'every array file cut': (
-        all_checkpoints(lambda p: cut(largest_file(p / 'arrays'))),
+        all_checkpoints(lambda p: cut(arrays_of(p))),
         'none can be read'),
     'every metadata cut': (
         all_checkpoints(lambda p: cut(p / 'metadata.json')),
@@ -134,9 +135,9 @@ def test_a_stopped_run_is_refused_and_left_as_it_is(case, copy, call):  # noqa: 
 
 GOES_ON = {
     'nothing': lambda f: None,
-    'newest checkpoint cut': lambda f: cut(largest_file(newest(f) / 'arrays')),
-    'newest checkpoint emptied': lambda f: largest_file(
-        newest(f) / 'arrays').write_bytes(b''),
+    'newest checkpoint cut': lambda f: cut(arrays_of(newest(f))),
+    'newest checkpoint emptied': lambda f: arrays_of(
+        newest(f)).write_bytes(b''),
     'newest metadata cut': lambda f: cut(newest(f) / 'metadata.json'),
     'newest checkpoint gone': lambda f: shutil.rmtree(newest(f)),
     'a row more': lambda f: (f / 'episodes.csv').open('a').write('x,y\n'),
@@ -187,7 +188,7 @@ LEFT_ALONE = {
     'nothing': lambda f: None,
     'checkpoints gone': lambda f: shutil.rmtree(f / 'checkpoints'),
     'checkpoints damaged': all_checkpoints(
-        lambda p: cut(largest_file(p / 'arrays'))),
+        lambda p: cut(arrays_of(p))),
     'log edited': lambda f: edit(f / 'evaluations.csv', b',20,80,', b',20,81,'),
     'picture gone': lambda f: (f / 'posterior.png').unlink(),
     "posterior's data cut": lambda f: cut(f / 'posterior_before.npz'),

@@ -54,8 +54,8 @@ def test_deep_sea(arguments, tmp_path, call):  # noqa: F811
 @pytest.mark.parametrize('arguments', [
     ('--replay-capacity', '10000000', '--num-steps', '20000000'),
     ('--hidden-sizes', '200000', '200000'),
-    ('--num-seeds', '10000', '--replay-capacity', '100000', '--num-steps',
-     '200000'),
+    ('--num-seeds', '30', '--replay-capacity', '1000000', '--num-steps',
+     '2000000'),
 ], ids=' '.join)
 def test_atari(arguments, tmp_path, call):  # noqa: F811
   start = time.monotonic()
