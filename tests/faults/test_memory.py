@@ -18,8 +18,7 @@ DEEP_SEA = [
     ('--hidden-sizes', '1000000000'),
     ('--num-seeds', '20000', '--hidden-sizes', '512', '512'),
     ('--num-seeds', '1000000'),
-    ('--size', '100000', '--num-episodes', '10', '--evaluate-every', '1'),
-    ('--size', '1000000', '--num-episodes', '10', '--evaluate-every', '1'),
+    ('--size', '46340', '--num-episodes', '10', '--evaluate-every', '1'),
     ('--replay-capacity', str(10**9), '--num-episodes', str(10**9)),
     ('--replay-capacity', str(2**31 - 1), '--num-episodes', str(10**12)),
     ('--index-dim', '100000000'),
@@ -68,7 +67,7 @@ def test_atari(arguments, tmp_path, call):  # noqa: F811
 def test_a_sweep_refuses_a_large_point_before_a_small_one(tmp_path, call):  # noqa: F811
   start = time.monotonic()
   check(call(sweep.main, [
-      '--agents', 'dqn', '--sizes', '4,100000', '--num-episodes', '1000',
+      '--agents', 'dqn', '--sizes', '4,40000', '--num-episodes', '1000',
       '--output', str(tmp_path / 'new')]), start)
   assert not (tmp_path / 'new').exists()
 
