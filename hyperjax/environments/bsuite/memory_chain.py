@@ -94,7 +94,7 @@ class MemoryChain:
 
   def observe(
       self, params: MemoryChainParams, state: MemoryChainState
-  ) -> Float[Array, '1 B+2']:
+  ) -> Float[Array, '1 inputs']:
     """Returns 1 - t / L, the query at t = L - 1, the bits as +-1 at t = 0."""
     length = arrays.check_array(
         'memory_length', params.memory_length, (), jnp.int32)

@@ -1,9 +1,10 @@
 """The ids of bsuite as environments in JAX, and as few compiled programs.
 
-  for program in suite.programs(suite.ids('SWEEP')):
-    loop = OnDeviceLoop(agent, program.environment)
-    state = loop.init(seeds, program.params)  # A seed for each id.
+  for program in suite.programs(suite.ids('memory')):
+    loop = OnDeviceLoop(make_agent(program.environment), program.environment)
+    state = loop.init(seeds, program.params)  # One seed for each id.
 
+For several seeds per id, repeat the leaves of `params` along their first axis.
 Settings, tags and numbers of episodes are those of the package bsuite, which
 has to be installed (`pip install hyperjax[bsuite]`).
 """

@@ -92,7 +92,7 @@ class UmbrellaChain:
   def observe(
       self, params: UmbrellaChainParams, state: UmbrellaChainState,
       distractors: Bool[Array, ' n'],
-  ) -> Float[Array, '1 n+3']:
+  ) -> Float[Array, '1 inputs']:
     """Returns need, umbrella, 1 - t / L, and the distractors.
 
     Args:
