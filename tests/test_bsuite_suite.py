@@ -280,6 +280,7 @@ def test_names_stand_for_ids():
     (lambda: suite.load('catch'), 'catch has the ids catch/0'),
     (lambda: suite.load('mnist_noise/2'), 'needs the images of MNIST'),
     (lambda: suite.programs(['catch/0', 'catch/0']), 'catch/0 twice'),
+    (lambda: suite.programs('catch'), r"such as ids\('catch'\)"),
 ])
 def test_unknown_names_are_refused_with_near_matches(call, words):
   with pytest.raises(ValueError, match=words):

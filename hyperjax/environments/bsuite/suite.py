@@ -151,8 +151,12 @@ def programs(
     images: images of MNIST for its three families.
 
   Raises:
-    ValueError: as `load`, or if an id occurs twice.
+    ValueError: as `load`, or if an id occurs twice, or one is given as text.
   """
+  if isinstance(bsuite_ids, str):  # Its characters are no ids.
+    raise ValueError(
+        f'expected a sequence of ids, such as ids({bsuite_ids!r}), got the '
+        f'text {bsuite_ids!r}')
   by_environment: dict[task.Task, dict[str, Setting]] = {}
   for bsuite_id in bsuite_ids:
     setting = load(bsuite_id, images)
@@ -182,6 +186,7 @@ def _sweep() -> Any:
 
 
 def _unknown(what: str, name: str, candidates: Iterable[str], known: str):
+  name = str(name)
   family = family_of(name)
   of_family = [i for i in _sweep().SWEEP if family_of(i) == family]
   if of_family:
