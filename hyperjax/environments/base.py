@@ -4,7 +4,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import chex
 from dm_env import specs
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
 from hyperjax import types
 
@@ -56,5 +56,24 @@ class Environment(Protocol):
       state: state before the step; after a last time step call `reset` instead.
       action: int32 [].
       key: PRNG key of the step.
+    """
+    ...
+
+
+@runtime_checkable
+class LoggedEnvironment(Environment, Protocol):
+  """An environment with more to log of an episode than its return.
+
+  The method is optional: not every `Environment` has it.
+  """
+
+  def episode_log(self, state: EnvState) -> dict[str, Float[Array, '']]:
+    """Returns numbers to log of an episode that has ended.
+
+    Args:
+      state: state after the episode's last step, before the next reset.
+
+    Returns:
+      Numbers by name, each float32 []; the names are the same for all states.
     """
     ...

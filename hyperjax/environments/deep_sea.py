@@ -190,3 +190,7 @@ class DeepSea:
         reward=reward.astype(jnp.float32),
         discount=jnp.where(is_last, 0., 1.).astype(jnp.float32),
         observation=self.observe(next_state))
+
+  def episode_log(self, state: DeepSeaState) -> dict[str, Float[Array, '']]:
+    """Returns `is_bad` as 0 or 1; see `base` and `DeepSeaState`."""
+    return {'is_bad': state.is_bad.astype(jnp.float32)}
