@@ -15,6 +15,7 @@ import numpy as np
 from hyperjax import types
 from hyperjax.environments import vector
 from hyperjax.loops import episodes
+from hyperjax.loops import chunk_log
 from hyperjax.loops import seed_run
 from hyperjax.loops import stream_trainer
 from hyperjax.loops import trainer as trainer_lib
@@ -139,7 +140,7 @@ class HostRun:
     return state._replace(train=train, log=UpdateLog(
         log.loss + jnp.sum(loss),
         log.num_updates + loss.shape[0],
-        seed_run.first_nonfinite(log.first_nonfinite, first, loss)))
+        chunk_log.first_nonfinite(log.first_nonfinite, first, loss)))
 
 
 def _empty_log() -> UpdateLog:

@@ -27,9 +27,10 @@ from hyperjax import specs
 from hyperjax import types
 from hyperjax.environments import base
 from hyperjax.loops import base as loops_base
+from hyperjax.loops import chunk_log
 from hyperjax.loops import mapping
 from hyperjax.loops import trainer as trainer_lib
-from hyperjax.loops.seed_run import ChunkLog
+from hyperjax.loops.chunk_log import ChunkLog
 from hyperjax.loops.seed_run import RunState
 from hyperjax.loops.seed_run import SeedRun
 
@@ -227,7 +228,7 @@ class OnDeviceLoop:
     finally:
       # Set after an interrupt too, which is likely while the host waits below.
       self.last_state = state
-    log = _join(logs)
+    log = chunk_log.join(logs)
     faults.check(state, ignored=faults.LOGGED)  # The log has the others.
     return state, log
 
@@ -274,28 +275,3 @@ class OnDeviceLoop:
     evaluate = self._mapped(
         SeedRun.evaluate, self._seed_run, num_episodes, donate=False)
     return evaluate(state)
-
-
-def _join(logs: Sequence[ChunkLog]) -> ChunkLog:
-  """Returns the logs of consecutive chunks as one, in host memory."""
-  logs = jax.device_get(logs)
-  num_seeds = logs[0].num_updates.shape[0]
-  width = sum(log.episode_return.shape[1] for log in logs)
-  # Only the last one can have learned. Divided here, so that no NaN is made on
-  # the device, where JAX may look for them.
-  num_updates = logs[-1].num_updates
-  loss = np.full(num_seeds, np.nan, np.float32)
-  np.divide(logs[-1].loss, num_updates, out=loss, where=num_updates > 0)
-  joined = logs[-1]._replace(
-      episode_return=np.zeros((num_seeds, width), np.float32),
-      episode_step=np.zeros((num_seeds, width), np.int32),
-      num_episodes=np.zeros(num_seeds, np.int32),
-      loss=loss)
-  for log in logs:
-    for seed in range(num_seeds):
-      start, count = joined.num_episodes[seed], log.num_episodes[seed]
-      for name in ('episode_return', 'episode_step'):
-        getattr(joined, name)[seed, start:start + count] = (
-            getattr(log, name)[seed, :count])
-    joined.num_episodes[:] += log.num_episodes
-  return joined

@@ -14,6 +14,8 @@ from jaxtyping import Array, Bool, Float, Int
 from hyperjax import types
 from hyperjax.environments import base
 from hyperjax.loops import base as loops_base
+from hyperjax.loops import chunk_log
+from hyperjax.loops.chunk_log import ChunkLog
 
 
 class RunState(NamedTuple):
@@ -47,45 +49,6 @@ class RunState(NamedTuple):
   eval_key: chex.PRNGKey
 
 
-class ChunkLog(NamedTuple):
-  """Log of a chunk; every field has a leading axis of seeds [S].
-
-  Attributes:
-    episode_return: returns of the completed episodes, in order, float32 [E];
-      entries after the first `num_episodes` are meaningless.
-    episode_step: number of steps of each environment when the episode ended,
-      int32 [E].
-    num_episodes: number of episodes completed in the chunk, int32 [].
-    num_updates: number of updates in the chunk, int32 [].
-    loss: sum over the chunk's updates on the device, float32 []; their mean in
-      what `OnDeviceLoop.run` returns, NaN if there were none.
-    first_nonfinite: number of the first update with a non-finite loss, counted
-      over the whole run, int32 []; -1 if there is none.
-  """
-
-  episode_return: Float[Array, '...']
-  episode_step: Int[Array, '...']
-  num_episodes: Int[Array, '...']
-  num_updates: Int[Array, '...']
-  loss: Float[Array, '...']
-  first_nonfinite: Int[Array, '...']
-
-
-def empty_log(num_entries: int) -> ChunkLog:
-  """Returns an empty log.
-
-  Args:
-    num_entries: largest number of episodes that may end in the chunk.
-  """
-  return ChunkLog(
-      episode_return=jnp.zeros(num_entries, jnp.float32),
-      episode_step=jnp.zeros(num_entries, jnp.int32),
-      num_episodes=jnp.int32(0),
-      num_updates=jnp.int32(0),
-      loss=jnp.float32(0.),
-      first_nonfinite=jnp.int32(-1))
-
-
 def run_keys(seed: Any) -> tuple[chex.PRNGKey, chex.PRNGKey, chex.PRNGKey]:
   """Returns the PRNG keys of agent, environments and evaluation.
 
@@ -97,23 +60,6 @@ def run_keys(seed: Any) -> tuple[chex.PRNGKey, chex.PRNGKey, chex.PRNGKey]:
   agent_key, env_key, eval_key = jax.random.split(
       jax.random.fold_in(jax.random.key(0), seed), 3)
   return agent_key, env_key, eval_key
-
-
-def first_nonfinite(
-    before: Int[Array, ''], first: Int[Array, ''],
-    loss: Float[Array, ' updates'],
-) -> Int[Array, '']:
-  """Returns the number of the first update with a non-finite loss, or -1.
-
-  Args:
-    before: result for the earlier updates, int32 [].
-    first: number of the first of these updates, int32 [].
-    loss: losses of these updates.
-  """
-  bad = ~jnp.isfinite(loss)
-  found = jnp.where(
-      jnp.any(bad), first + jnp.argmax(bad).astype(jnp.int32), -1)
-  return jnp.where(before < 0, found, before).astype(jnp.int32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,6 +122,7 @@ class SeedRun:
     train = self.trainer.observe(
         train, state.timestep.observation, action, timestep)
 
+    info = self._info(env_state)
     # The next episode begins in the same step.
     num_steps = state.num_steps + 1
     last = timestep.last()
@@ -196,6 +143,8 @@ class SeedRun:
             episode_return, mode='drop'),
         episode_step=log.episode_step.at[position].set(
             num_steps, mode='drop'),
+        info={name: log.info[name].at[position].set(x, mode='drop')
+              for name, x in info.items()},
         num_episodes=log.num_episodes + num_ended)
     return state._replace(
         train=train,
@@ -204,6 +153,17 @@ class SeedRun:
         episode_return=jnp.where(last, 0., episode_return),
         num_steps=num_steps,
         num_episodes=state.num_episodes + num_ended), log
+
+  def _info(self, env_state: base.EnvState) -> dict[str, Float[Array, ' N']]:
+    """Returns what the environments log of episodes that have ended."""
+    if not isinstance(self.environment, base.LoggedEnvironment):
+      return {}
+    return jax.vmap(self.environment.episode_log)(env_state)
+
+  def _empty_log(self, state: RunState, max_steps: int) -> ChunkLog:
+    return chunk_log.empty_log(
+        max_steps * self.trainer.num_envs,
+        sorted(jax.eval_shape(self._info, state.env_state)))
 
   def _learn(self, state: RunState, log: ChunkLog):
     """Makes the updates that are due."""
@@ -214,7 +174,7 @@ class SeedRun:
     ), log._replace(
         num_updates=log.num_updates + loss.shape[0],
         loss=log.loss + jnp.sum(loss),
-        first_nonfinite=first_nonfinite(
+        first_nonfinite=chunk_log.first_nonfinite(
             log.first_nonfinite, state.num_updates, loss))
 
   def run(
@@ -247,7 +207,7 @@ class SeedRun:
         period, num_steps // self.trainer.update_period)
     return jax.lax.fori_loop(
         0, count, lambda _, carry: body(carry),
-        (state, empty_log(max_steps * self.trainer.num_envs)))
+        (state, self._empty_log(state, max_steps)))
 
   def run_if(
       self, max_steps: int, warmup: bool, state: RunState,
@@ -257,8 +217,7 @@ class SeedRun:
     return jax.lax.cond(
         active,
         lambda state: self.run(max_steps, warmup, state, num_steps),
-        lambda state: (
-            state, empty_log(max_steps * self.trainer.num_envs)),
+        lambda state: (state, self._empty_log(state, max_steps)),
         state)
 
   def evaluate(

@@ -1,0 +1,1 @@
+"""Sweeps over bsuite, compiled or with bsuite's own environments."""
