@@ -1,7 +1,6 @@
 """Which ids and seeds are run, and which of them together."""
 
 from collections.abc import Iterable, Iterator, Sequence
-import csv
 import itertools
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +9,7 @@ import jax
 
 from experiments.bsuite import records
 from experiments.bsuite import settings as settings_lib
+from experiments.common import files
 from hyperjax.environments.bsuite import mnist
 from hyperjax.environments.bsuite import suite
 
@@ -36,8 +36,12 @@ def ids(settings: settings_lib.Settings) -> tuple[str, ...]:
   """Returns the ids that a command names.
 
   Raises:
-    ValueError: for an unknown name; with near matches.
+    ValueError: for an unknown name, with near matches; or for none or two.
   """
+  if (settings.bsuite_id is None) == (settings.sweep is None):
+    raise ValueError(
+        f'expected either bsuite_id or sweep, got '
+        f'{"neither" if settings.sweep is None else "both"}')
   name = settings.bsuite_id or settings.sweep or ''
   if name == 'LADDER':
     chosen = [suite.ids(family) for family in suite.families()
@@ -75,9 +79,10 @@ def is_finished(
   """Returns whether a run's CSV is whole: its last row is there."""
   path = folder / records.log_name(*point)
   try:
-    rows = list(csv.DictReader(path.read_text().splitlines()))
-    return int(rows[-1]['episode']) >= num_episodes(settings, point.bsuite_id)
-  except (OSError, ValueError, KeyError, IndexError, TypeError):
+    columns = files.read_columns(path, records.fields(point.bsuite_id))
+    return int(columns['episode'][-1]) >= num_episodes(
+        settings, point.bsuite_id)
+  except (ValueError, IndexError):  # Also a row that is cut short.
     return False
 
 

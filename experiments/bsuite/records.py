@@ -91,7 +91,7 @@ def count(
   kind = family(bsuite_id)
   if kind in ('bandit', 'catch', 'mnist'):
     totals['total_regret'] += 1. - raw
-  elif not is_perfect:  # A wrong end costs 2, of all others this counts nothing.
+  elif not is_perfect:  # Only a wrong end is logged, which costs 2.
     totals['total_regret'] += 2.
   if not is_logged(totals['episode']):
     return None

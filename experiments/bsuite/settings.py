@@ -69,10 +69,6 @@ class Settings(Generic[Config]):
     if not 0 <= self.seed <= 2**22 - self.num_seeds:
       raise ValueError(
           f'seed must be between 0 and 2**22 - num_seeds, got {self.seed}')
-    if (self.bsuite_id is None) == (self.sweep is None):
-      raise ValueError(
-          'expected either bsuite_id or sweep, got '
-          f'{"neither" if self.sweep is None else "both"}')
 
   @property
   def seeds(self) -> list[int]:

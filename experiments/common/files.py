@@ -53,6 +53,7 @@ class CsvLog:
     self._checksums: list[int] = []
     self._length = 0
     # Unbuffered: what could not be written is not tried again at the end.
+    path.parent.mkdir(exist_ok=True)
     self._file = open(path, 'ab', buffering=0)
     if self._file.tell():
       self._note(path.read_bytes())

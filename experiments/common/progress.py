@@ -75,6 +75,23 @@ class Steps(Bar):
         f'{log.waited_for_device / log.seconds:.0%} for the device')
 
 
+class Runs(Bar):
+  """Progress of several runs that count their episodes together."""
+
+  def __init__(self, title: str, episode: int, num_episodes: int, runs: int):
+    """Begins at an episode; the speed is of what is done from now on."""
+    super().__init__(title, 'episode', episode, num_episodes, 20.)
+    self._runs = runs
+    self._start = time.monotonic()
+
+  def update(self, episodes: int, updates: int, finished: int):
+    """Counts what a chunk did; `updates` is the sum over runs."""
+    self._updates += updates
+    speed = self._updates / (time.monotonic() - self._start)
+    self._advance(episodes, f'{finished}/{self._runs} runs finished, '
+                  f'{speed:.0f} updates/s')
+
+
 class _Lines:
   """Standard error, with each state of a progress bar on its own line."""
 

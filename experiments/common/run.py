@@ -95,17 +95,18 @@ class Task(abc.ABC):
       bar: is told what was done.
     """
 
-  @abc.abstractmethod
   def evaluation_is_due(self, state: State, metadata: Metadata) -> bool:
-    """Returns whether a state is to be evaluated, the first one too."""
+    """Returns whether a state is to be evaluated; never by default."""
+    del state, metadata
+    return False
 
-  @abc.abstractmethod
   def evaluate(self, state: State, metadata: Metadata) -> Any:
     """Returns an evaluation of a state; changes and writes nothing."""
+    raise NotImplementedError
 
-  @abc.abstractmethod
   def record(self, state: State, metadata: Metadata, evaluation: Any) -> State:
     """Records an evaluation; returns the state, with the best one if kept."""
+    raise NotImplementedError
 
   @abc.abstractmethod
   def finish(self, state: State, metadata: Metadata):

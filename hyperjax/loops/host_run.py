@@ -14,8 +14,8 @@ import numpy as np
 
 from hyperjax import types
 from hyperjax.environments import vector
-from hyperjax.loops import episodes
 from hyperjax.loops import chunk_log
+from hyperjax.loops import episodes
 from hyperjax.loops import seed_run
 from hyperjax.loops import stream_trainer
 from hyperjax.loops import trainer as trainer_lib

@@ -24,6 +24,7 @@ from hyperjax.agents.presets.hyperagent import (
 from hyperjax.agents.presets.hyperagent import hyperagent_small_atari
 from hyperjax.agents.presets.hyperagent import hyperagent_thompson_deep_sea
 from hyperjax.agents.presets.others import dqn_paper_atari
+from hyperjax.agents.presets.others import dqn_random
 from hyperjax.agents.presets.others import dqn_small_atari
 from hyperjax.agents.presets.others import enn_dqn_enn_acme_bsuite
 
@@ -73,6 +74,7 @@ PRESETS: dict[str, dict[str, Callable[..., agents.TDConfig]]] = {
         **_own(agents.DQNConfig),
         'paper_atari': dqn_paper_atari,
         'small_atari': dqn_small_atari,
+        'random': dqn_random,
     },
     'boot_dqn': _own(agents.BootDQNConfig),
     'ensemble_plus': _own(agents.EnsemblePlusConfig),

@@ -48,6 +48,24 @@ def dqn_small_atari(**overrides: Any) -> dqn.DQNConfig:
       **overrides})
 
 
+def dqn_random(**overrides: Any) -> dqn.DQNConfig:
+  """Returns uniformly random actions, to compare agents with.
+
+  All that learns is made as small as can be.
+
+  Args:
+    **overrides: fields of the config that replace the preset's.
+  """
+  return dqn.DQNConfig(**{
+      'acting': acting.EpsilonGreedy(epsilon=1.),
+      'hidden_sizes': (1,),
+      'batch_size': 1,
+      'replay_capacity': 64,
+      'warmup_steps': 1,
+      'update_period': 64,
+      **overrides})
+
+
 def enn_dqn_enn_acme_bsuite(**overrides: Any) -> enn_dqn.ENNDQNConfig:
   """Returns the epinet authors' own settings for bsuite.
 

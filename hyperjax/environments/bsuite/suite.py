@@ -75,6 +75,11 @@ def needs_images(bsuite_id: str) -> bool:
   return _plain(family_of(bsuite_id)) == 'mnist'
 
 
+def num_episodes(bsuite_id: str) -> int:
+  """Returns the number of episodes of a whole run of an id."""
+  return _sweep().EPISODES[bsuite_id]
+
+
 def ids(name: str) -> tuple[str, ...]:
   """Returns the ids that a name stands for, in bsuite's order.
 

@@ -1,0 +1,148 @@
+"""bsuite's own environments, stepped in processes of their own.
+
+Slower by far than the compiled path, for comparison with it: the agent is the
+same, by way of `hyperjax.adapters`. An id that was stopped begins anew.
+"""
+
+from collections.abc import Sequence
+import concurrent.futures
+import os
+from pathlib import Path
+import pickle
+import subprocess
+import sys
+from typing import Any
+
+import tqdm
+
+from experiments.bsuite import points as points_lib
+from experiments.bsuite import records
+from experiments.bsuite import settings as settings_lib
+from experiments.common import stopping
+
+# Steps that the replay of a run holds at most, unless the agent's holds fewer.
+_MAX_REPLAY = 100_000
+
+
+def make_environment(bsuite_id: str, seed: int) -> Any:
+  """Returns bsuite's environment of an id, with randomness of a seed.
+
+  bsuite itself draws the seeds of most ids from the operating system.
+  """
+  import bsuite
+  from bsuite import sweep
+  from bsuite.environments import deep_sea
+
+  family, settings = bsuite_id.split('/')[0], dict(sweep.SETTINGS[bsuite_id])
+  if family == 'deep_sea_stochastic':  # Its loader takes no seed.
+    environment = deep_sea.DeepSea(
+        deterministic=False, seed=seed, size=settings['size'],
+        mapping_seed=settings['mapping_seed'])
+    environment.bsuite_num_episodes = sweep.EPISODES[bsuite_id]
+    return environment
+  try:
+    return bsuite.load(family, {**settings, 'seed': seed})
+  except TypeError:  # Nothing of it is random but the mapping.
+    return bsuite.load(family, settings)
+
+
+def run_one(
+    settings: settings_lib.Settings, bsuite_id: str, seed: int, prng_seed: int,
+    num_episodes: int,
+):
+  """Runs one id to its end; its CSV is whole then, or not there.
+
+  Args:
+    settings: of the command.
+    bsuite_id: of the run.
+    seed: of the run, in the name of its folder.
+    prng_seed: of its randomness.
+    num_episodes: of the run.
+  """
+  from bsuite.logging import csv_logging
+
+  from hyperjax import specs
+  from hyperjax.adapters import acme
+  from hyperjax.agents import presets
+  from hyperjax.loops import environment_loop
+
+  path = settings.output / records.log_name(bsuite_id, seed)
+  unfinished = path.parent / f'{path.name}.unfinished'
+  environment = csv_logging.wrap_environment(
+      make_environment(bsuite_id, prng_seed), bsuite_id, str(unfinished),
+      overwrite=True)
+  agent = presets.AGENTS[settings.agent](
+      *specs.of_environment(environment), settings.config)
+  actor = acme.Actor(agent, prng_seed, min(
+      settings.config.replay_capacity,
+      max(_MAX_REPLAY, settings.config.batch_size)))
+  environment_loop.EnvironmentLoop(environment, actor).run(num_episodes)
+  os.replace(unfinished / path.name, path)
+  unfinished.rmdir()
+
+
+def run(
+    settings: settings_lib.Settings, todo: Sequence[points_lib.Point],
+    requests: stopping.Requests | None = None):
+  """Runs each id in a process of its own; one that fails leaves the others.
+
+  Raises:
+    ValueError: if runs have failed; their errors are in files beside the CSVs.
+    stopping.Stopped: if a request to stop came.
+  """
+  requests = requests or stopping.Requests()
+  requests.what_is_kept = lambda: (
+      f'{settings.output} holds the ids that are finished; the same command '
+      f'runs the others')
+  workers = settings.num_processes or len(os.sched_getaffinity(0))
+  processes: set[subprocess.Popen] = set()
+
+  def run_process(point: points_lib.Point) -> str | None:
+    """Returns what a process that failed wrote, or None."""
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'experiments.bsuite.reference'],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, start_new_session=True,
+        env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)})
+    processes.add(process)
+    _, err = process.communicate(pickle.dumps((
+        settings, *point, point.prng_seed,
+        points_lib.num_episodes(settings, point.bsuite_id))))
+    processes.discard(process)
+    if not process.returncode:
+      return None
+    return err.decode(errors='replace') + (
+        f'exit status {process.returncode}')
+
+  failed: list[str] = []
+  pool = concurrent.futures.ThreadPoolExecutor(workers)
+  try:
+    with requests.interruptible():
+      futures = {pool.submit(run_process, point): point for point in todo}
+      for future in tqdm.tqdm(
+          concurrent.futures.as_completed(futures), total=len(futures),
+          unit='id', desc=f'{settings.agent}, reference'):
+        error = future.result()
+        if error is not None:
+          failed.append(_report(settings.output, futures[future], error))
+  finally:
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in list(processes):
+      process.kill()
+  if failed:
+    raise ValueError(
+        f'{len(failed)} of {len(todo)} runs have failed, the others are '
+        f'finished: {"; ".join(failed[:3])}')
+
+
+def _report(output: Path, point: points_lib.Point, error: str) -> str:
+  """Writes an error beside the CSVs; returns the id and its last line."""
+  path = output / f'{records.log_name(*point)}.error.txt'
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_text(error)
+  *_, cause, status = ['', *error.strip().splitlines()]
+  return f'{point.bsuite_id}, seed {point.seed}: {cause}, {status} ({path})'
+
+
+if __name__ == '__main__':
+  run_one(*pickle.load(sys.stdin.buffer))
