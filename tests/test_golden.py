@@ -145,9 +145,8 @@ LOOPS: dict[str, Callable[[str, Any], Outcome]] = {
 QUICK = {
     'hyperagent': ('default', 'optimistic'),
     'dqn': ('default', 'small_atari'),
-    'ensemble_plus': (),
-    'adam_lmcdqn': (),
-    'sane': (),
+    **dict.fromkeys(('boot_dqn', 'ensemble_plus', 'hyperdqn', 'adam_lmcdqn',
+                     'noisy_dqn', 'sane'), ()),
 }
 
 CASES = [

@@ -129,6 +129,7 @@ def test_actions_may_be_bounded_integers():
   assert set(actions(state).ravel()) == {0, 1}
 
 
+@pytest.mark.slow
 def test_learns_with_n_step_returns_and_priorities():
   loop = make_loop(agents.HyperAgentConfig(
       hidden_sizes=(16,), batch_size=16, warmup_steps=20, replay_capacity=1000,

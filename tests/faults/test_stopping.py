@@ -46,8 +46,8 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path, cache, whole):
   assert commands.results(folder) == whole
 
 
-@pytest.mark.parametrize('number', [
-    signal.SIGINT, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGHUP])
 def test_what_is_compiled_for_long_is_given_up(tmp_path, number):
   folder = tmp_path / 'run'
   # Without compiled programs, and with one that takes long.
@@ -60,8 +60,9 @@ def test_what_is_compiled_for_long_is_given_up(tmp_path, number):
 
 def test_a_second_request_ends_at_once(tmp_path):
   folder = tmp_path / 'run'
+  # While it compiles, which takes some seconds.
   result = commands.run(
-      [*commands.DEEP_SEA, '--hidden-sizes', *['64'] * 60, '--output',
+      [*commands.DEEP_SEA, '--hidden-sizes', *['64'] * 20, '--output',
        str(folder)], tmp_path / 'cache', hurt=commands.signals(
            signal.SIGTERM, signal.SIGTERM, after=1.,
            once=(folder / 'run.json').exists))
