@@ -57,8 +57,8 @@ def _notes(runs: reading.Runs, scores: dict[str, table.Scores]) -> list[str]:
   if len(common) < whole:
     notes.append(
         f'Rows of tags and of all families are over the {len(common)} of '
-        f'{whole} families that every seed of every agent has, in the published '
-        f'columns as well.')
+        f'{whole} families that every seed of every agent has, published '
+        f'columns too.')
   if any(table.coverage(mine, family) for mine in runs.values()
          for family in families_lib.FAMILIES):
     notes.append(

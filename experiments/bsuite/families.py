@@ -27,7 +27,7 @@ class Family(NamedTuple):
 
 
 def _families() -> dict[str, Family]:
-  """Returns the families by name, type by type, as bsuite's bars are ordered."""
+  """Returns the families by name, in the order of bsuite's bars."""
   found = {}
   for tag, ending in (('basic', ''), ('noise', '_noise'), ('scale', '_scale')):
     for name, episodes, more in (

@@ -31,6 +31,15 @@ def _title(tag: str) -> str:
   return _NAMES.get(tag, tag)
 
 
+def _legend(fig: figure.Figure, handles: list[Any], where: str):
+  """Puts a legend outside of the axes, in as many columns as there is room."""
+  longest = max(len(handle.get_label()) for handle in handles)
+  # Of a letter, and of the line before each label, in inches.
+  room = int(fig.get_figwidth() / (0.09 * longest + 0.7))
+  fig.legend(handles=handles, frameon=False, loc=f'outside {where}',
+             ncols=max(1, min(room, len(handles), 4)), fontsize='medium')
+
+
 def draw_radar(scores: dict[str, table.Scores], path: Path) -> list[str]:
   """Draws the scores by tag, over the families that all agents have.
 
@@ -52,7 +61,7 @@ def draw_radar(scores: dict[str, table.Scores], path: Path) -> list[str]:
     values = [table.of_families(mine, families[tag]).mean for tag in tags]
     return np.array([*values, values[0]])
 
-  fig = figure.Figure(figsize=(6.4, 6.6 + 0.2 * -(-(len(scores) + 2) // 2)),
+  fig = figure.Figure(figsize=(7., 6. + 0.22 * (1 + len(scores))),
                       layout='constrained')
   ax = fig.add_subplot(projection='polar')
   ax.set_theta_zero_location('N')
@@ -69,17 +78,20 @@ def draw_radar(scores: dict[str, table.Scores], path: Path) -> list[str]:
   ax.set_yticks([0.25, 0.5, 0.75, 1.], ['', '0.5', '', '1'], color='0.45',
                 fontsize='small')
   ax.set_rlabel_position(180. / len(tags))
-  ax.set_xticks(angles[:-1], [_title(tag) for tag in tags], fontsize='large')
+  ax.set_xticks(angles[:-1], [
+      _title(tag) + ('' if len(families[tag]) == len(
+          families_lib.with_tag(tag)) else (
+              f'\n({len(families[tag])} of '
+              f'{len(families_lib.with_tag(tag))})'))
+      for tag in tags], fontsize='large')
   for label, angle in zip(ax.get_xticklabels(), angles, strict=False):
     side = np.sin(angle)
     label.set_horizontalalignment(
         'center' if abs(side) < 0.1 else 'left' if side > 0 else 'right')
   ax.grid(color='0.85', linewidth=0.8)
   ax.spines['polar'].set_color('0.7')
-  handles, labels = ax.get_legend_handles_labels()
-  order = [*range(2, len(labels)), 0, 1]
-  fig.legend([handles[i] for i in order], [labels[i] for i in order],
-             frameon=False, loc='outside lower center', ncols=2)
+  handles, _ = ax.get_legend_handles_labels()
+  _legend(fig, [*handles[2:], *handles[:2]], 'lower center')
   files.write_figure(path, fig)
   return [f'{path.name} has no spoke for {", ".join(missing)}: no family of '
           f'it is there for all agents.'] * bool(missing)
@@ -119,9 +131,9 @@ def draw_bars(
       if not np.isnan(estimate.half):
         ax.errorbar(place, estimate.mean, estimate.half, color='black',
                     linewidth=0.9, capsize=min(2.5, 9. * width))
-  for agent, marker in REFERENCES.items():
+  for i, (agent, marker) in enumerate(REFERENCES.items()):
     values = [table.published()[agent][family] for family in families]
-    ax.plot(x, values, marker, color='black', markersize=5,
+    ax.plot(x + 0.2 * (i - 1), values, marker, color='black', markersize=5,
             markerfacecolor='white', markeredgewidth=0.9, clip_on=False,
             zorder=4)
   for tag in dict.fromkeys(types):
@@ -149,15 +161,14 @@ def draw_bars(
       [], [], color='black', marker=marker, linestyle='none',
       markerfacecolor='white', label=f'{agent} (published)')
               for agent, marker in REFERENCES.items()]
-  fig.legend(handles=handles, frameon=False, loc='outside upper center',
-             ncols=min(4, len(handles)), fontsize='medium')
+  _legend(fig, handles, 'upper center')
   files.write_figure(path, fig)
 
 
 def mean_and_range(
     curves: list[tuple[np.ndarray, np.ndarray]],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-  """Returns mean, least and largest value of those curves that have come so far.
+  """Returns mean, least and largest value of the curves that have come so far.
 
   Args:
     curves: for each its episodes and its values, [T] each.
@@ -181,7 +192,9 @@ def draw_learning(runs: reading.Runs, path: Path):
   families = [family for family in families_lib.FAMILIES
               if any(family in seed.logs for mine in runs.values()
                      for seed in mine)]
-  columns = min(len(families), 5)
+  # So that a row is of one type, where types are of one size.
+  types = [families_lib.FAMILIES[family].tags[0] for family in families]
+  columns = max(types.count(types[0]), round(len(families)**0.5))
   rows = -(-len(families) // columns)
   fig = figure.Figure(
       figsize=(max(5., 2.6 * columns), 2.1 * rows + 0.7 + 0.2 * len(runs)),
@@ -212,10 +225,9 @@ def draw_learning(runs: reading.Runs, path: Path):
   for ax in list(fig.axes)[len(families):]:
     ax.set_visible(False)
   fig.supxlabel(
-      'episode; per episode over all so far, mean and range over ids and '
-      'seeds; dashed: what the score measures it by', fontsize='medium')
-  fig.legend(handles=[lines_lib.Line2D([], [], color=color, label=name)
-                      for name, color in colors.items()],
-             frameon=False, loc='outside upper center',
-             ncols=min(4, len(colors)))
+      'episode\nValues are means over all episodes so far. Line and band: '
+      'mean and range over ids and seeds.\nDashed: what the score compares '
+      'them with.', fontsize='medium')
+  _legend(fig, [lines_lib.Line2D([], [], color=color, label=name)
+                for name, color in colors.items()], 'upper center')
   files.write_figure(path, fig)

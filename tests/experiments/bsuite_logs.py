@@ -29,7 +29,7 @@ def columns(
   whole = families.FAMILIES[family].num_episodes
   last = whole if last is None else last
   # The chance of a good episode rises.
-  chance = 1. / (1. + (10.**(3.5 * (1. - skill)) / np.arange(1., last + 1))**2)
+  chance = 1. / (1. + (10.**(4.5 * (1. - skill)) / np.arange(1., last + 1))**2)
   good = rng.random(last) < chance
   at = np.array([e for e in EPISODES if e <= last])
 
