@@ -18,6 +18,7 @@ those episodes of them that have been played; the table says where some lack.
 from collections.abc import Sequence
 import dataclasses
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -41,7 +42,9 @@ class Settings:
     output: folder to write to; the first of the folders if None.
   """
 
-  folders: tyro.conf.Positional[tuple[Path, ...]]
+  folders: Annotated[
+      tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(
+          metavar='DIR [DIR ...]', help_behavior_hint='(required)')]
   output: Path | None = None
 
   def __post_init__(self):

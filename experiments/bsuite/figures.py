@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib
 from matplotlib import figure
 from matplotlib import lines as lines_lib
+from matplotlib import patches
 from matplotlib import ticker
 import numpy as np
 
@@ -19,6 +20,8 @@ from experiments.common import files
 # Published agents beside ours, where all would be too many, and their markers.
 REFERENCES = {'DQN': 'o', 'Boot DQN': '^', 'Dreamer': 'D'}
 _GREY = '0.35'
+# In one row.
+_MOST_BARS = 80
 _NAMES = {'credit_assignment': 'credit\nassignment'}
 
 
@@ -103,19 +106,58 @@ def draw_bars(
 
   A hatched bar is of a part of its family's ids or episodes.
   """
-  families = [family for family in families_lib.FAMILIES
-              if any(family in seed for mine in scores.values()
-                     for seed in mine)]
-  types = [families_lib.FAMILIES[family].tags[0] for family in families]
-  # A gap between types.
-  x = np.arange(len(families)) + 0.7 * np.cumsum(
-      [i > 0 and types[i] != types[i - 1] for i in range(len(types))])
-  width = 0.8 / len(runs)
+  parts = [_present(scores, list(families_lib.FAMILIES))]
+  if len(parts[0]) * len(runs) > _MOST_BARS:
+    first = [name for name in parts[0] if _type(name) in families_lib.TAGS[:3]]
+    parts = [first, [name for name in parts[0] if name not in first]]
+  parts = [families for families in parts if families]
+  places = [_places(families) for families in parts]
+  # Bars of all rows have the same width.
+  end = max(x[-1] for x in places)
   fig = figure.Figure(
-      figsize=(2. + 0.52 * len(families) * max(1., 0.25 * len(runs)), 4.8),
-      layout='constrained')
-  ax = fig.subplots()
-  partial = False
+      figsize=(max(5.5, 2. + 0.52 * end * max(1., 0.25 * len(runs))),
+               1. + 3.8 * len(parts)), layout='constrained')
+  axes = fig.subplots(len(parts), squeeze=False).flat
+  partial = [_draw_bars(ax, runs, scores, families, x)
+             for ax, families, x in zip(axes, parts, places, strict=True)]
+  for ax in axes:
+    ax.set_xlim(-0.7, end + 0.7)
+  handles = [patches.Patch(color=color, label=name)
+             for name, color in _colors(runs).items()]
+  if any(partial):
+    handles.append(patches.Patch(
+        facecolor='0.7', hatch='////', edgecolor='white',
+        label='part of the ids or episodes'))
+  handles += [lines_lib.Line2D(
+      [], [], color='black', marker=marker, linestyle='none',
+      markerfacecolor='white', label=f'{agent} (published)')
+              for agent, marker in REFERENCES.items()]
+  _legend(fig, handles, 'upper center')
+  files.write_figure(path, fig)
+
+
+def _type(family: str) -> str:
+  return families_lib.FAMILIES[family].tags[0]
+
+
+def _present(scores: dict[str, table.Scores], families: list[str]) -> list[str]:
+  """Returns the families that a seed of any agent has."""
+  return [family for family in families if any(
+      family in seed for mine in scores.values() for seed in mine)]
+
+
+def _places(families: list[str]) -> np.ndarray:
+  """Returns where families are, from 0, with gaps between types."""
+  types = [_type(family) for family in families]
+  return np.arange(len(families)) + 0.7 * np.cumsum(
+      [i > 0 and types[i] != types[i - 1] for i in range(len(types))])
+
+
+def _draw_bars(
+    ax: Any, runs: reading.Runs, scores: dict[str, table.Scores],
+    families: list[str], x: np.ndarray) -> bool:
+  """Draws some families at their places; returns whether a bar is hatched."""
+  width, partial = 0.8 / len(runs), False
   for i, (name, color) in enumerate(_colors(runs).items()):
     at = x + (i - (len(runs) - 1) / 2.) * width
     for place, family in zip(at, families, strict=True):
@@ -136,6 +178,7 @@ def draw_bars(
     ax.plot(x + 0.2 * (i - 1), values, marker, color='black', markersize=5,
             markerfacecolor='white', markeredgewidth=0.9, clip_on=False,
             zorder=4)
+  types = [_type(family) for family in families]
   for tag in dict.fromkeys(types):
     mine = [place for place, other in zip(x, types, strict=True)
             if other == tag]
@@ -144,25 +187,13 @@ def draw_bars(
     ax.plot([mine[0] - 0.45, mine[-1] + 0.45], [1.035, 1.035], color='0.6',
             linewidth=1., clip_on=False)
   ax.set_xticks(x, families, rotation=40, ha='right', rotation_mode='anchor')
-  ax.set_xlim(x[0] - 0.7, x[-1] + 0.7)
   ax.set_ylim(0., 1.)
   ax.set_ylabel('score')
   ax.set_axisbelow(True)
   ax.grid(axis='y', color='0.88', linewidth=0.8)
   ax.tick_params(axis='x', length=0)
   ax.spines[['top', 'right', 'left']].set_visible(False)
-  handles = [matplotlib.patches.Patch(color=color, label=name)
-             for name, color in _colors(runs).items()]
-  if partial:
-    handles.append(matplotlib.patches.Patch(
-        facecolor='0.7', hatch='////', edgecolor='white',
-        label='part of the ids or episodes'))
-  handles += [lines_lib.Line2D(
-      [], [], color='black', marker=marker, linestyle='none',
-      markerfacecolor='white', label=f'{agent} (published)')
-              for agent, marker in REFERENCES.items()]
-  _legend(fig, handles, 'upper center')
-  files.write_figure(path, fig)
+  return partial
 
 
 def mean_and_range(
@@ -189,11 +220,10 @@ def mean_and_range(
 def draw_learning(runs: reading.Runs, path: Path):
   """Draws what each family's score is made of: mean and range over its ids."""
   colors = _colors(runs)
-  families = [family for family in families_lib.FAMILIES
-              if any(family in seed.logs for mine in runs.values()
-                     for seed in mine)]
+  families = [family for family in families_lib.FAMILIES if any(
+      family in seed.logs for mine in runs.values() for seed in mine)]
   # So that a row is of one type, where types are of one size.
-  types = [families_lib.FAMILIES[family].tags[0] for family in families]
+  types = list(map(_type, families))
   columns = max(types.count(types[0]), round(len(families)**0.5))
   rows = -(-len(families) // columns)
   fig = figure.Figure(

@@ -50,10 +50,10 @@ def columns(
     extra = {'raw_return': total(returns)}
   elif family.startswith('cartpole'):
     returns = np.where(good, 900. * rng.random(last) + 100., 40.)
-    extra = {'raw_return': total(returns),
-             'best_episode': np.maximum.accumulate(returns)[at - 1]}
+    extra = {'raw_return': total(returns)}
     if family == 'cartpole_swingup':
       extra['total_upright'] = extra['raw_return']
+    extra['best_episode'] = np.maximum.accumulate(returns)[at - 1]
   elif family.startswith('deep_sea'):
     extra = {'total_bad_episodes': total(~good),
              'denoised_return': total(good - 0.005)}
