@@ -49,7 +49,7 @@ class Settings:
 
   def __post_init__(self):
     if not self.folders:
-      raise ValueError(f'expected one folder at least: {PROG} DIR [DIR ...]')
+      raise ValueError(f'expected at least one folder: {PROG} DIR [DIR ...]')
 
 
 def _notes(runs: reading.Runs, scores: dict[str, table.Scores]) -> list[str]:

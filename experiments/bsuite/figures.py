@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+import textwrap
 from typing import Any
 
 import matplotlib
@@ -35,12 +36,15 @@ def _title(tag: str) -> str:
 
 
 def _legend(fig: figure.Figure, handles: list[Any], where: str):
-  """Puts a legend outside of the axes, in as many columns as there is room."""
+  """Adds a legend outside of the axes, and makes the figure taller by it."""
+  width, height = fig.get_size_inches()
   longest = max(len(handle.get_label()) for handle in handles)
   # Of a letter, and of the line before each label, in inches.
-  room = int(fig.get_figwidth() / (0.09 * longest + 0.7))
+  columns = int(width / (0.075 * longest + 0.6))
+  columns = max(1, min(columns, len(handles), 4))
   fig.legend(handles=handles, frameon=False, loc=f'outside {where}',
-             ncols=max(1, min(room, len(handles), 4)), fontsize='medium')
+             ncols=columns, fontsize='medium')
+  fig.set_size_inches(width, height + 0.22 * -(-len(handles) // columns))
 
 
 def draw_radar(scores: dict[str, table.Scores], path: Path) -> list[str]:
@@ -64,8 +68,7 @@ def draw_radar(scores: dict[str, table.Scores], path: Path) -> list[str]:
     values = [table.of_families(mine, families[tag]).mean for tag in tags]
     return np.array([*values, values[0]])
 
-  fig = figure.Figure(figsize=(7., 6. + 0.22 * (1 + len(scores))),
-                      layout='constrained')
+  fig = figure.Figure(figsize=(7., 6.2), layout='constrained')
   ax = fig.add_subplot(projection='polar')
   ax.set_theta_zero_location('N')
   ax.set_theta_direction(-1)
@@ -112,16 +115,13 @@ def draw_bars(
     parts = [first, [name for name in parts[0] if name not in first]]
   parts = [families for families in parts if families]
   places = [_places(families) for families in parts]
-  # Bars of all rows have the same width.
-  end = max(x[-1] for x in places)
+  longest = max(x[-1] for x in places)
   fig = figure.Figure(
-      figsize=(max(5.5, 2. + 0.52 * end * max(1., 0.25 * len(runs))),
-               1. + 3.8 * len(parts)), layout='constrained')
+      figsize=(max(5.5, 2. + 0.52 * longest * max(1., 0.25 * len(runs))),
+               0.3 + 3.9 * len(parts)), layout='constrained')
   axes = fig.subplots(len(parts), squeeze=False).flat
   partial = [_draw_bars(ax, runs, scores, families, x)
              for ax, families, x in zip(axes, parts, places, strict=True)]
-  for ax in axes:
-    ax.set_xlim(-0.7, end + 0.7)
   handles = [patches.Patch(color=color, label=name)
              for name, color in _colors(runs).items()]
   if any(partial):
@@ -187,6 +187,7 @@ def _draw_bars(
     ax.plot([mine[0] - 0.45, mine[-1] + 0.45], [1.035, 1.035], color='0.6',
             linewidth=1., clip_on=False)
   ax.set_xticks(x, families, rotation=40, ha='right', rotation_mode='anchor')
+  ax.set_xlim(-0.7, x[-1] + 0.7)
   ax.set_ylim(0., 1.)
   ax.set_ylabel('score')
   ax.set_axisbelow(True)
@@ -227,7 +228,7 @@ def draw_learning(runs: reading.Runs, path: Path):
   columns = max(types.count(types[0]), round(len(families)**0.5))
   rows = -(-len(families) // columns)
   fig = figure.Figure(
-      figsize=(max(5., 2.6 * columns), 2.1 * rows + 0.7 + 0.2 * len(runs)),
+      figsize=(max(5., 2.6 * columns), 2.1 * rows + 0.8),
       layout='constrained')
   axes = fig.subplots(rows, columns, squeeze=False).flat
   for ax, family in zip(axes, families, strict=False):
@@ -249,15 +250,16 @@ def draw_learning(runs: reading.Runs, path: Path):
     ax.set_ylabel(measure.label, fontsize='small')
     ax.tick_params(labelsize='small')
     ax.xaxis.set_major_formatter(ticker.EngFormatter(sep=''))
-    ax.yaxis.set_major_locator(ticker.MaxNLocator(4))
+    ax.yaxis.set_major_locator(ticker.MaxNLocator(4, steps=[1, 2, 5, 10]))
     ax.grid(color='0.92', linewidth=0.7)
     ax.spines[['top', 'right']].set_visible(False)
   for ax in list(fig.axes)[len(families):]:
     ax.set_visible(False)
-  fig.supxlabel(
-      'episode\nValues are means over all episodes so far. Line and band: '
-      'mean and range over ids and seeds.\nDashed: what the score compares '
-      'them with.', fontsize='medium')
+  caption = ('Values are means over all episodes so far. Line and band: mean '
+             'and range over ids and seeds. Dashed: what the score compares '
+             'them with.')
+  fig.supxlabel('episode\n' + textwrap.fill(
+      caption, int(11 * fig.get_figwidth())), fontsize='medium')
   _legend(fig, [lines_lib.Line2D([], [], color=color, label=name)
                 for name, color in colors.items()], 'upper center')
   files.write_figure(path, fig)

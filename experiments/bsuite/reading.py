@@ -56,7 +56,7 @@ def _numbers(path: Path, row: int, values: list[str]) -> list[float]:
   """Returns the numbers of a row.
 
   Raises:
-    ValueError: if a value is no finite number.
+    ValueError: if a value is not a finite number.
   """
   numbers = []
   for value in values:

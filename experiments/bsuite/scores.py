@@ -37,7 +37,7 @@ class Log(NamedTuple):
     return self.columns[name] / self.episodes
 
 
-# Logs of a family by the indices of its ids, one at least.
+# Logs of a family by the indices of its ids, of which there is at least one.
 Logs = dict[int, Log]
 
 
@@ -176,7 +176,7 @@ def score(family: str, logs: Logs) -> float:
 
   Args:
     family: name.
-    logs: of one id at least, by index.
+    logs: of at least one id, by index.
   """
   of_plain = _PLAIN[plain(family)]
   if plain(family) == family:

@@ -133,7 +133,7 @@ def test_folders_that_are_no_results(tmp_path, capsys):
   with pytest.raises(SystemExit) as error:
     analyse.main([])
   assert error.value.code == 2
-  assert 'expected one folder at least' in capsys.readouterr().err
+  assert 'expected at least one folder' in capsys.readouterr().err
 
 
 def test_runs_of_other_settings_are_other_agents(tmp_path):
