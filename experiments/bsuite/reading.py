@@ -196,8 +196,8 @@ def read(folders: Iterable[Path]) -> tuple[Runs, list[str]]:
   for folder in _run_folders(folders):
     config = folder_lib.read_config(folder)
     settings, path = config['settings'], folder / folder_lib.CONFIG
-    if 'agent' not in settings:  # A sweep's own, over runs in other folders.
-      continue
+    if not set(SETTINGS) <= set(settings) and not any(folder.glob('seed_*')):
+      continue  # Of a program of a run, or of a sweep over other folders.
     folder_lib.read_config(folder, SETTINGS)
     try:
       preset = registry.settings_in_words(config) if settings.get(

@@ -136,6 +136,20 @@ def test_folders_that_are_no_results(tmp_path, capsys):
   assert 'expected at least one folder' in capsys.readouterr().err
 
 
+def test_what_else_lies_in_a_run(tmp_path, capsys):
+  """Its programs, and what the seeds' folders have beside the logs."""
+  make_run(tmp_path)
+  (tmp_path / 'programs' / 'x').mkdir(parents=True)
+  (tmp_path / 'programs' / 'x' / 'config.json').write_text(
+      '{"format": 3, "settings": {"agent": "dqn", "preset": "default"}}')
+  (tmp_path / 'seed_0' / 'other.csv').write_text('a')
+  runs, notes = reading.read([tmp_path])
+  assert [len(mine) for mine in runs.values()] == [1] and not notes
+  config = tmp_path / 'config.json'
+  config.write_text(config.read_text().replace('num_seeds', 'num'))
+  assert 'config.json is not a config of a run' in refusal([tmp_path], capsys)
+
+
 def test_runs_of_other_settings_are_other_agents(tmp_path):
   for name, batch_size in (('a', 32), ('b', 77)):
     config = provenance.settings_as_json(dataclasses.replace(
