@@ -13,7 +13,11 @@ from experiments.bsuite import analyse
 from experiments.bsuite import families
 from experiments.bsuite import figures
 from experiments.bsuite import reading
+from experiments.bsuite import records
 from experiments.bsuite import scores
+from experiments.bsuite import settings as settings_lib
+from experiments.common import cli
+from experiments.common import folder as folder_lib
 from experiments.common import provenance
 from hyperjax.agents import presets
 from tests.experiments import bsuite_logs
@@ -134,6 +138,22 @@ def test_folders_that_are_no_results(tmp_path, capsys):
     analyse.main([])
   assert error.value.code == 2
   assert 'expected at least one folder' in capsys.readouterr().err
+
+
+def test_the_folders_that_the_run_command_writes(tmp_path):
+  settings = cli.parse(settings_lib.Settings, [
+      '--agent', 'dqn', '--batch-size', '77', '--sweep', 'TESTING', '--seed',
+      '2000', '--num-seeds', '2', '--output', str(tmp_path)], 'run')
+  with folder_lib.Folder(tmp_path, settings):
+    for seed in settings.seeds:
+      bsuite_logs.write(
+          tmp_path / records.log_name('umbrella_length/22', seed),
+          bsuite_logs.columns(
+              'umbrella_length', np.random.default_rng(seed), .5))
+  runs, notes = reading.read([tmp_path])
+  first, second = runs['dqn: default, batch_size 77']
+  assert (first.seed, second.seed, notes) == (2000, 2001, [])
+  assert list(first.logs['umbrella_length']) == [22]
 
 
 def test_what_else_lies_in_a_run(tmp_path, capsys):

@@ -12,6 +12,7 @@ from scipy import stats
 
 from experiments.bsuite import families
 from experiments.bsuite import reading
+from experiments.bsuite import records
 from experiments.bsuite import scores
 from experiments.bsuite import table
 from tests.experiments import bsuite_logs
@@ -133,6 +134,9 @@ def test_files_that_bsuite_writes(family, tmp_path):
   made_up = bsuite_logs.columns(family, rng, .5)
   with open(bsuite_logs.file_of(tmp_path, 0, family, 5)) as f:
     assert f.readline().rstrip().split(',') == list(made_up)
+  # And what our own runs write has the columns that scores need.
+  assert set(scores.measure(family).columns) <= set(
+      records.fields(f'{family}/5'))
 
 
 def log_of(episodes, **columns):
