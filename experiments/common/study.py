@@ -37,14 +37,22 @@ def write(
 
 
 def main(
-    function: Callable[[Path], None], prog: str,
-    argv: Sequence[str] | None = None):
-  """Runs the command of a study, or of a table, of one folder.
+    function: Callable[[Any], None], prog: str,
+    argv: Sequence[str] | None = None,
+    parse: Callable[[str, Sequence[str] | None], Any] = command.folder_argument,
+):
+  """Runs the command of a study, or of a table.
 
   A request to stop is followed at once: its file is written when it is whole.
+
+  Args:
+    function: is called with what was parsed.
+    prog: name of the program in messages.
+    argv: arguments, those of the process by default.
+    parse: from `prog` and `argv` to the settings; one folder by default.
   """
   with command.running() as requests:
-    folder = command.folder_argument(prog, argv)
+    settings = parse(prog, argv)
     requests.what_is_kept = lambda: 'the same command begins anew'
     with requests.interruptible():
-      function(folder)
+      function(settings)
