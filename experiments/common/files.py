@@ -180,7 +180,7 @@ def read_number(text: str, path: Path, name: str) -> float:
     number = math.nan
   if not math.isfinite(number):
     raise ValueError(
-        f'{path}: {name} must be a finite number, got {text!r}')
+        f'{path}: {name} must be a finite number, got {str(text)!r}')
   return number
 
 
