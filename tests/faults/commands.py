@@ -24,6 +24,10 @@ ATARI = (
     '--update-period', '4', '--warmup-steps', '100', '--batch-size', '4',
     '--replay-capacity', '300', '--evaluate-every', '200', '--max-frames',
     '320', '--eval-episodes', '2', '--final-episodes', '2')
+BSUITE = (
+    'experiments.bsuite.run', '--agent', 'dqn', '--hidden-sizes', '4',
+    '--batch-size', '4', '--warmup-steps', '8', '--bsuite-id', 'catch/0',
+    '--num-seeds', '2', '--num-episodes', '300')
 ALL_CHECKPOINTS = ('--checkpoint-seconds', '0')
 
 

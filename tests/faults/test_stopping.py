@@ -124,3 +124,32 @@ def test_atari_stopped_anywhere_ends_whole(tmp_path, cache, seed):
   assert len(csv_files.rows(folder / 'summary.csv')) == 2
   for name in ('learning_curves.png', 'strip.png'):
     assert (folder / name).read_bytes().startswith(b'\x89PNG')
+
+
+@pytest.fixture(scope='session')
+def whole_sweep(tmp_path_factory, cache):
+  folder = tmp_path_factory.mktemp('stopping') / 'sweep'
+  assert not commands.run(
+      [*commands.BSUITE, '--output', str(folder)], cache).status
+  return {p.relative_to(folder): p.read_bytes()
+          for p in folder.glob('seed_*/*.csv')}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('seed', range(4))
+def test_bsuite_stopped_anywhere_ends_in_the_same_bytes(
+    tmp_path, cache, whole_sweep, seed):
+  rng = random.Random(200 + seed)
+  folder = tmp_path / 'run'
+  command = [*commands.BSUITE, '--output', str(folder),
+             *rng.choice([(), commands.ALL_CHECKPOINTS])]
+  for _ in range(2):
+    number = rng.choice([*REQUESTS, signal.SIGKILL])
+    result = commands.run(command, cache, hurt=commands.signals(
+        number, after=rng.uniform(0.2, 9.)))
+    if result.status:
+      check_stopped(result, number, folder, lines=(0, 1))
+  result = commands.run(command, cache)
+  assert result.status == 0 and not result.err
+  assert {p.relative_to(folder): p.read_bytes()
+          for p in folder.glob('seed_*/*.csv')} == whole_sweep
