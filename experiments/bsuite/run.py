@@ -215,6 +215,10 @@ def sweep(
     MemoryError: if a program does not fit into memory.
     stopping.Stopped: if a request to stop came; the program is saved then.
   """
+  if requests is not None:
+    requests.what_is_kept = lambda: (
+        f'{settings.output} holds the ids that are finished; the same command '
+        f'runs the others')
   images = points_lib.images(settings)
   chosen = points_lib.ids(settings)
   skipped = [] if images is not None else [

@@ -61,10 +61,10 @@ def _say(message, *unused, **unused_too):
 
 def fail(error: BaseException | str, status: int = 1) -> NoReturn:
   """Ends the command with an error in one line."""
-  text = ' '.join(str(error).split('\n')) if isinstance(error, OSError) else (
-      str(error))
-  if isinstance(error, BaseException) and not text:
-    text = type(error).__name__
+  text = str(error)
+  if isinstance(error, OSError | RuntimeError):  # Of the system, and of XLA.
+    text = ' '.join(text.split())[:1000]
+  text = text or type(error).__name__
   print(f'error: {text}', file=sys.stderr)
   sys.exit(status)
 
