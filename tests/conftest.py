@@ -9,6 +9,10 @@ import tests.typechecker  # noqa: F401 The hook looks it up by name.
 
 jax.config.update('jax_num_cpu_devices', 8)
 
+# What JAX has traced stays, millions of objects: to look through all of them
+# for garbage again and again takes longer than some tests.
+gc.set_threshold(100_000, 50, 100)
+
 # Most of what the tests take is to compile, and most of that to optimise
 # programs that then run for a moment.
 _QUICK = 'jax_disable_most_optimizations'

@@ -1041,7 +1041,8 @@ def test_every_preset_makes_an_agent(agent, preset):
   again = pickle.loads(pickle.dumps(made))
   assert again == made and hash(again) == hash(made)
   learner = jax.eval_shape(made.init, jax.random.key(0))
-  assert networks.num_parameters(learner.params) > 1000
+  assert networks.num_parameters(learner.params) > (
+      0 if preset == 'random' else 1000)
 
 
 @pytest.mark.slow

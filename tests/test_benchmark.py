@@ -58,6 +58,7 @@ def test_measures_a_point(tmp_path, monkeypatch, capsys):
   assert 'repeat 2 of 2' in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_interleaves_the_points_and_reports_medians(tmp_path, monkeypatch):
   measured = []
 

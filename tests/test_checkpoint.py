@@ -105,6 +105,7 @@ def _peak(process):
     thread.join()
 
 
+@pytest.mark.slow  # Its figure is that of a process with nothing else in it.
 def test_it_makes_no_copy_of_the_state(tmp_path):
   """Replays may take most of the memory."""
   mesh = jax.sharding.Mesh(np.array(jax.devices()[:2]), ('runs',))
@@ -332,7 +333,7 @@ def test_what_the_host_remembers_lies_under_the_checksum(saved):
   assert metadata == {'step': 2}
 
 
-@hypothesis.settings(max_examples=25, deadline=None, derandomize=True)
+@hypothesis.settings(max_examples=10, deadline=None, derandomize=True)
 @hypothesis.given(st.data())
 def test_whatever_is_damaged_what_is_restored_is_whole(tmp_path_factory, data):
   folder = tmp_path_factory.getbasetemp() / 'damaged'

@@ -145,8 +145,9 @@ LOOPS: dict[str, Callable[[str, Any], Outcome]] = {
 QUICK = {
     'hyperagent': ('default', 'optimistic'),
     'dqn': ('default', 'small_atari'),
-    **dict.fromkeys(('boot_dqn', 'ensemble_plus', 'hyperdqn', 'adam_lmcdqn',
-                     'noisy_dqn', 'sane'), ()),
+    **dict.fromkeys(
+        ('boot_dqn', 'ensemble_plus', 'hyperdqn', 'enn_dqn', 'adam_lmcdqn',
+         'langevin_adam', 'noisy_dqn', 'sane'), ()),
 }
 
 CASES = [

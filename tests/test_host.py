@@ -152,6 +152,7 @@ def test_an_agent_is_the_same_in_any_company(num_devices):
       learner(alone, 0), learner(other, 0), strict=True))
 
 
+@pytest.mark.slow
 def test_games_of_different_actions_share_a_program():
   games = [Game([0], num_actions=2), Game([0], num_actions=4)]
   loop = host.HostLoop(hyperagent(num_actions=4), games,

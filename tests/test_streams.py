@@ -242,10 +242,10 @@ SAMPLERS = {
 
 
 @pytest.mark.parametrize('sampler, stacked, num_streams', [
-    ('prioritized', False, 2), ('mixed', True, 1),
+    ('prioritized', False, 2),
     *(pytest.param(*case, marks=pytest.mark.slow) for case in [
-        ('prioritized', True, 1), ('mixed', False, 2), ('uniform', False, 2),
-        ('uniform', True, 1)])])
+        ('mixed', True, 1), ('prioritized', True, 1), ('mixed', False, 2),
+        ('uniform', False, 2), ('uniform', True, 1)])])
 def test_samplers_draw_what_the_raw_streams_hold(
     sampler, stacked, num_streams):
   """All of it and nothing else, at every moment in the life of the ring.

@@ -82,7 +82,8 @@ def test_a_finished_run_is_left_alone(finished, capsys):
 
 
 @pytest.mark.parametrize('save_replay', [
-    '--save-replay', pytest.param('--no-save-replay', marks=pytest.mark.slow)])
+    pytest.param(x, marks=pytest.mark.slow)
+    for x in ('--save-replay', '--no-save-replay')])
 def test_a_stalled_run_is_saved_and_goes_on(
     tmp_path, monkeypatch, capsys, save_replay):
   folder = tmp_path / 'run'

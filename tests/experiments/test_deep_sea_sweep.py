@@ -29,6 +29,7 @@ def swept(tmp_path_factory):
   return folder
 
 
+@pytest.mark.slow
 def test_runs_each_point_once_and_grows(swept, capsys):
   point = swept / 'hyperagent_optimistic_4'
   before = (point / 'evaluations.csv').stat().st_mtime_ns

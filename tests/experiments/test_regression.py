@@ -58,6 +58,7 @@ def test_a_large_ensemble_is_near_the_posterior():
   assert std_ratio == pytest.approx(1., abs=0.15)
 
 
+@pytest.mark.slow
 def test_langevin_is_near_and_its_adaptive_drift_is_not():
   mean_error, std_ratio = mean_errors('Langevin')
   assert mean_error < 0.35
@@ -65,6 +66,7 @@ def test_langevin_is_near_and_its_adaptive_drift_is_not():
   assert mean_errors('Adam LMC, a=1')[1] < 0.7
 
 
+@pytest.mark.slow
 def test_noise_that_is_trained_away_is_no_posterior():
   """NoisyNet's loss has no term that keeps its noise up."""
   assert mean_errors('NoisyNet (ReLU network)', (100,))[1] < 0.3

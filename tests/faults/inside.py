@@ -55,7 +55,7 @@ class _After(stopping.Requests):
       raise stopping.Stopped('stopped')
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def templates(tmp_path_factory):
   """Folders of a finished run of DeepSea and of one that was stopped."""
   patch = pytest.MonkeyPatch()

@@ -40,10 +40,10 @@ def newest(folder):
               if p.name.isdigit()), key=lambda p: int(p.name))
 
 
-def arrays_of(checkpoint):
-  """The largest file with the values of arrays in a checkpoint."""
-  return max((p for p in checkpoint.glob('arrays/ocdbt.process_0/d/*')),
-             key=lambda p: p.stat().st_size)
+def cut_arrays(checkpoint):
+  """Cuts all files with the values of arrays in a checkpoint."""
+  for path in checkpoint.glob('arrays/**/d/*'):
+    cut(path)
 
 
 def all_checkpoints(function):
@@ -67,7 +67,7 @@ REFUSED = {
     'checkpoints emptied': (
         all_checkpoints(shutil.rmtree), 'none is there.*--restart'),
     'every array file cut': (
-        all_checkpoints(lambda p: cut(arrays_of(p))),
+        all_checkpoints(cut_arrays),
         'none can be read'),
     'every metadata cut': (
         all_checkpoints(lambda p: cut(p / 'metadata.json')),
@@ -135,9 +135,9 @@ def test_a_stopped_run_is_refused_and_left_as_it_is(case, copy, call):  # noqa: 
 
 GOES_ON = {
     'nothing': lambda f: None,
-    'newest checkpoint cut': lambda f: cut(arrays_of(newest(f))),
-    'newest checkpoint emptied': lambda f: arrays_of(
-        newest(f)).write_bytes(b''),
+    'newest checkpoint cut': lambda f: cut_arrays(newest(f)),
+    'newest checkpoint emptied': lambda f: [
+        p.write_bytes(b'') for p in newest(f).glob('arrays/**/d/*')],
     'newest metadata cut': lambda f: cut(newest(f) / 'metadata.json'),
     'newest checkpoint gone': lambda f: shutil.rmtree(newest(f)),
     'a row more': lambda f: (f / 'episodes.csv').open('a').write('x,y\n'),
@@ -187,8 +187,7 @@ def test_a_stopped_run_goes_on_to_the_same_end(case, copy, templates, call):  # 
 LEFT_ALONE = {
     'nothing': lambda f: None,
     'checkpoints gone': lambda f: shutil.rmtree(f / 'checkpoints'),
-    'checkpoints damaged': all_checkpoints(
-        lambda p: cut(arrays_of(p))),
+    'checkpoints damaged': all_checkpoints(cut_arrays),
     'log edited': lambda f: edit(f / 'evaluations.csv', b',20,80,', b',20,81,'),
     'picture gone': lambda f: (f / 'posterior.png').unlink(),
     "posterior's data cut": lambda f: cut(f / 'posterior_before.npz'),

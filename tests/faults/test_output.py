@@ -16,7 +16,7 @@ def whole(tmp_path_factory, cache):
 
 
 @pytest.mark.parametrize('shell', [
-    'exec COMMAND >&- 2>&-',
+    pytest.param('exec COMMAND >&- 2>&-', marks=slow),
     pytest.param('exec COMMAND 2>&-', marks=slow),
     pytest.param('exec COMMAND >&-', marks=slow),
     pytest.param('exec COMMAND <&-', marks=slow),

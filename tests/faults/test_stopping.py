@@ -59,6 +59,7 @@ def test_what_is_compiled_for_long_is_given_up(tmp_path, number):
   check_stopped(result, number, folder)
 
 
+@pytest.mark.slow
 def test_a_second_request_ends_at_once(tmp_path):
   folder = tmp_path / 'run'
   # While it compiles, which takes some seconds.
