@@ -1,5 +1,7 @@
 """Eight CPU devices for the tests, and shapes checked at every call."""
 
+import gc
+
 import jax
 import jaxtyping
 from jaxtyping import install_import_hook
