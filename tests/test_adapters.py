@@ -59,6 +59,7 @@ class _Recorder:
 
 @pytest.mark.parametrize('update_period, updates_per_period', [
     (1, 2), pytest.param(5, 1, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_host_and_device_loops_run_the_same_agent(
     update_period, updates_per_period):
   size, seed, num_steps = 5, 4, 100

@@ -473,6 +473,7 @@ def test_random_actions_are_uniform_and_leave_the_index():
     dict(acting=acting.SampledOptimism(num_draws=3),
          target_optimism=acting.SampledOptimism(num_draws=3))],
     ids=['sampled', 'exact', 'ucb', 'sampled_optimism'])
+@pytest.mark.slow
 def test_actions_that_are_not_legal_do_not_exist(config):
   agent = _hyperagent(**config)
   learner = _init(agent)(jax.random.PRNGKey(0))

@@ -120,6 +120,7 @@ def test_head_l2_is_the_gradient_of_the_mean_square_of_the_weights():
 
 @pytest.mark.parametrize('name', [
     name for name in presets.AGENTS if name != 'hyperagent'])
+@pytest.mark.slow
 def test_other_agents_learn_from_frames_too(name):
   agent = presets.AGENTS[name](
       SPEC, 3, presets.make(name, 'nature_atari'))

@@ -288,6 +288,7 @@ P = jax.sharding.PartitionSpec
 
 @pytest.mark.parametrize('in_pieces', [False, True])
 @pytest.mark.parametrize('axes', [P(None, 'a'), P('b', 'a'), P()])
+@pytest.mark.slow
 def test_shards_are_restored_as_they_were_or_otherwise(
     tmp_path, axes, in_pieces, monkeypatch):
   if in_pieces:  # Of three rows, so that they are no shards.
@@ -435,6 +436,7 @@ def test_what_was_not_written_whole_is_not_shown(saved, monkeypatch):
 
 @pytest.mark.parametrize('step', [3, 4])
 @pytest.mark.parametrize('num_calls', [0, 1, 2])
+@pytest.mark.slow
 def test_a_kill_between_renames_leaves_a_whole_one(
     saved, monkeypatch, step, num_calls):
   checkpointer = checkpoint.Checkpointer(saved, max_to_keep=1)

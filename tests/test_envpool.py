@@ -111,6 +111,7 @@ def play_both(game, num_envs, ale_noops):
 
 
 @pytest.mark.parametrize('game', ['Breakout', 'Pong', 'Qbert'])
+@pytest.mark.slow
 def test_both_backends_agree(game):
   """In frames, rewards, lives and ends, over whole games.
 

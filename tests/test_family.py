@@ -364,6 +364,7 @@ def test_optimism_acts_and_bootstraps_on_a_quantile():
     np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_exact_optimism_acts_and_bootstraps_on_the_upper_bound():
   config = agents.HyperAgentConfig(
       target_optimism=acting.UCB(scale=1.5), acting=acting.UCB(scale=3.),

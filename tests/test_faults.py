@@ -112,6 +112,7 @@ def test_a_state_without_flags_has_no_faults():
     replay_lib.Uniform(), replay_lib.Mixed(), replay_lib.Prioritized()],
                          ids=lambda x: type(x).__name__)
 @pytest.mark.parametrize('storage', small.STORAGES)
+@pytest.mark.slow
 def test_sampling_an_empty_replay_is_a_fault(storage, sampler):
   replay = small.STORAGES[storage](sampler=sampler)
   state = replay.init()

@@ -54,6 +54,7 @@ def arrays(state, agent=None):
           for x in jax.tree.leaves(states.plain(state))]
 
 
+@pytest.mark.slow
 def test_the_replay_holds_what_the_environments_sent():
   game = Game([0, 1])
   loop = host.HostLoop(dqn(), [game], num_envs=2)
@@ -126,6 +127,7 @@ def test_updates_are_owed_from_the_end_of_the_warm_up_on():
   assert np.isfinite(log.loss).all() and log.first_nonfinite.tolist() == [-1]
 
 
+@pytest.mark.slow
 def test_chunks_do_not_change_a_run():
   make = lambda: host.HostLoop(hyperagent(), [Game([0]), Game([5])])
   whole = run(make(), [1, 2], 40)[0]
@@ -139,6 +141,7 @@ def test_chunks_do_not_change_a_run():
 # Agents that share a device are mapped over; others have one each.
 @pytest.mark.parametrize('num_devices', [
     pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.slow
 def test_an_agent_is_the_same_in_any_company(num_devices):
   together = run(
       host.HostLoop(hyperagent(), [Game([0]), Game([5])],
@@ -292,6 +295,7 @@ def optimistic(**overrides):
         (Categories, optimistic, replay.Mixed()),
         (Categories, default, replay.Prioritized()))]],
     ids=lambda x: getattr(x, '__name__', type(x).__name__))
+@pytest.mark.slow
 def test_learns_from_what_is_shown_with_every_sampler(
     game, make_config, sampler):
   environments = game([0, 1, 2, 3])

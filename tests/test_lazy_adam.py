@@ -128,6 +128,7 @@ def test_lazy_updates_are_for_categories_only():
   jax.tree.map(np.testing.assert_array_equal, *learners)
 
 
+@pytest.mark.slow
 def test_a_category_may_be_of_a_narrow_type():
   """256 of them fill a byte, so that the number behind the last is none."""
   config = agents.DQNConfig(lazy_adam=True, **_SMALL)
@@ -291,6 +292,7 @@ def test_finds_tables_whatever_their_names():
 @pytest.mark.parametrize('torso, make', [
     (_Named, agents.DQN), (networks.MLPTorso, _SameNamesDQN)],
     ids=['names', 'same_names'])
+@pytest.mark.slow
 def test_custom_tables_learn_as_in_an_ordinary_update(torso, make):
   """If every row is read; what only looks like a table is left whole."""
   learners = []

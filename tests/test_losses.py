@@ -322,6 +322,7 @@ def test_gradient_of_the_head(index, sigma):
 
 
 @_both
+@pytest.mark.slow
 def test_each_transition_has_its_own_indices(loss):
   """Copies of one transition differ in z', and in z where z is sampled."""
   params, target_params = _params(0)

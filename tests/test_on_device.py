@@ -92,6 +92,7 @@ def test_vectorised_seeds_take_the_same_actions(sixteen):
       states.plain(sixteen[0].train.learner.params))
 
 
+@pytest.mark.slow
 def test_seeds_spread_over_devices_do_not_communicate():
   loop = make_loop(devices=CPUS)
   state = begin(loop, range(8))
@@ -122,6 +123,7 @@ def test_a_step_does_not_copy_the_replay(fraction):
   assert not re.search(r'\[1,76543\]\S* copy\(', inner)
 
 
+@pytest.mark.slow
 def test_chunks_do_not_change_a_run(sixteen):
   loop = make_loop()
   state = begin(loop, range(16))

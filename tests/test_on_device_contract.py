@@ -76,6 +76,7 @@ def test_several_environments_share_an_agent():
   np.testing.assert_array_equal(uids, np.tile(np.arange(200), (2, 1)))
 
 
+@pytest.mark.slow
 def test_updates_that_would_be_owed_are_refused_before_anything_is_done():
   loop = make_loop(dataclasses.replace(DQN_CONFIG, update_period=4))
   state, _ = loop.run(begin(loop, [0]), 20)

@@ -247,6 +247,7 @@ def test_returns_of_several_steps(num_envs, n_step, capacity):
 
 
 @pytest.mark.parametrize('num_envs, n_step', [(1, 1), (1, 3), (2, 3)])
+@pytest.mark.slow
 def test_streams_and_transitions_hold_the_same(num_envs, n_step):
   """Of one stream of experience, whichever way it is kept.
 

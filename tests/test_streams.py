@@ -156,6 +156,7 @@ def assert_holds(transitions, expected):
           phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(first=STEPS, second=STEPS, n_step=st.sampled_from([1, 4]),
        length=st.sampled_from([8, 25, 80]), seed=st.integers(0, 1000))
+@pytest.mark.slow
 def test_samples_are_what_the_raw_streams_hold(
     first, second, n_step, length, seed):
   streams = [Stream(first), Stream(second)]

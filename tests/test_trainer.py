@@ -86,6 +86,7 @@ class TabularQLearning:
 
 
 @pytest.mark.parametrize('num_envs', [1, 3])
+@pytest.mark.slow
 def test_a_trainer_without_a_replay_learns_deep_sea(num_envs):
   environment = DeepSea(5)
   trainer = TabularQLearning(

@@ -109,6 +109,7 @@ def test_writes_what_it_says(finished):
     assert (finished / name).read_bytes().startswith(b'\x89PNG')
 
 
+@pytest.mark.slow
 def test_what_is_solved_before_it_begins_ends_at_once(tmp_path):
   run(tmp_path, '--agent', 'dqn', '--preset', 'default', '--size', '2',
       '--num-seeds', '1', '--seed', '0', '--num-episodes', '200',

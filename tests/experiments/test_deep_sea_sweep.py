@@ -43,6 +43,7 @@ def test_runs_each_point_once_and_grows(swept, capsys):
   assert all(r['solved'] == '1' for r in rows if r['agent'] == 'hyperagent')
 
 
+@pytest.mark.slow
 def test_goes_on_for_a_quarter_after_learning(swept):
   point = swept / 'hyperagent_optimistic_4'
   learned = table.episodes_to_learn(point).max()

@@ -28,6 +28,7 @@ def test_data_and_posterior():
       data.variance, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_wide_hypermodel_is_the_posterior():
   mean_error, std_ratio = mean_errors('hypermodel exact M=256')
   assert mean_error < 0.05

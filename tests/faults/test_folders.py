@@ -117,7 +117,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize('case', REFUSED)
+@pytest.mark.parametrize('case', [
+    pytest.param(case, marks=pytest.mark.slow if i % 2 else ())
+    for i, case in enumerate(REFUSED)])
 def test_a_stopped_run_is_refused_and_left_as_it_is(case, copy, call):  # noqa: F811
   folder = copy('stopped')
   hurt, message = REFUSED[case]
