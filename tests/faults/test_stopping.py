@@ -24,6 +24,17 @@ def check_stopped(result, number, folder, *, lines=(1,)):
       assert str(folder) in line or 'nothing was begun' in line, line
 
 
+def stop_twice(command, cache, folder, rng, longest):
+  """Starts a command twice, and stops it after up to so many seconds."""
+  for _ in range(2):
+    number = rng.choice([*REQUESTS, signal.SIGKILL])
+    result = commands.run(command, cache, hurt=commands.signals(
+        number, after=rng.uniform(0.2, longest)))
+    if result.status:  # Else it was over before.
+      # Before anything is begun it ends without a word.
+      check_stopped(result, number, folder, lines=(0, 1))
+
+
 @pytest.fixture(scope='session')
 def whole(tmp_path_factory, cache):
   """What a run that nobody stops comes to."""
@@ -92,13 +103,7 @@ def test_deep_sea_stopped_anywhere_ends_in_the_same_bytes(
   folder = tmp_path / 'run'
   command = [*commands.DEEP_SEA, '--output', str(folder),
              *rng.choice([(), commands.ALL_CHECKPOINTS])]
-  for _ in range(2):
-    number = rng.choice([*REQUESTS, signal.SIGKILL])
-    result = commands.run(command, cache, hurt=commands.signals(
-        number, after=rng.uniform(0.2, 9.)))
-    if result.status:  # Else it was over before.
-      # Before anything is begun it ends without a word.
-      check_stopped(result, number, folder, lines=(0, 1))
+  stop_twice(command, cache, folder, rng, 9.)
   result = commands.run(command, cache)
   assert result.status == 0 and not result.err
   assert commands.results(folder) == whole
@@ -112,12 +117,7 @@ def test_atari_stopped_anywhere_ends_whole(tmp_path, cache, seed):
   command = [*commands.ATARI, '--output', str(folder),
              *rng.choice([(), commands.ALL_CHECKPOINTS]),
              *rng.choice([(), ('--no-save-replay',)])]
-  for _ in range(2):
-    number = rng.choice([*REQUESTS, signal.SIGKILL])
-    result = commands.run(command, cache, hurt=commands.signals(
-        number, after=rng.uniform(0.2, 14.)))
-    if result.status:
-      check_stopped(result, number, folder, lines=(0, 1))
+  stop_twice(command, cache, folder, rng, 14.)
   result = commands.run(command, cache)
   assert result.status == 0 and not result.err
   rows = csv_files.rows(folder / 'evaluations.csv')
@@ -145,12 +145,7 @@ def test_bsuite_stopped_anywhere_ends_in_the_same_bytes(
   folder = tmp_path / 'run'
   command = [*commands.BSUITE, '--output', str(folder),
              *rng.choice([(), commands.ALL_CHECKPOINTS])]
-  for _ in range(2):
-    number = rng.choice([*REQUESTS, signal.SIGKILL])
-    result = commands.run(command, cache, hurt=commands.signals(
-        number, after=rng.uniform(0.2, 9.)))
-    if result.status:
-      check_stopped(result, number, folder, lines=(0, 1))
+  stop_twice(command, cache, folder, rng, 9.)
   result = commands.run(command, cache)
   assert result.status == 0 and not result.err
   assert {p.relative_to(folder): p.read_bytes()
