@@ -11,9 +11,11 @@ Exit statuses:
 
 from collections.abc import Iterator, Sequence
 import contextlib
+import logging
 import os
 from pathlib import Path
 import sys
+import threading
 from typing import NoReturn
 import warnings
 
@@ -64,7 +66,9 @@ def fail(error: BaseException | str, status: int = 1) -> NoReturn:
   text = str(error)
   if isinstance(error, OSError | RuntimeError):  # Of the system, and of XLA.
     text = ' '.join(text.split())[:1000]
-  text = text or type(error).__name__
+  if not text:  # Python has no words for it.
+    text = ('the process may use no more memory' if isinstance(
+        error, MemoryError) else type(error).__name__)
   print(f'error: {text}', file=sys.stderr)
   sys.exit(status)
 
@@ -79,6 +83,25 @@ def usage() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+  """Within, other threads write no tracebacks and nothing is logged.
+
+  What a thread of orbax meets, such as a full disk, is raised again where its
+  result is waited for, and is one line there.
+  """
+  disabled = logging.root.manager.disable
+  hooks = threading.excepthook, sys.unraisablehook
+  logging.disable(logging.CRITICAL)
+  threading.excepthook = lambda unused: None
+  sys.unraisablehook = lambda unused: None
+  try:
+    yield
+  finally:
+    threading.excepthook, sys.unraisablehook = hooks
+    logging.disable(disabled)
+
+
+@contextlib.contextmanager
 def running() -> Iterator[stopping.Requests]:
   """Runs a command within: yields its requests to stop.
 
@@ -87,7 +110,7 @@ def running() -> Iterator[stopping.Requests]:
   stdout, stderr = sys.stdout, sys.stderr
   sys.stdout, sys.stderr = _Lossy(stdout), _Lossy(stderr)
   try:
-    with warnings.catch_warnings(), stopping.Requests() as requests:
+    with _quiet(), warnings.catch_warnings(), stopping.Requests() as requests:
       warnings.showwarning = _say
       try:
         yield requests

@@ -30,11 +30,11 @@ def use_all_cores():
   try:
     jax.config.update('jax_num_cpu_devices', cores)
     jax.devices()
-  except RuntimeError as error:
+  except (RuntimeError, AssertionError) as error:  # Some have no words.
+    reason = ' '.join(str(error).split()) or 'no platform of these is there'
     raise ValueError(
         f'JAX finds no device, with JAX_PLATFORMS '
-        f'{os.environ.get("JAX_PLATFORMS", "")!r}: '
-        f'{" ".join(str(error).split())}') from error
+        f'{os.environ.get("JAX_PLATFORMS", "")!r}: {reason}') from error
 
 
 def keep_freed_memory():

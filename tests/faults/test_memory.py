@@ -74,7 +74,7 @@ def test_a_sweep_refuses_a_large_point_before_a_small_one(tmp_path, call):  # no
 
 @slow
 @pytest.mark.parametrize('kind, gigabytes', [
-    ('v', 8), ('v', 4), ('d', 4), ('v', 2)])
+    ('v', 8), ('v', 4), ('d', 4)])
 def test_a_limit_of_the_shell(kind, gigabytes, tmp_path, cache):
   folder = tmp_path / 'new'
   result = commands.run(

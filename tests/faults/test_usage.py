@@ -107,7 +107,6 @@ ENVIRONMENTS = [
     {'JAX_PLATFORMS': 'quantum'},
     {'XLA_FLAGS': '--xla_force_host_platform_device_count=7'},
     {'XLA_FLAGS': '--xla_no_such_flag=1'},
-    {'JAX_NUM_CPU_DEVICES': 'many'},
 ]
 
 
