@@ -40,7 +40,7 @@ gpu:  ## All that waits for an accelerator, with PYTHON as in atari-gpu.
 	$(PYTHON) -m benchmarks.learner --output $(GPU)/learner
 	$(MAKE) atari-gpu ATARI_GPU=$(GPU)/atari26
 
-test: $(VENV)/.installed  ## The tests, in five to eleven minutes on two cores.
+test: $(VENV)/.installed  ## The tests, in about ten minutes on two cores.
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(VENV)/.installed  ## The longer checks alone.

@@ -11,6 +11,7 @@ Exit statuses:
 
 from collections.abc import Iterator, Sequence
 import contextlib
+import gc
 import logging
 import os
 from pathlib import Path
@@ -97,6 +98,7 @@ def _quiet() -> Iterator[None]:
   try:
     yield
   finally:
+    gc.collect()  # Tasks that failed say so when they go.
     threading.excepthook, sys.unraisablehook = hooks
     logging.disable(disabled)
 
