@@ -17,7 +17,6 @@ import dataclasses
 from typing import NamedTuple
 
 import chex
-import dm_env
 from dm_env import specs
 import jax
 import jax.numpy as jnp
@@ -27,6 +26,7 @@ import numpy as np
 from hyperjax import checks
 from hyperjax import seeds
 from hyperjax import types
+from hyperjax.environments import timesteps
 
 
 class DeepSeaParams(NamedTuple):
@@ -134,11 +134,7 @@ class DeepSea:
     self._check_params(params)
     del params, key
     state = DeepSeaState(jnp.int32(0), jnp.int32(0), jnp.bool_(False))
-    return state, types.TimeStep(
-        step_type=jnp.int32(dm_env.StepType.FIRST),
-        reward=jnp.float32(0.),
-        discount=jnp.float32(1.),
-        observation=self.observe(state))
+    return state, timesteps.first(self.observe(state))
 
   def step(
       self, params: DeepSeaParams, state: DeepSeaState, action: Int[Array, ''],
@@ -182,14 +178,8 @@ class DeepSea:
         row=state.row + 1,
         column=jnp.clip(state.column + move, 0, last_cell),
         is_bad=state.is_bad | (~is_right & (state.row == state.column)))
-    is_last = next_state.row == self.size
-    return next_state, types.TimeStep(
-        step_type=jnp.where(
-            is_last, int(dm_env.StepType.LAST), int(dm_env.StepType.MID)
-        ).astype(jnp.int32),
-        reward=reward.astype(jnp.float32),
-        discount=jnp.where(is_last, 0., 1.).astype(jnp.float32),
-        observation=self.observe(next_state))
+    return next_state, timesteps.after_step(
+        reward, next_state.row == self.size, self.observe(next_state))
 
   def episode_log(self, state: DeepSeaState) -> dict[str, Float[Array, '']]:
     """Returns `is_bad` as 0 or 1; see `base` and `DeepSeaState`."""

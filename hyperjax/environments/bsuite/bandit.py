@@ -19,7 +19,7 @@ from hyperjax import arrays
 from hyperjax import checks
 from hyperjax import seeds
 from hyperjax import types
-from hyperjax.environments.bsuite import timesteps
+from hyperjax.environments import timesteps
 
 
 class BanditParams(NamedTuple):

@@ -22,7 +22,7 @@ from jaxtyping import Array, Float, Int
 import numpy as np
 
 from hyperjax import types
-from hyperjax.environments.bsuite import timesteps
+from hyperjax.environments import timesteps
 
 # bsuite sums 0.01 s in float64, and the sum exceeds its 10 s one step late.
 MAX_STEPS = 1001

@@ -22,8 +22,8 @@ import numpy as np
 from hyperjax import arrays
 from hyperjax import checks
 from hyperjax import types
+from hyperjax.environments import timesteps
 from hyperjax.environments.bsuite import cartpole
-from hyperjax.environments.bsuite import timesteps
 
 _PUSH_COST = 0.1
 _MAX_THETA_DOT = 1.  # rad/s.

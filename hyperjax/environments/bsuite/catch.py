@@ -20,7 +20,7 @@ import numpy as np
 
 from hyperjax import checks
 from hyperjax import types
-from hyperjax.environments.bsuite import timesteps
+from hyperjax.environments import timesteps
 
 
 class CatchState(NamedTuple):

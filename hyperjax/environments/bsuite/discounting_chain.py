@@ -19,7 +19,7 @@ import numpy as np
 from hyperjax import arrays
 from hyperjax import seeds
 from hyperjax import types
-from hyperjax.environments.bsuite import timesteps
+from hyperjax.environments import timesteps
 
 _REWARD_STEPS = (1, 3, 10, 30, 100)
 _EPISODE_LENGTH = 100

@@ -1,4 +1,4 @@
-"""What the ids of each family of bsuite are made of.
+"""Makers of the environments of bsuite's families.
 
 A maker turns bsuite's settings of one id into an environment and its
 parameters. `suite` puts noise and scale of rewards around the environment.
@@ -25,6 +25,8 @@ _UMBRELLA_DISTRACT_LENGTH = 20
 
 Settings = Mapping[str, Any]
 Made = tuple[base.Environment, base.EnvParams]
+# From the settings of an id and those of all ids of its family.
+Maker = Callable[[Settings, Sequence[Settings]], Made]
 
 
 def of_images(images: mnist.Images) -> Made:
@@ -33,54 +35,32 @@ def of_images(images: mnist.Images) -> Made:
   return environment, environment.params()
 
 
-def _bandit(settings: Settings, family: Sequence[Settings]) -> Made:
-  del family
-  environment = bandit.Bandit()
-  return environment, environment.params_from_seed(settings['mapping_seed'])
+def _alike(make: Callable[[], Any]) -> Maker:
+  """Returns the maker of a family whose ids are all the same."""
+
+  def maker(settings: Settings, family: Sequence[Settings]) -> Made:
+    del settings, family
+    environment = make()
+    return environment, environment.params()
+
+  return maker
 
 
-def _catch(settings: Settings, family: Sequence[Settings]) -> Made:
-  del settings, family
-  environment = catch.Catch()
-  return environment, environment.params()
+def _of_seed(make: Callable[[Settings], Any]) -> Maker:
+  """Returns the maker of a family whose ids have a mapping of a seed."""
 
+  def maker(settings: Settings, family: Sequence[Settings]) -> Made:
+    del family
+    environment = make(settings)
+    return environment, environment.params_from_seed(settings['mapping_seed'])
 
-def _cartpole(settings: Settings, family: Sequence[Settings]) -> Made:
-  del settings, family
-  environment = cartpole.Cartpole()
-  return environment, environment.params()
+  return maker
 
 
 def _cartpole_swingup(settings: Settings, family: Sequence[Settings]) -> Made:
   del family
   environment = cartpole_swingup.CartpoleSwingup()
   return environment, environment.params(**settings)
-
-
-def _mountain_car(settings: Settings, family: Sequence[Settings]) -> Made:
-  del settings, family
-  environment = mountain_car.MountainCar()
-  return environment, environment.params()
-
-
-def _deep_sea(settings: Settings, family: Sequence[Settings]) -> Made:
-  del family
-  environment = deep_sea.DeepSea(settings['size'], one_hot=True)
-  return environment, environment.params_from_seed(settings['mapping_seed'])
-
-
-def _deep_sea_stochastic(
-    settings: Settings, family: Sequence[Settings]) -> Made:
-  del family
-  environment = deep_sea.DeepSea(
-      settings['size'], stochastic=True, one_hot=True)
-  return environment, environment.params_from_seed(settings['mapping_seed'])
-
-
-def _discounting_chain(settings: Settings, family: Sequence[Settings]) -> Made:
-  del family
-  environment = discounting_chain.DiscountingChain()
-  return environment, environment.params_from_seed(settings['mapping_seed'])
 
 
 def _memory_len(settings: Settings, family: Sequence[Settings]) -> Made:
@@ -110,19 +90,22 @@ def _umbrella_distract(settings: Settings, family: Sequence[Settings]) -> Made:
   return environment, environment.params(_UMBRELLA_DISTRACT_LENGTH)
 
 
-# By the family without noise and scale: from the settings of an id and those of
-# all ids of its family. MNIST's images are no settings, see `of_images`.
-MAKERS: dict[str, Callable[[Settings, Sequence[Settings]], Made]] = {
-    'bandit': _bandit,
-    'cartpole': _cartpole,
+# By the family without noise and scale. MNIST's images are no settings, see
+# `of_images`.
+MAKERS: dict[str, Maker] = {
+    'bandit': _of_seed(lambda settings: bandit.Bandit()),
+    'cartpole': _alike(cartpole.Cartpole),
     'cartpole_swingup': _cartpole_swingup,
-    'catch': _catch,
-    'deep_sea': _deep_sea,
-    'deep_sea_stochastic': _deep_sea_stochastic,
-    'discounting_chain': _discounting_chain,
+    'catch': _alike(catch.Catch),
+    'deep_sea': _of_seed(lambda settings: deep_sea.DeepSea(
+        settings['size'], one_hot=True)),
+    'deep_sea_stochastic': _of_seed(lambda settings: deep_sea.DeepSea(
+        settings['size'], stochastic=True, one_hot=True)),
+    'discounting_chain': _of_seed(
+        lambda settings: discounting_chain.DiscountingChain()),
     'memory_len': _memory_len,
     'memory_size': _memory_size,
-    'mountain_car': _mountain_car,
+    'mountain_car': _alike(mountain_car.MountainCar),
     'umbrella_distract': _umbrella_distract,
     'umbrella_length': _umbrella_length,
 }

@@ -25,7 +25,7 @@ import numpy as np
 from hyperjax import arrays
 from hyperjax import checks
 from hyperjax import types
-from hyperjax.environments.bsuite import timesteps
+from hyperjax.environments import timesteps
 
 
 class MemoryChainParams(NamedTuple):
@@ -39,7 +39,7 @@ class MemoryChainParams(NamedTuple):
 
 
 class MemoryChainState(NamedTuple):
-  """What is to be recalled, and time.
+  """The bits, the number of the one to recall, and time.
 
   Attributes:
     context: the bits, 0 or 1, int32 [B].

@@ -26,7 +26,7 @@ import numpy as np
 
 from hyperjax import checks
 from hyperjax import types
-from hyperjax.environments.bsuite import timesteps
+from hyperjax.environments import timesteps
 
 # bsuite trains on the first two, but wants all four.
 FILES = ('train-images-idx3-ubyte.gz', 'train-labels-idx1-ubyte.gz',

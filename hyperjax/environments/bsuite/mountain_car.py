@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Int
 import numpy as np
 
 from hyperjax import types
-from hyperjax.environments.bsuite import timesteps
+from hyperjax.environments import timesteps
 
 _MAX_STEPS = 1000
 _MIN_POSITION, _MAX_POSITION, _GOAL = -1.2, 0.6, 0.5

@@ -70,9 +70,14 @@ def family_of(bsuite_id: str) -> str:
   return bsuite_id.split('/')[0]
 
 
+def plain(family: str) -> str:
+  """Returns the name of a family without _noise or _scale."""
+  return family.removesuffix('_noise').removesuffix('_scale')
+
+
 def needs_images(bsuite_id: str) -> bool:
   """Returns whether an id is one of the families with MNIST's images."""
-  return _plain(family_of(bsuite_id)) == 'mnist'
+  return plain(family_of(bsuite_id)) == 'mnist'
 
 
 def num_episodes(bsuite_id: str) -> int:
@@ -130,7 +135,7 @@ def load(bsuite_id: str, images: mnist.Images | None = None) -> Setting:
           f'pass images=mnist.load(folder)')
     environment, params = families_lib.of_images(images)
   else:
-    environment, params = families_lib.MAKERS[_plain(family)](
+    environment, params = families_lib.MAKERS[plain(family)](
         settings, [sweep.SETTINGS[i] for i in ids(family)])
   wrapped = task.Task(environment)
   return Setting(
@@ -200,8 +205,3 @@ def _unknown(what: str, name: str, candidates: Iterable[str], known: str):
     matches = difflib.get_close_matches(name, list(candidates))
     near = f'did you mean {" or ".join(matches)}? ' if matches else ''
   return f'unknown {what} {name!r}; {near}{known}'
-
-
-def _plain(family: str) -> str:
-  """Returns the family without noise and scale."""
-  return family.removesuffix('_noise').removesuffix('_scale')

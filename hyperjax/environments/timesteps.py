@@ -1,4 +1,4 @@
-"""Time steps as the environments of bsuite make them."""
+"""Time steps as bsuite's environments make them, DeepSea among them."""
 
 import dm_env
 import jax.numpy as jnp
