@@ -22,7 +22,7 @@ except ImportError:  # Not on Windows, which has no such limits.
 
 
 class Limit(NamedTuple):
-  """What a limit leaves.
+  """Memory that a limit leaves.
 
   Attributes:
     name: where the limit is set, for messages.

@@ -17,7 +17,8 @@ is the Sebulba architecture of Hessel et al. (2021).
   state, log = loop.run(state, 1000, env_steps=np.zeros(G, int))
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+import contextlib
 import time
 
 import jax
@@ -35,8 +36,15 @@ from hyperjax.loops import host_run
 from hyperjax.loops import joined
 from hyperjax.loops import mapping
 from hyperjax.loops import stream_trainer
-from hyperjax.loops import waiting
 from hyperjax.loops.host_run import HostLog
+
+
+@contextlib.contextmanager
+def _timed(waited: dict[str, float], side: str) -> Iterator[None]:
+  """Adds the seconds that a block takes to those of one side."""
+  start = time.monotonic()
+  yield
+  waited[side] += time.monotonic() - start
 
 
 class HostLoop:
@@ -209,11 +217,11 @@ class HostLoop:
         elif not warmup and not (
             step + 1 - warmup_steps) % self.trainer.update_period:
           state = learn(state)
-        with waiting.timed(waited, 'device'):
+        with _timed(waited, 'device'):
           action = np.asarray(action)
         try:
           self.environments.send(action)
-          with waiting.timed(waited, 'environments'):
+          with _timed(waited, 'environments'):
             timestep = self.environments.recv()
         except vector.StalledError as error:
           failure = str(error)
@@ -224,7 +232,7 @@ class HostLoop:
       # Set after an interrupt too.
       self.last_state = state
     self._arrival = arrival
-    with waiting.timed(waited, 'device'):
+    with _timed(waited, 'device'):
       loss, num_updates, nonfinite = jax.device_get(state.log)
     faults.check(state, ignored=faults.LOGGED)  # The log has the others.
     with np.errstate(invalid='ignore'):

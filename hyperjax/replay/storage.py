@@ -94,7 +94,7 @@ class SampledReplay:
     checks.fields(
         self, 'a replay',
         spec=specs.check_spec,
-        # Refused by `replay.check_fits` where memory does not hold it.
+        # Refused by `memory.check_fits` where memory does not hold it.
         capacity=checks.integer(1, maximum=2**63 - 1),
         batch_size=checks.COUNT,
         n_step=checks.COUNT,
