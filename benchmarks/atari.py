@@ -34,12 +34,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import machine
-from experiments.common import cli
-from experiments.common import command
 from experiments.common import files
 from experiments.common import folder as folder_lib
 from experiments.common import machine as machine_lib
 from experiments.common import provenance as provenance_lib
+from experiments.common import study
 from hyperjax import agents
 from hyperjax import networks
 from hyperjax import specs
@@ -239,6 +238,8 @@ def benchmark(settings: Settings):
   Raises:
     ValueError: if the output folder cannot be written.
   """
+  machine_lib.use_all_cores()
+  machine_lib.keep_freed_memory()
   folder_lib.make(settings.output)  # Fails before anything is measured.
   provenance = provenance_lib.provenance()  # Before the results change files.
   peaks = [machine.measure_product()]
@@ -295,13 +296,7 @@ def benchmark(settings: Settings):
 
 def main(argv: list[str] | None = None):
   """Runs the command; see the module."""
-  with command.running() as requests:
-    machine_lib.use_all_cores()
-    machine_lib.keep_freed_memory()
-    settings = cli.parse_plain(Settings, argv, 'python -m benchmarks.atari')
-    requests.what_is_kept = lambda: 'the same command begins anew'
-    with requests.interruptible():
-      benchmark(settings)
+  study.main(benchmark, 'python -m benchmarks.atari', argv, Settings)
 
 
 if __name__ == '__main__':

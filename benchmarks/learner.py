@@ -44,12 +44,11 @@ import numpy as np
 
 from benchmarks import machine
 from benchmarks import plot
-from experiments.common import cli
-from experiments.common import command
 from experiments.common import files
 from experiments.common import folder as folder_lib
 from experiments.common import machine as machine_lib
 from experiments.common import provenance as provenance_lib
+from experiments.common import study
 from hyperjax import agents
 from hyperjax.agents import presets
 from hyperjax.environments import deep_sea
@@ -218,6 +217,7 @@ def benchmark(settings: Settings):
     ValueError: if the output folder cannot be written.
     MemoryError: if the replays of a point do not fit into memory.
   """
+  machine_lib.use_all_cores()
   folder_lib.make(settings.output)  # Fails before anything is measured.
   began = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())
   provenance = provenance_lib.provenance()  # Before the results change files.
@@ -289,12 +289,7 @@ def _row(
 
 def main(argv: Sequence[str] | None = None):
   """Runs the command; see the module."""
-  with command.running() as requests:
-    machine_lib.use_all_cores()
-    settings = cli.parse_plain(Settings, argv, 'python -m benchmarks.learner')
-    requests.what_is_kept = lambda: 'the same command begins anew'
-    with requests.interruptible():
-      benchmark(settings)
+  study.main(benchmark, 'python -m benchmarks.learner', argv, Settings)
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""What a command does with its process before it loads anything else.
+"""The process of a command, prepared before anything else is loaded.
 
 Only the standard library is imported here, since the rest takes seconds.
 """

@@ -28,15 +28,6 @@ def record_episodes(task: Any, log: host.HostLog):
        f'{e.episode_return:.6g}', e.length) for e in log.episodes])
 
 
-def check_finite(task: Any, log: host.HostLog):
-  """Raises FloatingPointError if a loss of the chunk was not finite."""
-  for (game, seed), first in zip(task.runs, log.first_nonfinite, strict=True):
-    if first >= 0:
-      raise FloatingPointError(
-          f'the loss of {game}, seed {seed}, was not finite at update '
-          f'{first}; the last checkpoint is from before')
-
-
 def play(
     task: Any, params: types.Params, state: Any, purpose: int,
     num_episodes: int,

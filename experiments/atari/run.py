@@ -69,7 +69,7 @@ class AtariTask(run_lib.Task):
     """
     self.settings = settings
     self.games = games_lib.select(settings.games, settings.suite)
-    self.seeds = [settings.seed + i for i in range(settings.num_seeds)]
+    self.seeds = settings.seeds
     self.runs = [(game, seed) for game in self.games for seed in self.seeds]
     if settings.config.warmup_steps >= settings.num_steps:
       raise ValueError(
@@ -148,19 +148,18 @@ class AtariTask(run_lib.Task):
 
   def advance(self, state, metadata, pace, bar):
     settings, before = self.settings, self.number(state)
-    most = min(settings.evaluate_every - before % settings.evaluate_every,
-               settings.num_steps - before)
     trainer = self.loop.trainer
-    warmup = trainer.warmup_steps * settings.num_envs - before
-    if warmup > 0:  # These are faster by far than those that follow.
-      most = min(most, warmup)
     steps = pace.amount(
-        most, trainer.update_period * settings.num_envs, warmup > 0)
+        min(settings.evaluate_every - before % settings.evaluate_every,
+            settings.num_steps - before),
+        trainer.update_period * settings.num_envs,
+        warmup=trainer.warmup_steps * settings.num_envs - before)
     env_steps = np.array(metadata['env_steps'])
     with pace.timed(steps):
       loop_state, log = self.loop.run(
           state.host, steps // settings.num_envs, env_steps)
-    records.check_finite(self, log)
+    run_lib.check_finite(log.first_nonfinite, [
+        f'{game}, seed {seed},' for game, seed in self.runs])
     records.record_episodes(self, log)
     metadata['env_steps'] = env_steps.tolist()
     state = state._replace(host=loop_state)

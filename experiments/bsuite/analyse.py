@@ -26,7 +26,6 @@ from experiments.bsuite import families as families_lib
 from experiments.bsuite import figures
 from experiments.bsuite import reading
 from experiments.bsuite import table
-from experiments.common import cli
 from experiments.common import folder as folder_lib
 from experiments.common import study
 
@@ -97,8 +96,7 @@ def analyse(settings: Settings):
 
 def main(argv: Sequence[str] | None = None):
   """Runs the command; see the module."""
-  study.main(analyse, PROG, argv, parse=lambda prog, argv: cli.parse_plain(
-      Settings, argv, prog))
+  study.main(analyse, PROG, argv, Settings)
 
 
 if __name__ == '__main__':

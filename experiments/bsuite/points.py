@@ -1,4 +1,4 @@
-"""Which ids and seeds are run, and which of them together."""
+"""Ids and seeds that are run, and those of them that are one program."""
 
 from collections.abc import Iterable, Iterator, Sequence
 import itertools

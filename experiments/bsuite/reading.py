@@ -13,16 +13,16 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.bsuite import families as families_lib
+from experiments.bsuite import records
 from experiments.bsuite import scores as scores_lib
 from experiments.common import folder as folder_lib
 from experiments.common import registry
 
-PREFIX = 'bsuite_id_-_'
 SETTINGS = ('agent', 'preset', 'num_seeds', 'seed')
 
 
 class Seed(NamedTuple):
-  """What one seed of an agent has come to.
+  """The logs of one seed of an agent.
 
   Attributes:
     agent: name.
@@ -132,8 +132,8 @@ def _read_seed(
     folder: Path) -> tuple[dict[str, scores_lib.Logs], list[str]]:
   """Returns the logs of a seed's folder, and notes."""
   found, notes = {}, []
-  for path in folder.glob(f'{PREFIX}*.csv'):
-    name, _, index = path.stem.removeprefix(PREFIX).rpartition('-')
+  for path in folder.glob(f'{records.PREFIX}*.csv'):
+    name, _, index = path.stem.removeprefix(records.PREFIX).rpartition('-')
     try:
       family, index = families_lib.parse(f'{name}/{index}')
     except ValueError as error:

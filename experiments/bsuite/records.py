@@ -5,6 +5,8 @@ import zlib
 
 from hyperjax.environments.bsuite import suite
 
+# Of the names of bsuite's files.
+PREFIX = 'bsuite_id_-_'
 FIRST = ('steps', 'episode', 'total_return', 'episode_len', 'episode_return')
 # What each family logs beside these, as far as its scores need it.
 MORE = {
@@ -28,8 +30,7 @@ _ROWS = (1., 1.2, 1.4, 1.7, 2., 2.5, 3., 4., 5., 6., 7., 8., 9., 10.)
 
 def family(bsuite_id: str) -> str:
   """Returns an id's family without noise and scale."""
-  return suite.family_of(bsuite_id).removesuffix('_noise').removesuffix(
-      '_scale')
+  return suite.plain(suite.family_of(bsuite_id))
 
 
 def fields(bsuite_id: str) -> tuple[str, ...]:
@@ -39,7 +40,7 @@ def fields(bsuite_id: str) -> tuple[str, ...]:
 
 def log_name(bsuite_id: str, seed: int) -> str:
   """Returns the path of a run's CSV, as bsuite names it."""
-  return f'seed_{seed}/bsuite_id_-_{bsuite_id.replace("/", "-")}.csv'
+  return f'seed_{seed}/{PREFIX}{bsuite_id.replace("/", "-")}.csv'
 
 
 def checksum(text: str) -> str:

@@ -153,27 +153,20 @@ class ProgramTask(run_lib.Task):
   def advance(self, state, metadata, pace, bar):
     trainer = self.loop.trainer
     active = np.asarray(state.num_episodes) < self._ends
-    warmup = trainer.warmup_steps - self.number(state)
-    most = MAX_STEPS // trainer.update_period * trainer.update_period
-    if warmup > 0:  # These are faster by far than those that follow.
-      most = min(most, warmup)
-    num_steps = pace.amount(most, trainer.update_period, warmup > 0)
+    num_steps = pace.amount(
+        MAX_STEPS // trainer.update_period * trainer.update_period,
+        trainer.update_period,
+        warmup=trainer.warmup_steps - self.number(state))
     done = self._done(state)
     before = np.asarray(state.num_episodes), np.asarray(state.num_steps)
     with pace.timed(num_steps):
       state, log = self.loop.run(state, num_steps, active, MAX_STEPS)
-    self._check_finite(log)
+    run_lib.check_finite(log.first_nonfinite, [
+        f'{x.bsuite_id}, seed {x.seed},' for x in self.points])
     self._record(log, before, active, metadata['totals'])
     bar.update(self._done(state) - done, int(log.num_updates.sum()),
                int((np.asarray(state.num_episodes) >= self._ends).sum()))
     return state
-
-  def _check_finite(self, log: on_device.ChunkLog):
-    for point, first in zip(self.points, log.first_nonfinite, strict=True):
-      if first >= 0:
-        raise FloatingPointError(
-            f'the loss of {point.bsuite_id}, seed {point.seed}, was not finite '
-            f'at update {first}; the last checkpoint is from before')
 
   def _record(self, log, before, active, totals):
     """Writes the rows of the episodes that ended in a chunk."""

@@ -16,6 +16,7 @@ import numpy as np
 from scipy import stats
 
 from experiments.bsuite import families as families_lib
+from hyperjax.environments.bsuite import suite
 
 # Ids of a family with noise or scale that share one scale, in a row.
 _IDS_PER_SCALE = 4
@@ -166,11 +167,6 @@ _PLAIN = {
 }
 
 
-def plain(family: str) -> str:
-  """Returns the family's name without _noise or _scale."""
-  return family.removesuffix('_noise').removesuffix('_scale')
-
-
 def score(family: str, logs: Logs) -> float:
   """Returns the score of a family over those of its ids that are there.
 
@@ -178,14 +174,14 @@ def score(family: str, logs: Logs) -> float:
     family: name.
     logs: of at least one id, by index.
   """
-  of_plain = _PLAIN[plain(family)]
-  if plain(family) == family:
-    return float(of_plain(logs))
-  return float(over_scales(logs, of_plain))
+  name = suite.plain(family)
+  of_plain = _PLAIN[name]
+  return float(of_plain(logs) if name == family else over_scales(
+      logs, of_plain))
 
 
 class Measure(NamedTuple):
-  """What a family's score is made of, as a curve over the episodes.
+  """A curve over the episodes, of what a family's score is made of.
 
   Attributes:
     columns: of the log that the score needs.
@@ -219,7 +215,7 @@ _MEASURES = {
 
 def measure(family: str) -> Measure:
   """Returns what the score of a family is made of."""
-  return _MEASURES[plain(family)]
+  return _MEASURES[suite.plain(family)]
 
 
 def curve(family: str, log: Log) -> np.ndarray:

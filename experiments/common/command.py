@@ -1,4 +1,4 @@
-"""What every command does with signals, errors and its output.
+"""Signals, errors and output of every command, and its exit status.
 
 Exit statuses:
 

@@ -31,7 +31,7 @@ def write_atomically(path: Path, data: bytes):
 
 
 class Position(NamedTuple):
-  """How far a log has come, and what stood there.
+  """The length of a log, and the checksums of what stood there.
 
   Attributes:
     length: bytes.

@@ -1,9 +1,8 @@
-"""How much a chunk of training holds, so that a request to stop is soon met."""
+"""Chunks of a few seconds, so that a request to stop is soon followed."""
 
 from collections.abc import Iterator
 import contextlib
 import time
-from typing import Any
 
 CHUNK_SECONDS = 3.
 
@@ -13,19 +12,23 @@ class Pace:
 
   def __init__(self):
     self._rate: float | None = None
-    self._phase: Any = None
+    self._is_warmup: bool | None = None
 
-  def amount(self, most: int, unit: int = 1, phase: Any = None) -> int:
+  def amount(self, most: int, unit: int, warmup: int) -> int:
     """Returns what a chunk should hold: whole units, at least one.
 
     Args:
       most: what it may hold.
-      unit: what is measured; the first chunk of a phase, in which programs are
-        compiled, holds one.
-      phase: chunks of another phase say nothing of this one's speed.
+      unit: what is measured; the first chunk, in which programs are compiled,
+        holds one, and so does the first one after the warm-up.
+      warmup: what is left of the warm-up, 0 or less after it. It is faster by
+        far, so that a chunk does not go on beyond it, and its speed says
+        nothing of what follows.
     """
-    if phase != self._phase:
-      self._rate, self._phase = None, phase
+    if (warmup > 0) != self._is_warmup:
+      self._rate, self._is_warmup = None, warmup > 0
+    if warmup > 0:
+      most = min(most, -(-warmup // unit) * unit)
     wanted = 0 if self._rate is None else int(CHUNK_SECONDS * self._rate)
     return min(most, max(unit, wanted // unit * unit))
 

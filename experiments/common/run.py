@@ -24,6 +24,7 @@ from experiments.common import pace as pace_lib
 from experiments.common import progress as progress_lib
 from experiments.common import run_folder
 from experiments.common import stopping
+from experiments.common import study
 from hyperjax.environments import vector
 
 # What a task keeps on the devices: any pytree.
@@ -102,11 +103,12 @@ class Task(abc.ABC):
 
   def evaluate(self, state: State, metadata: Metadata) -> Any:
     """Returns an evaluation of a state; changes and writes nothing."""
-    raise NotImplementedError
+    del state, metadata
 
   def record(self, state: State, metadata: Metadata, evaluation: Any) -> State:
     """Records an evaluation; returns the state, with the best one if kept."""
-    raise NotImplementedError
+    del metadata, evaluation
+    return state
 
   @abc.abstractmethod
   def finish(self, state: State, metadata: Metadata):
@@ -118,6 +120,24 @@ class Task(abc.ABC):
 
   def close(self):  # noqa: B027 Most tasks hold nothing.
     """Releases what the task holds; nothing by default."""
+
+
+def check_finite(first_nonfinite: Sequence[int], names: Sequence[str]):
+  """Checks that the losses of a chunk were finite.
+
+  Args:
+    first_nonfinite: number of the first update of each run whose loss was not
+      finite, -1 if there is none.
+    names: of the runs.
+
+  Raises:
+    FloatingPointError: if one was not, naming the run and the update.
+  """
+  for name, first in zip(names, first_nonfinite, strict=True):
+    if first >= 0:
+      raise FloatingPointError(
+          f'the loss of {name} was not finite at update {first}; the last '
+          f'checkpoint is from before')
 
 
 class Runner:
@@ -222,9 +242,7 @@ def draw(folder: Path, pictures: Pictures):
 
 def draw_main(pictures: Pictures, prog: str):
   """Runs the command that draws a run's pictures again."""
-  with command.running():
-    folder = command.folder_argument(prog)
-    draw(folder, pictures)
+  study.main(lambda folder: draw(folder, pictures), prog)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,6 @@ What holds at every moment, after any kill:
 """
 
 import json
-import math
 import os
 import sys
 import time
@@ -37,14 +36,6 @@ from hyperjax import checkpoint
 # How a run is saved and where it lies is not what is run.
 WITHOUT = ('output', 'checkpoint_seconds', 'restart')
 SUMMARY = 'summary.csv'
-
-
-def check_settings(settings: Any):
-  """Raises ValueError for settings of a run that cannot be."""
-  seconds = settings.checkpoint_seconds
-  if not (math.isfinite(seconds) and seconds >= 0.):
-    raise ValueError(
-        f'checkpoint_seconds must be at least 0 and finite, got {seconds}')
 
 
 class RunFolder:

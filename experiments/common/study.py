@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.common import cli
 from experiments.common import command
 from experiments.common import files
 from experiments.common import folder as folder_lib
@@ -38,21 +39,21 @@ def write(
 
 def main(
     function: Callable[[Any], None], prog: str,
-    argv: Sequence[str] | None = None,
-    parse: Callable[[str, Sequence[str] | None], Any] = command.folder_argument,
+    argv: Sequence[str] | None = None, settings_class: Any = None,
 ):
-  """Runs the command of a study, or of a table.
+  """Runs the command of a study, a table or a benchmark.
 
   A request to stop is followed at once: its file is written when it is whole.
 
   Args:
-    function: is called with what was parsed.
+    function: is called with the settings.
     prog: name of the program in messages.
     argv: arguments, those of the process by default.
-    parse: from `prog` and `argv` to the settings; one folder by default.
+    settings_class: a dataclass, see `cli.parse_plain`; None for one folder.
   """
   with command.running() as requests:
-    settings = parse(prog, argv)
+    settings = (command.folder_argument(prog, argv) if settings_class is None
+                else cli.parse_plain(settings_class, argv, prog))
     requests.what_is_kept = lambda: 'the same command begins anew'
     with requests.interruptible():
       function(settings)

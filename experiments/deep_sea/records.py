@@ -75,16 +75,6 @@ def record_evaluation(
   task.folder.logs['evaluations.csv'].append(rows)
 
 
-def check_finite(task: Any, log: on_device.ChunkLog):
-  """Raises FloatingPointError if a loss of the chunk was not finite."""
-  for seed, first in zip(
-      task.settings.seeds, log.first_nonfinite, strict=True):
-    if first >= 0:
-      raise FloatingPointError(
-          f'the loss of seed {seed} was not finite at update {first}; the last '
-          f'checkpoint is from before')
-
-
 def save_posterior(task: Any, state: on_device.RunState, moment: str):
   """Keeps the first seed's posterior over the grid, for the picture."""
   params = jax.tree.map(lambda x: x[0], state.train.learner.params)

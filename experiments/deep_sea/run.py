@@ -117,18 +117,17 @@ class DeepSeaTask(run_lib.Task):
     settings, size = self.settings, self.settings.size
     active = self.active(state, metadata)
     done = furthest(state.num_episodes)
-    most = min(self._evaluate_every - done % self._evaluate_every,
-               settings.num_episodes - done)
-    warmup = self.loop.trainer.warmup_steps - done * size
-    if warmup > 0:  # These are faster by far than those that follow.
-      most = min(most, -(-warmup // (size * self._unit)) * self._unit)
-    num_episodes = pace.amount(most, self._unit, warmup > 0)
+    num_episodes = pace.amount(
+        min(self._evaluate_every - done % self._evaluate_every,
+            settings.num_episodes - done), self._unit,
+        warmup=-(-(self.loop.trainer.warmup_steps - done * size) // size))
     with pace.timed(num_episodes):
       state, log = self.loop.run(
           state, num_episodes * size,
           active if settings.stop_when_solved else None,
           max_steps=self._evaluate_every * size)
-    records.check_finite(self, log)
+    run_lib.check_finite(
+        log.first_nonfinite, [f'seed {seed}' for seed in settings.seeds])
     records.record_episodes(self, state, log, active)
     bar.update(num_episodes, int(log.num_updates.sum()),
                [x is not None for x in metadata['solved']])

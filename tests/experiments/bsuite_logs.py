@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.bsuite import families
-from experiments.bsuite import reading
+from experiments.bsuite import records
 
 # As bsuite logs, up to 10,000.
 EPISODES = sorted(
@@ -79,7 +79,7 @@ def write(path: Path, log: dict[str, np.ndarray]):
 
 
 def file_of(folder: Path, seed: int, family: str, index: int) -> Path:
-  return folder / f'seed_{seed}' / f'{reading.PREFIX}{family}-{index}.csv'
+  return folder / f'seed_{seed}' / f'{records.PREFIX}{family}-{index}.csv'
 
 
 def write_config(

@@ -110,7 +110,7 @@ def test_other_damage_is_refused(damage, message, tmp_path, capsys):
     ('catch-01', 'catch/01 is no id'), ('catch', '/catch is no id')])
 def test_unknown_ids_are_refused(name, message, tmp_path, capsys):
   make_run(tmp_path)
-  path = tmp_path / 'seed_0' / f'{reading.PREFIX}{name}.csv'
+  path = tmp_path / 'seed_0' / f'{records.PREFIX}{name}.csv'
   path.write_text('')
   assert f'{path}: {message}' in refusal([tmp_path], capsys)
 

@@ -16,6 +16,7 @@ from experiments.bsuite import settings as settings_lib
 from experiments.common import cli
 from experiments.common import stopping
 from tests import csv_files
+from tests import stops
 
 ARGUMENTS = (
     '--agent', 'dqn', '--hidden-sizes', '4', '--batch-size', '4',
@@ -67,23 +68,10 @@ def test_a_finished_id_never_runs_again(catch, capsys):
   assert 'making' not in capsys.readouterr().out
 
 
-class _After(stopping.Requests):
-  """A request to stop that comes after some chunks."""
-
-  def __init__(self, chunks):
-    super().__init__()
-    self._chunks = chunks
-
-  def check(self):
-    self._chunks -= 1
-    if self._chunks < 0:
-      raise stopping.Stopped('stopped')
-
-
 def test_a_stopped_sweep_goes_on_and_grows(catch, tmp_path):
   arguments = (tmp_path, '--bsuite-id', 'catch/0', '--num-seeds', '2')
   with pytest.raises(stopping.Stopped):
-    run_lib.sweep(parse(*arguments), _After(3))
+    run_lib.sweep(parse(*arguments), stops.After(3))
   assert len(rows(tmp_path, 'catch/0')) < 15
   run_lib.sweep(parse(*arguments))
   for seed in (0, 1):

@@ -5,17 +5,14 @@ import shutil
 
 import pytest
 
-from experiments.atari import run as atari
 from experiments.common import cli
 from experiments.common import machine
 from experiments.common import run as run_lib
 from experiments.common import stopping
 from experiments.deep_sea import run as deep_sea
 from experiments.deep_sea import settings as settings_lib
+from tests import stops
 from tests.faults import commands
-
-MAINS = {'experiments.deep_sea.run': deep_sea.main,
-         'experiments.atari.run': atari.main}
 
 
 @pytest.fixture(autouse=True)
@@ -42,23 +39,9 @@ def call(capsys):
   return call
 
 
-class _After(stopping.Requests):
-  """A request to stop that comes after some chunks."""
-
-  def __init__(self, chunks):
-    super().__init__()
-    self._chunks = chunks
-
-  def check(self):
-    self._chunks -= 1
-    if self._chunks < 0:
-      raise stopping.Stopped('stopped')
-
-
 @pytest.fixture(scope='session')
 def templates(tmp_path_factory):
   """Folders of a finished run of DeepSea and of one that was stopped."""
-  patch = pytest.MonkeyPatch()
   folders = {}
   for name, chunks in (('finished', 10**9), ('stopped', 12)):
     folder = tmp_path_factory.mktemp('faults') / name
@@ -67,11 +50,10 @@ def templates(tmp_path_factory):
         [*commands.DEEP_SEA[1:], *commands.ALL_CHECKPOINTS,
          '--output', str(folder)], 'run')
     try:
-      run_lib.run(deep_sea.DeepSeaTask(settings), _After(chunks))
+      run_lib.run(deep_sea.DeepSeaTask(settings), stops.After(chunks))
     except stopping.Stopped:
       assert name == 'stopped'
     folders[name] = folder
-  patch.undo()
   return folders
 
 

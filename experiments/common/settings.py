@@ -1,0 +1,58 @@
+"""Settings that every command that trains an agent has."""
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Annotated, Generic, TypeVar
+
+import tyro
+
+from hyperjax.agents import presets
+
+Config = TypeVar('Config')
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSettings(Generic[Config]):
+  """Runs an agent.
+
+  Attributes:
+    output: folder to write to; resumed if it holds the same run.
+    config: the agent's settings.
+    agent: name of the agent.
+    preset: name of the agent's settings before the options given here.
+    num_seeds: independent runs, of the seeds seed, seed + 1, ...
+    seed: the first one.
+    checkpoint_seconds: time between checkpoints.
+    restart: whether to begin anew. What the folder held moves aside in it. A
+      command that is to be resumed must not have it.
+  """
+
+  output: Path
+  config: Annotated[Config, tyro.conf.arg(name='')]
+  agent: Annotated[str, tyro.conf.arg(
+      metavar='{' + ','.join(presets.AGENTS) + '}')] = 'hyperagent'
+  preset: str = 'default'
+  num_seeds: int = 1
+  seed: int = 0
+  checkpoint_seconds: float = 60.
+  restart: bool = False
+
+  def __post_init__(self):
+    self.check_at_least_one('num_seeds')
+    if not 0. <= self.checkpoint_seconds < math.inf:
+      raise ValueError(
+          f'checkpoint_seconds must be at least 0 and finite, got '
+          f'{self.checkpoint_seconds}')
+
+  def check_at_least_one(self, *names: str):
+    """Raises ValueError if a field is below 1; None is no number."""
+    for name in names:
+      value = getattr(self, name)
+      if value is not None and value < 1:
+        raise ValueError(f'{name} must be at least 1, got {value}')
+
+  @property
+  def seeds(self) -> list[int]:
+    """The seeds of the runs."""
+    return [self.seed + i for i in range(self.num_seeds)]
