@@ -16,7 +16,8 @@ In addition, for one agent and each torso and regulariser: updates/s; their
 share of the machine's peak (flops as XLA counts them for a CPU, relative to a
 large float32 product); and both with `flax.linen.Conv` instead of
 `hyperjax.networks.Conv`, called from the host and within a scan, as in a loop
-on the device.
+on the device. `--no-updates` leaves that part out. With `--minutes` the points
+for which there is no time are left out, and said.
 """
 
 from collections.abc import Callable
@@ -85,6 +86,8 @@ class Settings:
     repeats: number of measurements of each point, of which the median is
       reported.
     replay_capacity: number of frames kept per agent.
+    updates: whether the updates of one agent are measured too.
+    minutes: time for all, in minutes; None for as long as it takes.
   """
 
   output: Path
@@ -93,6 +96,8 @@ class Settings:
   seconds: float = 4.
   repeats: int = 3
   replay_capacity: int = 10_000
+  updates: bool = True
+  minutes: float | None = None
 
   def __post_init__(self):
     for preset in self.presets:
@@ -102,10 +107,10 @@ class Settings:
     if not self.num_agents or min(self.num_agents) < 1:
       raise ValueError(
           f'num_agents must be at least 1, got {self.num_agents}')
-    for name in ('seconds', 'repeats'):
-      if not getattr(self, name) > 0:
-        raise ValueError(
-            f'{name} must be positive, got {getattr(self, name)}')
+    for name in ('seconds', 'repeats', 'minutes'):
+      value = getattr(self, name)
+      if value is not None and not value > 0:
+        raise ValueError(f'{name} must be positive, got {value}')
 
 
 def rate(function: Callable[[], Any], seconds: float, each: int = 1) -> float:
@@ -135,12 +140,14 @@ class Loop:
     self._state = self._loop.init(list(range(num_agents)))
     self._env_steps = np.zeros(num_agents, int)
     self._seconds = settings.seconds
-    self._run(250)
+    self.run(250)
     # A copy, since both this and the loop donate their state.
     self._learning = jax.tree.map(jnp.copy, self._state)
 
-  def _run(self, num_steps: int):
+  def run(self, num_steps: int) -> Any:
+    """Advances all agents; returns their state, which the next call reuses."""
     self._state, _ = self._loop.run(self._state, num_steps, self._env_steps)
+    return self._state
 
   def _learn(self):
     """Makes the updates that are due: draws batches and updates on them."""
@@ -159,7 +166,7 @@ class Loop:
     updates = rate(
         self._learn, self._seconds,
         self._num_agents * self._loop.trainer.update_period)
-    loop = rate(lambda: self._run(40), self._seconds, 40 * self._num_agents)
+    loop = rate(lambda: self.run(40), self._seconds, 40 * self._num_agents)
     return environments, updates, loop
 
   def close(self):
@@ -241,26 +248,49 @@ def benchmark(settings: Settings):
   machine_lib.use_all_cores()
   machine_lib.keep_freed_memory()
   folder_lib.make(settings.output)  # Fails before anything is measured.
+  clock = machine.Clock(settings.minutes)
   provenance = provenance_lib.provenance()  # Before the results change files.
   peaks = [machine.measure_product()]
-  rows = []
+  loops = []
   for preset, num_agents in itertools.product(
       settings.presets, settings.num_agents):
-    loop = Loop(settings, preset, num_agents)
-    found = np.array([loop.measure() for _ in range(settings.repeats)])
-    loop.close()
-    environments, updates, both = np.median(found, axis=0)
-    # Ratios of adjacent measurements, since the machine's speed may drift.
-    shares = found[:, 2] / found[:, :2].min(axis=1)
-    share = np.median(shares)
-    rows.append((preset, num_agents,
-                 *(f'{x:.4g}' for x in (
-                     environments, updates, both, found[:, 2].min(),
-                     found[:, 2].max(), share, shares.min(), shares.max()))))
-    print(f'{preset}, {num_agents} agents: environments {environments:,.0f}, '
-          f'updates {updates:,.0f}, loop {both:,.0f} steps/s: {share:.0%} of '
-          f'the slower side', flush=True)
-  files.write_csv(settings.output / 'atari_loop.csv', LOOP, rows)
+    if clock.is_past(0.8):
+      print(f'{preset}, {num_agents} agents: left out, no time is left')
+      continue
+    loops.append(_loop_row(settings, preset, num_agents))
+    files.write_csv(settings.output / 'atari_loop.csv', LOOP, loops)
+  if settings.updates:
+    files.write_csv(settings.output / 'atari_update.csv', UPDATE,
+                    _update_rows(settings, peaks))
+  files.write_atomically(
+      settings.output / 'atari.json',
+      json.dumps({'settings': provenance_lib.settings_as_json(
+                      settings, without=('output',)),
+                  'cpu': machine.cpu_name(), 'peak_flops': max(peaks),
+                  **provenance}, indent=2).encode() + b'\n')
+
+
+def _loop_row(
+    settings: Settings, preset: str, num_agents: int) -> tuple[Any, ...]:
+  """Measures a loop and its sides; returns the values of `LOOP`."""
+  loop = Loop(settings, preset, num_agents)
+  found = np.array([loop.measure() for _ in range(settings.repeats)])
+  loop.close()
+  environments, updates, both = np.median(found, axis=0)
+  # Ratios of adjacent measurements, since the machine's speed may drift.
+  shares = found[:, 2] / found[:, :2].min(axis=1)
+  share = np.median(shares)
+  print(f'{preset}, {num_agents} agents: environments {environments:,.0f}, '
+        f'updates {updates:,.0f}, loop {both:,.0f} steps/s: {share:.0%} of '
+        f'the slower side', flush=True)
+  return (preset, num_agents, *(f'{x:.4g}' for x in (
+      environments, updates, both, found[:, 2].min(), found[:, 2].max(),
+      share, shares.min(), shares.max())))
+
+
+def _update_rows(
+    settings: Settings, peaks: list[float]) -> list[tuple[Any, ...]]:
+  """Measures updates; returns rows of `UPDATE`, and adds to `peaks`."""
   points = [Update(name, convolution, within) for name in UPDATES
             for convolution in ('hyperjax', 'flax')
             for within in ('host', 'scan')
@@ -285,13 +315,7 @@ def benchmark(settings: Settings):
                                         flops[point.name], share))))
     print(f'{point.name}, {point.convolution}, {point.within}: {speed:.1f} '
           f'updates/s, {share:.0%} of the peak', flush=True)
-  files.write_csv(settings.output / 'atari_update.csv', UPDATE, rows)
-  files.write_atomically(
-      settings.output / 'atari.json',
-      json.dumps({'settings': provenance_lib.settings_as_json(
-                      settings, without=('output',)),
-                  'cpu': machine.cpu_name(), 'peak_flops': max(peaks),
-                  **provenance}, indent=2).encode() + b'\n')
+  return rows
 
 
 def main(argv: list[str] | None = None):

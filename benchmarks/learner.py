@@ -29,10 +29,15 @@ on Linux the largest resident memory of the process during the measurement, with
 JAX and all programs (elsewhere, the resident memory at its end). Devices with
 statistics of their own, such as GPUs, cannot reset them: there it is the peak
 since the process began, over all devices.
+
+With `--minutes` the points that are not compiled in half of that time are left
+out, and the last repeats too; what is left out is printed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent import futures
 import dataclasses
+import itertools
 import json
 import math
 from pathlib import Path
@@ -62,7 +67,8 @@ CONFIGS = {
 }
 REPLAY_CAPACITY = 20_000  # Transitions; enough for different batches.
 PROBE_STEPS = 4  # Steps of the chunk that determines the length of a chunk.
-MAX_CHUNK_STEPS = 2**14
+MAX_CHUNK_STEPS = 2**12  # One program serves all chunks up to it.
+COMPILED_TOGETHER = 8  # Points, on a machine whose cores have nothing to run.
 FIELDS = (
     'loss', 'size', 'num_seeds', 'updates_per_second', 'min', 'max',
     'flops_per_update', 'bytes_per_update', 'peak_flops', 'share_of_peak',
@@ -79,10 +85,12 @@ class Settings:
       are replaced.
     sizes: sizes N of the N x N grids.
     num_seeds: numbers of independent runs that advance together.
+    losses: names of the agents, see `CONFIGS`.
     seconds: measuring time of each point in each repeat, in seconds, at least
       one chunk.
     repeats: number of measurements of each point, of which the median is
       reported.
+    minutes: time for all, in minutes; None for as long as it takes.
   """
 
   output: Path
@@ -90,8 +98,10 @@ class Settings:
   # maps on a CPU, and Linux grants a process 65,530.
   sizes: tuple[int, ...] = (20, 50, 100)
   num_seeds: tuple[int, ...] = (1, 4, 16)
+  losses: tuple[str, ...] = tuple(CONFIGS)
   seconds: float = 2.
   repeats: int = 3
+  minutes: float | None = None
 
   def __post_init__(self):
     """Raises ValueError for an invalid setting."""
@@ -104,9 +114,16 @@ class Settings:
             f'{name} must be at least {minimum}, got {min(values)}')
       if len(set(values)) < len(values):
         raise ValueError(f'{name} must be different, got {list(values)}')
-    if not 0. < self.seconds < math.inf:
+    unknown = sorted(set(self.losses) - set(CONFIGS))
+    if unknown or not self.losses:
       raise ValueError(
-          f'seconds must be positive and finite, got {self.seconds}')
+          f'losses must be among {", ".join(CONFIGS)}, got '
+          f'{", ".join(unknown) or "none"}')
+    for name in ('seconds', 'minutes'):
+      value = getattr(self, name)
+      if value is not None and not 0. < value < math.inf:
+        raise ValueError(
+            f'{name} must be positive and finite, got {value}')
     if self.repeats < 1:
       raise ValueError(f'repeats must be at least 1, got {self.repeats}')
 
@@ -158,7 +175,6 @@ class Point:
     self._loop = on_device.OnDeviceLoop(
         self.agent, environment, replay_capacity=REPLAY_CAPACITY)
     self._env_params = environment.params_from_seeds(range(num_seeds))
-    self._chunk_steps = PROBE_STEPS
 
   def __str__(self):
     return f'N={self.size:<3} S={self.num_seeds:<2} {self.loss:7}'
@@ -172,28 +188,20 @@ class Point:
     costs = machine.costs(self.agent.update, learner, batch)
     return Cost(costs['flops'], costs.get('bytes accessed', math.nan))
 
-  def compile(self, seconds: float):
-    """Compiles the loop, with chunks of about `seconds` / 4 or less."""
-    state = self._begin()
-    took = []
-    for _ in range(2):
-      start = time.perf_counter()
-      state, _ = self._loop.run(state, PROBE_STEPS)
-      took.append(time.perf_counter() - start)
-    # A power of two, so that repeated commands mostly use equal chunks.
-    doublings = math.floor(math.log2(max(1., seconds / 4. / min(took))))
-    self._chunk_steps = min(PROBE_STEPS * 2**doublings, MAX_CHUNK_STEPS)
-    self._loop.run(state, self._chunk_steps)
+  def compile(self):
+    """Compiles the loop."""
+    self._begin()
 
   def measure(self, seconds: float) -> Measurement:
     """Measures for about `seconds` seconds; see the module."""
     machine.reset_peak_memory()
     state = self._begin()
+    chunk_steps = self._chunk_steps(state, seconds / 4.)
+    state = self._begin()
     num_updates, elapsed = 0, 0.
     start = time.perf_counter()
     while elapsed < seconds:
-      state, log = self._loop.run(state, self._chunk_steps)
-      jax.block_until_ready(state)
+      state, log = self._run(state, chunk_steps)
       elapsed = time.perf_counter() - start
       num_updates += int(log.num_updates.sum())
     return Measurement(
@@ -202,12 +210,39 @@ class Point:
         replay_bytes=machine.num_bytes(state.train.replay),
         peak_memory_bytes=machine.peak_memory())
 
+  def steps(self, num_steps: int) -> Callable[[], jax.Array]:
+    """Returns a function that advances one state, by so many steps a call."""
+    state = self._begin()
+
+    def advance():
+      nonlocal state
+      state, _ = self._run(state, num_steps)
+      return state.num_steps
+
+    return advance
+
   def _begin(self) -> on_device.RunState:
     """Returns a state past the warm-up and a first chunk."""
     state = self._loop.init(range(self.num_seeds), self._env_params)
-    state, _ = self._loop.run(state, self._loop.trainer.warmup_steps)
-    state, _ = self._loop.run(state, self._chunk_steps)
-    return jax.block_until_ready(state)
+    state, _ = self._run(
+        state, self._loop.trainer.warmup_steps + PROBE_STEPS)
+    return state
+
+  def _run(self, state, num_steps):
+    """Runs a chunk to its end."""
+    return jax.block_until_ready(
+        self._loop.run(state, num_steps, max_steps=MAX_CHUNK_STEPS))
+
+  def _chunk_steps(self, state, seconds: float) -> int:
+    """Returns the steps of a chunk of about `seconds`."""
+    took = []
+    for _ in range(2):
+      start = time.perf_counter()
+      state, _ = self._run(state, PROBE_STEPS)
+      took.append(time.perf_counter() - start)
+    # Short chunks take longer for each step, so that it is rather too short.
+    return min(MAX_CHUNK_STEPS, PROBE_STEPS * max(
+        1, int(seconds / min(took))))
 
 
 def benchmark(settings: Settings):
@@ -220,26 +255,19 @@ def benchmark(settings: Settings):
   machine_lib.use_all_cores()
   folder_lib.make(settings.output)  # Fails before anything is measured.
   began = time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())
+  clock = machine.Clock(settings.minutes)
   provenance = provenance_lib.provenance()  # Before the results change files.
-  points = [Point(loss, size, num_seeds)
-            for size in settings.sizes
-            for num_seeds in settings.num_seeds
-            for loss in CONFIGS]
-  costs = {}  # By loss and size; independent of the seeds.
-  for point in points:
-    key = (point.loss, point.size)
-    if key not in costs:
-      costs[key] = point.cost()
-    start = time.perf_counter()
-    point.compile(settings.seconds)
-    print(f'{point}  compiled in {time.perf_counter() - start:.1f} s',
-          flush=True)
-
+  points, costs = _compile([
+      Point(loss, size, num_seeds) for size in settings.sizes
+      for num_seeds in settings.num_seeds for loss in settings.losses], clock)
   product, copy = [machine.measure_product()], [machine.measure_copy()]
   machine.print_speeds('before', product, copy)
   measurements = [[] for _ in points]
   for repeat in range(settings.repeats):
     for point, found in zip(points, measurements, strict=True):
+      if repeat and clock.is_past(1.):
+        print(f'{point}  repeat {repeat + 1} is left out: no time is left')
+        continue
       found.append(point.measure(settings.seconds))
       print(f'{point}  repeat {repeat + 1} of {settings.repeats}: '
             f'{found[-1].updates_per_second:,.0f} updates/s', flush=True)
@@ -268,6 +296,34 @@ def benchmark(settings: Settings):
       dict(zip(FIELDS, row, strict=True)) for row in rows])
   for name in ('learner.csv', 'learner.json', 'learner.png'):
     print(settings.output / name)
+
+
+def _compile(
+    points: Sequence[Point], clock: machine.Clock,
+) -> tuple[list[Point], dict[tuple[str, int], Cost]]:
+  """Compiles points.
+
+  Returns:
+    Those for which there was time, and their costs by loss and size, since
+    these do not depend on the seeds.
+  """
+  def compile_point(point):
+    if clock.is_past(0.5):
+      print(f'{point}  is left out: half of the time is over', flush=True)
+      return False
+    start = time.perf_counter()
+    point.compile()
+    print(f'{point}  compiled in {time.perf_counter() - start:.1f} s',
+          flush=True)
+    return True
+
+  on_cpu = jax.devices()[0].platform == 'cpu'
+  with futures.ThreadPoolExecutor(1 if on_cpu else COMPILED_TOGETHER) as pool:
+    compiled = list(itertools.compress(
+        points, pool.map(compile_point, points)))
+    one_of_each = {(point.loss, point.size): point for point in compiled}
+    costs = pool.map(Point.cost, one_of_each.values())
+    return compiled, dict(zip(one_of_each, costs, strict=True))
 
 
 def _row(

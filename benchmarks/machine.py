@@ -19,6 +19,23 @@ COPY_BYTES = 2**31  # Several times the largest caches.
 MACHINE_REPEATS = 5
 
 
+class Clock:
+  """The time that a benchmark has."""
+
+  def __init__(self, minutes: float | None):
+    """Starts now.
+
+    Args:
+      minutes: time for all; None for no end.
+    """
+    self._began = time.perf_counter()
+    self._seconds = math.inf if minutes is None else 60. * minutes
+
+  def is_past(self, share: float) -> bool:
+    """Returns whether this share of the time is over."""
+    return time.perf_counter() - self._began > share * self._seconds
+
+
 def measure_product() -> float:
   """Returns operations per second of float32 matrix products on all devices.
 

@@ -68,7 +68,7 @@ def test_interleaves_the_points_and_reports_medians(tmp_path, monkeypatch):
     rate = measured.count(measured[-1]) ** 2
     return learner.Measurement(rate, 20, 10, 30 + rate)
 
-  monkeypatch.setattr(learner.Point, 'compile', lambda *_: None)
+  monkeypatch.setattr(learner.Point, 'compile', lambda _: None)
   monkeypatch.setattr(learner.Point, 'measure', measure)
   monkeypatch.setattr(
       learner.Point, 'cost', lambda _: learner.Cost(5., math.nan))

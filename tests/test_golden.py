@@ -242,6 +242,7 @@ def numbers_of(row: dict[str, str]) -> list[float]:
       'num_updates', 'weights', 'increase', 'decrease', 'actions')]
 
 
+@pytest.mark.gpu
 @pytest.mark.parametrize('case', [
     pytest.param(case, id=case.name,
                  marks=[pytest.mark.slow] if case.slow else [])
