@@ -9,6 +9,7 @@ DEMO ?= demo
 ATARI_DEMO ?= atari-demo
 ATARI_GPU ?= runs/atari26
 GPU ?= runs/gpu
+GPU_MINUTES ?= 10
 
 .PHONY: demo atari-demo atari-gpu gpu test test-slow lint bench
 
@@ -36,9 +37,7 @@ atari-gpu:
 	    --output $(ATARI_GPU)
 
 gpu:  ## All that waits for an accelerator, with PYTHON as in atari-gpu.
-	$(PYTHON) -m pytest
-	$(PYTHON) -m benchmarks.learner --output $(GPU)/learner
-	$(MAKE) atari-gpu ATARI_GPU=$(GPU)/atari26
+	$(PYTHON) -m benchmarks.gpu --minutes $(GPU_MINUTES) --output $(GPU)
 
 test: $(VENV)/.installed  ## The tests, in about ten minutes on two cores.
 	$(BIN)/python -m pytest -n 2 --dist loadfile
