@@ -1,7 +1,9 @@
 """Runs of bsuite, finished or not, from what lies in their folders.
 
 A run is a folder with config.json and a folder seed_N for each seed N, in which
-is a CSV file for each id, in bsuite's own format.
+is a CSV file for each id, in bsuite's own format. A folder with such files but
+without config.json is that of an agent from elsewhere, named as the folder is;
+its files are of seed 0, or lie in folders seed_N.
 """
 
 from collections.abc import Iterable
@@ -174,6 +176,23 @@ def _seed_folders(folder: Path, seeds: range) -> dict[int, Path]:
   return dict(sorted(found.items()))
 
 
+def _foreign_seeds(
+    folders: Iterable[Path]) -> dict[tuple[Path, int], Path]:
+  """Returns the seeds' folders of runs without a config, by run and seed."""
+  found = {}
+  for folder in folders:
+    for file in sorted(folder.rglob(f'{records.PREFIX}*.csv')):
+      path, seed = file.parent, 0
+      match = re.fullmatch('seed_([0-9]+)', path.name)
+      if match:
+        path, seed = path.parent, int(match[1])
+      if not (path / folder_lib.CONFIG).exists() and not any(
+          part.startswith('earlier-') or part.endswith('.unfinished')
+          for part in file.relative_to(folder).parts):
+        found[path.resolve(), seed] = file.parent
+  return found
+
+
 def _seeds(config: dict, path: Path) -> range:
   """Returns the seeds that a run is to have."""
   first, num = (config['settings'][name] for name in ('seed', 'num_seeds'))
@@ -193,6 +212,19 @@ def read(folders: Iterable[Path]) -> tuple[Runs, list[str]]:
   """
   folders = list(folders)
   found, notes = {}, []
+
+  def add(name, preset, agent, seed, folder, path):
+    logs, more = _read_seed(path) if path is not None else ({}, [])
+    notes.extend(more)
+    if not logs:
+      notes.append(f'{folder} has nothing of seed {seed} yet.')
+      return
+    mine = found.setdefault(name, {})
+    if seed in mine:
+      raise ValueError(
+          f'{name} has seed {seed} twice: in {mine[seed][0]} and in {folder}')
+    mine[seed] = (folder, Seed(agent, preset, seed, logs))
+
   for folder in _run_folders(folders):
     config = folder_lib.read_config(folder)
     settings, path = config['settings'], folder / folder_lib.CONFIG
@@ -208,16 +240,10 @@ def read(folders: Iterable[Path]) -> tuple[Runs, list[str]]:
     seeds = _seeds(config, path)
     present = _seed_folders(folder, seeds)
     for seed in seeds:
-      logs, more = _read_seed(present[seed]) if seed in present else ({}, [])
-      notes += more
-      if not logs:
-        notes.append(f'{folder} has nothing of seed {seed} yet.')
-        continue
-      mine = found.setdefault(name, {})
-      if seed in mine:
-        raise ValueError(
-            f'{name} has seed {seed} twice: in {mine[seed][0]} and in {folder}')
-      mine[seed] = (folder, Seed(settings['agent'], preset, seed, logs))
+      add(name, preset, settings['agent'], seed, folder, present.get(seed))
+  for (folder, seed), path in _foreign_seeds(folders).items():
+    name = folder.resolve().name
+    add(name, '', name, seed, folder, path)
   if not found:
     raise ValueError(
         f'no results of bsuite in {", ".join(map(str, folders))}')

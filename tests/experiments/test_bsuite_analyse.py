@@ -126,6 +126,22 @@ def test_a_seed_twice_is_refused(tmp_path, capsys):
           } == {'dqn: default': [0, 1], 'dqn: other': [1]}
 
 
+def test_files_of_agents_from_elsewhere(tmp_path):
+  """As bsuite's own logger writes them, into one folder, or one a seed."""
+  make_run(tmp_path / 'ours')
+  rng = np.random.default_rng(0)
+  for seed in ('.', 'seed_0', 'seed_3'):
+    bsuite_logs.write(
+        tmp_path / ('one' if seed == '.' else 'several') / seed
+        / f'{records.PREFIX}catch-0.csv',
+        bsuite_logs.columns('catch', rng, .5))
+  runs, notes = reading.read([tmp_path])
+  assert {name: [seed.seed for seed in mine] for name, mine in runs.items()
+          } == {'dqn: default': [0], 'one': [0], 'several': [0, 3]}
+  assert not notes
+  assert list(reading.read([tmp_path / 'one'])[0]) == ['one']
+
+
 def test_folders_that_are_no_results(tmp_path, capsys):
   make_run(tmp_path / 'a' / 'earlier-1')
   assert 'no results of bsuite in' in refusal([tmp_path], capsys)
