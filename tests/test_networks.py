@@ -366,6 +366,17 @@ def test_prior_features_have_a_matern_kernel():
       phi @ phi[0], (1. + r) * np.exp(-r), atol=0.04)
 
 
+def test_prior_features_are_cosines():
+  features = networks.PriorFeatures(
+      _range_spec(2, False), num_features=50, length_scale=0.3)
+  x = jnp.asarray([0.3, -4.], jnp.float32)
+  phi, variables = features.init_with_output(jax.random.key(0), x)
+  parameters = variables['params']
+  angles = x @ parameters['frequencies'] / 0.3 + parameters['phases']
+  assert np.abs(angles).max() > 50.
+  np.testing.assert_allclose(phi, np.cos(angles) / 5., atol=1e-5)
+
+
 def test_a_uniform_prior_on_frames_tells_frames_apart():
   index = index_lib.Gaussian(4)
   spec = specs.observation_spec(

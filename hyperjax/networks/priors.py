@@ -117,7 +117,21 @@ class PriorFeatures(nn.Module):
         'phases', lambda key, shape: jax.random.uniform(
             key, shape, jnp.float32, 0., 2. * np.pi), (self.num_features,))
     angles = x @ frequencies / self.length_scale + phases
-    return jnp.sqrt(2. / self.num_features) * jnp.cos(angles)
+    return jnp.sqrt(2. / self.num_features) * _cosine(angles)
+
+
+def _cosine(x: Array) -> Array:
+  """Returns cos(x), to some 1e-6 of a turn.
+
+  On CPUs XLA computes `jnp.cos` number by number, for it has to be exact for
+  huge arguments too; these features would take a third of an update's time.
+  """
+  turns = x / np.float32(2. * np.pi)
+  half = np.float32(np.pi) * (turns - jnp.round(turns))  # Within -pi/2, pi/2.
+  square = half * half
+  sine = half * (1. + square * (-1 / 6 + square * (1 / 120 + square * (
+      -1 / 5_040 + square * (1 / 362_880 - square / 39_916_800)))))
+  return 1. - 2. * sine * sine
 
 
 def _matern_frequencies(key, shape, dtype=jnp.float32):
