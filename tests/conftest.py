@@ -1,6 +1,10 @@
 """Eight CPU devices for the tests, and shapes checked at every call."""
 
+import atexit
 import gc
+import os
+import shutil
+import tempfile
 
 import jax
 import jaxtyping
@@ -14,6 +18,18 @@ jax.config.update('jax_num_cpu_devices', 8)
 # What JAX has traced stays, millions of objects: to look through all of them
 # for garbage again and again takes longer than some tests.
 gc.set_threshold(100_000, 50, 100)
+
+# A program that several tests, or the commands that they run, have in common is
+# compiled once; the workers of pytest-xdist inherit the folder.
+if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
+  _folder = tempfile.mkdtemp(prefix='hyperjax_tests_')
+  atexit.register(shutil.rmtree, _folder, ignore_errors=True)
+  for _name, _value in (
+      ('jax_compilation_cache_dir', _folder),
+      ('jax_persistent_cache_min_compile_time_secs', 0.1),
+      ('jax_persistent_cache_min_entry_size_bytes', 0)):
+    jax.config.update(_name, _value)
+    os.environ[_name.upper()] = str(_value)
 
 # Most of what the tests take is to compile, and most of that to optimise
 # programs that then run for a moment.
