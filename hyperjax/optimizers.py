@@ -19,9 +19,9 @@ from hyperjax import checks
 
 @functools.cache
 def adam(
-    learning_rate: float, epsilon: float
+    learning_rate: float, epsilon: float, weight_decay: float = 0.,
 ) -> optax.GradientTransformationExtraArgs:
-  """Returns Adam.
+  """Returns Adam, or AdamW of Loshchilov and Hutter (2019, arXiv 1711.05101).
 
   Cached, as all optimisers of this module, so that agents of equal settings are
   equal and have equal hashes.
@@ -29,6 +29,8 @@ def adam(
   Args:
     learning_rate: step size.
     epsilon: number added to the root of the second moment.
+    weight_decay: every update moves weights, but no biases, towards 0 by this
+      share of them times the learning rate.
 
   Raises:
     ValueError: if a number is out of range, as in every optimiser here.
@@ -36,7 +38,17 @@ def adam(
   if not callable(learning_rate):  # A schedule of optax.
     checks.positive('learning_rate', learning_rate)
   checks.positive('epsilon', epsilon)
-  return optax.with_extra_args_support(optax.adam(learning_rate, eps=epsilon))
+  if checks.NONNEGATIVE('weight_decay', weight_decay) == 0.:
+    return optax.with_extra_args_support(
+        optax.adam(learning_rate, eps=epsilon))
+  return optax.with_extra_args_support(optax.adamw(
+      learning_rate, eps=epsilon, weight_decay=weight_decay,
+      mask=_is_matrix))
+
+
+def _is_matrix(params: optax.Params) -> optax.Params:
+  """Returns which parameters are weights of inputs, not biases."""
+  return jax.tree.map(lambda x: x.ndim > 1, params)
 
 
 @functools.cache

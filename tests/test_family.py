@@ -477,6 +477,15 @@ def test_langevin_noise_has_the_variance_of_the_papers():
       -lr, abs=4 * scale * np.sqrt(2 * rate / root / 40_000))
 
 
+def test_weight_decay_is_of_weights_alone():
+  params = {'kernel': jnp.array([[1., -2.]]), 'bias': jnp.array([3., 4.])}
+  optimizer = optimizers.adam(0.1, 1e-8, weight_decay=0.5)
+  updates, _ = optimizer.update(
+      jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params)
+  np.testing.assert_allclose(updates['kernel'], [[-0.05, 0.1]])
+  np.testing.assert_array_equal(updates['bias'], [0., 0.])
+
+
 def test_adam_lmc_without_noise_is_its_formula():
   optimizer = optimizers.adam_lmc(0.1, 0., 2., epsilon=1e-3)
   params = {'w': jnp.array([1., -2.])}

@@ -117,6 +117,7 @@ def test_a_replay_converts_narrow_numbers_and_keeps_their_values():
     lambda: optimizers.adam(np.inf, 1e-8),
     lambda: optimizers.adam(0.1, 0.),
     lambda: optimizers.adam(-1., 1e-8),
+    lambda: optimizers.adam(0.1, 1e-8, -1.),
     lambda: optimizers.clipped(optimizers.adam(0.1, 1e-8), np.nan),
     lambda: optimizers.adam_lmc(0.1, -1., 1.),
     lambda: optimizers.adam_lmc(0.1, 1., np.nan),

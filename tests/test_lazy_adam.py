@@ -23,7 +23,8 @@ _SMALL = dict(hidden_sizes=(12, 12), batch_size=_BATCH,
               target=targets.Periodic(2), warmup_steps=_BATCH,
               replay_capacity=100)
 _AGENTS = {
-    'hyperagent': (agents.HyperAgent, presets.hyperagent_optimistic(**_SMALL)),
+    'hyperagent': (agents.HyperAgent, presets.hyperagent_optimistic(
+        weight_decay=0.1, **_SMALL)),
     'boot_dqn': (agents.BootDQN, agents.BootDQNConfig(
         num_members=3, **_SMALL)),
     'dqn': (agents.DQN, agents.DQNConfig(**_SMALL)),

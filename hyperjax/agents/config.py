@@ -23,6 +23,8 @@ class TDConfig:
       `bias_init` or `activation` of `networks.MLPTorso`.
     hidden_sizes: widths of the torso's dense layers.
     discount: gamma per step, in [0, 1].
+    reward_scaling: whether rewards are divided by their scale, which is
+      measured (see `hyperjax.reward_scale`).
     n_step: n, number of steps of a return.
     double: whether the online network selects the action of the target.
     learning_rate: step size of Adam.
@@ -50,6 +52,7 @@ class TDConfig:
   torso: Callable[..., nn.Module] = networks.MLPTorso
   hidden_sizes: Sequence[int] = (64, 64)
   discount: float = 0.99
+  reward_scaling: bool = False
   n_step: int = 1
   double: bool = True
   learning_rate: float = 1e-3
@@ -70,6 +73,7 @@ class TDConfig:
         torso=checks.function,
         hidden_sizes=checks.widths(1),
         discount=checks.FRACTION,
+        reward_scaling=checks.flag,
         n_step=checks.COUNT,
         double=checks.flag,
         learning_rate=checks.positive,
@@ -91,8 +95,16 @@ class TDConfig:
             f'got {getattr(self, name)}')
 
 
-def adam(config: TDConfig) -> optax.GradientTransformationExtraArgs:
-  """Returns Adam with the settings of an agent."""
+def adam(
+    config: TDConfig, weight_decay: float = 0.,
+) -> optax.GradientTransformationExtraArgs:
+  """Returns Adam with the settings of an agent.
+
+  Args:
+    config: of the agent.
+    weight_decay: see `optimizers.adam`.
+  """
   return optimizers.clipped(
-      optimizers.adam(config.learning_rate, config.adam_epsilon),
+      optimizers.adam(config.learning_rate, config.adam_epsilon,
+                      weight_decay),
       config.max_gradient_norm)

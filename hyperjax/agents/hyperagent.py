@@ -65,6 +65,8 @@ class HyperAgentConfig(config_lib.TDConfig):
     acting: policy; posterior sampling is `acting.Thompson`.
     target_optimism: values of the target over several indices; None for those
       at one index.
+    weight_decay: share of the weights, though not the biases, that every update
+      takes off them, times the learning rate (AdamW); 0 for none.
     gradient_penalty: coefficient of `regularizers.GradientPenalty`.
     head_l2: coefficient of `regularizers.head_l2`.
   """
@@ -79,6 +81,7 @@ class HyperAgentConfig(config_lib.TDConfig):
   noise: data_noise.LinearNoise = data_noise.Perturbation(scale=0.01)
   acting: acting_lib.Acting = acting_lib.Thompson()
   target_optimism: acting_lib.Optimism | None = None
+  weight_decay: float = 0.
   gradient_penalty: float = 0.
   head_l2: float = 0.
   target: targets.Target = targets.Periodic(20)
@@ -97,6 +100,7 @@ class HyperAgentConfig(config_lib.TDConfig):
         noise=checks.component(data_noise.LinearNoise),
         acting=checks.component(acting_lib.Acting, 'a policy'),
         target_optimism=checks.optional(checks.component(acting_lib.Optimism)),
+        weight_decay=checks.NONNEGATIVE,
         gradient_penalty=checks.NONNEGATIVE,
         head_l2=checks.NONNEGATIVE)
     index = self.index(self.index_dim)
@@ -167,15 +171,16 @@ class HyperAgent(td.TDAgent):
   def _optimizer(self, index):
     """Returns the optimiser, with the penalty on the hypermodel before it."""
     config = self.config
+    adam = config_lib.adam(config, config.weight_decay)
     if config.head_l2 == 0.:
-      return config_lib.adam(config)
+      return adam
     return optimizers.chain(
         regularizers.head_l2(
             config.head_l2, index.second_moment,
             config.hidden_sizes[-1] * self.num_actions, config.warmup_steps,
             config.update_period / config.updates_per_period,
             config.replay_capacity),
-        config_lib.adam(config))
+        adam)
 
   def make_components(self) -> td.Components:
     """See `TDAgent`."""

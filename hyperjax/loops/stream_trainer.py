@@ -76,8 +76,7 @@ class StreamTrainer(trainer.ReplayTrainer):
         observation=arrays.observation, action=action,
         reward=arrays.reward, discount=arrays.discount,
         is_first=arrays.first(), uid=self._next_uids(state)))
-    return state._replace(
-        replay=replay, num_transitions=state.num_transitions + self.num_envs)
+    return self._observed(state, replay, arrays)
 
 
 def _on_device(timestep: vector.VectorTimeStep) -> Any:

@@ -22,6 +22,7 @@ from hyperjax import arrays
 from hyperjax import checks
 from hyperjax import networks
 from hyperjax import replay as replay_lib
+from hyperjax import reward_scale as reward_scale_lib
 from hyperjax import specs
 from hyperjax import types
 from hyperjax.replay import storage
@@ -38,6 +39,8 @@ class TrainState(NamedTuple):
       int32 [].
     replay_key: PRNG key, constant; the batch of update t is a function of
       (replay_key, t).
+    reward_scale: statistics of the rewards, see `hyperjax.reward_scale`; None
+      for an agent without `reward_scaling`.
   """
 
   learner: types.LearnerState
@@ -45,6 +48,7 @@ class TrainState(NamedTuple):
   replay: storage.ReplayState
   num_transitions: Int[Array, '...']
   replay_key: chex.PRNGKey
+  reward_scale: reward_scale_lib.RewardScale | None = None
 
 
 @functools.cache  # It traces an update.
@@ -69,9 +73,9 @@ class ReplayTrainer:
 
   Attributes:
     agent: agent, see `types.Agent`. The trainer reads the fields `batch_size`,
-      `n_step`, `discount`, `sampler`, `replay_capacity`, `warmup_steps`,
-      `update_period` and `updates_per_period` of its config (see
-      `agents.TDConfig`).
+      `n_step`, `discount`, `reward_scaling`, `sampler`, `replay_capacity`,
+      `warmup_steps`, `update_period` and `updates_per_period` of its config
+      (see `agents.TDConfig`).
     num_envs: N, number of environments of the agent.
     replay_capacity: number of transitions kept; by default that of the agent's
       config. A shorter run needs no more than its length.
@@ -177,7 +181,9 @@ class ReplayTrainer:
         actor=self.agent.init_actor(key_actor, self.num_envs),
         replay=self.replay.init(),
         num_transitions=jnp.int32(0),
-        replay_key=key_replay)
+        replay_key=key_replay,
+        reward_scale=reward_scale_lib.init()
+        if self.config.reward_scaling else None)
 
   def warm_up(self, state: TrainState) -> tuple[TrainState, Int[Array, ' N']]:
     """Chooses uniformly random actions, int32 [N]."""
@@ -213,12 +219,23 @@ class ReplayTrainer:
             next_observation=timestep.observation,
             uid=self._next_uids(state)),
         is_last=timestep.last())
+    return self._observed(state, replay, timestep)
+
+  def _observed(
+      self, state: TrainState, replay: storage.ReplayState, timestep: Any
+  ) -> TrainState:
+    """Returns the state after time steps that were added to the replay."""
+    scale = state.reward_scale
+    if scale is not None:
+      scale = reward_scale_lib.observe(scale, timestep.reward)
     return state._replace(
-        replay=replay, num_transitions=state.num_transitions + self.num_envs)
+        replay=replay, reward_scale=scale,
+        num_transitions=state.num_transitions + self.num_envs)
 
   def update(
       self, learner: types.LearnerState, replay: storage.ReplayState,
       replay_key: chex.PRNGKey,
+      scale: reward_scale_lib.RewardScale | None = None,
   ) -> tuple[types.LearnerState, storage.ReplayState, types.Metrics]:
     """Makes one update, on a batch that is a function of key and update number.
 
@@ -226,6 +243,7 @@ class ReplayTrainer:
       learner: learner's state before the update.
       replay: state of `self.replay`, of which only priorities change.
       replay_key: PRNG key, `TrainState.replay_key`.
+      scale: statistics of the rewards, `TrainState.reward_scale`.
 
     Returns:
       The learner and replay after the update, and the metrics of
@@ -235,6 +253,10 @@ class ReplayTrainer:
     batch = self.replay.sample(replay, key)
     if batch.faults is not None:  # Not every agent keeps them.
       replay = replay._replace(faults=replay.faults | batch.faults)
+    if scale is not None:
+      transitions = batch.transitions
+      batch = batch._replace(transitions=transitions._replace(
+          reward=transitions.reward / reward_scale_lib.scale(scale)))
     learner, metrics = self.agent.update(learner, batch)
     if self.config.sampler.needs_losses and 'losses' in metrics:
       replay = self.replay.update_priorities(replay, batch, metrics['losses'])
@@ -259,7 +281,8 @@ class ReplayTrainer:
 
     def update(carry, _):
       learner, replay = carry
-      learner, replay, metrics = self.update(learner, replay, state.replay_key)
+      learner, replay, metrics = self.update(
+          learner, replay, state.replay_key, state.reward_scale)
       return (learner, replay), {
           name: x for name, x in metrics.items() if name != 'losses'}
 
