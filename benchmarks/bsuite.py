@@ -6,9 +6,11 @@ For each agent and each compiled program of the ids (those of equal shapes are
 one), with all its ids and seeds: environment steps per second of all runs
 together, and the hours that the whole program would take at that speed if its
 longest id had only episodes of the greatest length, which is more than it
-takes. With --reference, in turns with it, bsuite's own environment of the first
-id through the adapter in this process, and the ratio of one run compiled on one
-device to it. bsuite.csv has a row for each.
+takes. With --reference, in turns with it, one run of the first id on one device,
+bsuite's own environment of it through the adapter in this process, and their
+ratio. The one run's time is divided by leaving things out: without learning it
+is acting and the rest, with random actions the rest alone, which is the
+environment, the replay and the log. bsuite.csv has a row for each.
 
 With --minutes, programs for which there is no time are left out, and said.
 """
@@ -19,6 +21,7 @@ import itertools
 import json
 from pathlib import Path
 import time
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +43,7 @@ from hyperjax.loops import on_device
 FIELDS = (
     'agent', 'preset', 'first_id', 'runs', 'steps_per_second', 'min', 'max',
     'microseconds_per_run_and_step', 'longest_steps', 'hours_at_most',
-    'one_run', 'reference', 'ratio')
+    'one_run', 'reference', 'ratio', 'update_us', 'act_us', 'rest_us')
 MAX_STEPS = 4096
 PROBE_STEPS = 64  # Of the chunk that determines the length of a chunk.
 CHUNK_SECONDS = 1.
@@ -99,7 +102,8 @@ class Compiled:
   """Runs of one program."""
 
   def __init__(self, agent_and_preset: str, program: suite.Program,
-               num_seeds: int, devices: Sequence[jax.Device] | None = None):
+               num_seeds: int, devices: Sequence[jax.Device] | None = None,
+               **overrides: Any):
     """Compiles it, and runs past the warm-up.
 
     Args:
@@ -107,12 +111,13 @@ class Compiled:
       program: ids.
       num_seeds: runs of each id.
       devices: see `OnDeviceLoop`.
+      **overrides: settings of the agent that are otherwise.
     """
     name, preset = _agent(agent_and_preset)
     environment = program.environment
     agent = presets.AGENTS[name](
         environment.observation_spec(), environment.action_spec(),
-        presets.make(name, preset))
+        presets.make(name, preset, **overrides))
     self._loop = on_device.OnDeviceLoop(
         agent, environment, replay_capacity=REPLAY_CAPACITY, devices=devices)
     self.num_runs = num_seeds * len(program.bsuite_ids)
@@ -120,8 +125,9 @@ class Compiled:
         lambda x: jnp.repeat(x, num_seeds, axis=0), program.params)
     self._state = self._loop.init(range(self.num_runs), params)
     self._period = self._loop.trainer.update_period
-    self._run(self._loop.trainer.warmup_steps + self._period)
     probe = self._period * (PROBE_STEPS // self._period + 1)
+    warmup = self._loop.trainer.warmup_steps
+    self._run((warmup if warmup < MAX_STEPS else 0) + probe)
     start = time.perf_counter()
     self._run(probe)
     chunks = CHUNK_SECONDS / (time.perf_counter() - start)
@@ -188,8 +194,11 @@ def _row(settings: Settings, name: str, program: suite.Program) -> tuple:
   first = program.bsuite_ids[0]
   if settings.reference:
     one, = suite.programs([first])
-    points += [Compiled(name, one, 1, jax.devices()[:1]),
-               Reference(name, first)]
+    make = lambda **overrides: Compiled(
+        name, one, 1, jax.devices()[:1], **overrides)
+    points += [make(), Reference(name, first),
+               make(update_period=MAX_STEPS, updates_per_period=1),
+               make(warmup_steps=10**9, replay_capacity=10**9)]
   found = np.array([
       [point.measure(settings.seconds) for point in points]
       for _ in range(settings.repeats)])
@@ -202,9 +211,14 @@ def _row(settings: Settings, name: str, program: suite.Program) -> tuple:
           f'whole in at most {row[-1]:.2f} h')
   if settings.reference:
     ratios = found[:, 1] / found[:, 2]
-    row += [*np.median(found[:, 1:], axis=0), np.median(ratios)]
-    text += (f'; one run {row[-3]:,.0f}, reference {row[-2]:,.0f} steps/s, '
-             f'ratio {ratios.min():.1f} to {ratios.max():.1f}')
+    one_run, by_adapter, no_updates, at_random = np.median(
+        found[:, 1:], axis=0)
+    times = [1e6 / x for x in (one_run, no_updates, at_random)]
+    row += [one_run, by_adapter, np.median(ratios), times[0] - times[1],
+            times[1] - times[2], times[2]]
+    text += (f'; one run {one_run:,.0f}, reference {by_adapter:,.0f} steps/s, '
+             f'ratio {ratios.min():.1f} to {ratios.max():.1f}; microseconds: '
+             f'update {row[-3]:.0f}, act {row[-2]:.0f}, rest {row[-1]:.0f}')
   print(text, flush=True)
   values = [f'{x:.4g}' for x in row]
   return (*_agent(name), first, runs, *values,
