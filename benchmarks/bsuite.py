@@ -8,9 +8,9 @@ together, and the hours that the whole program would take at that speed if its
 longest id had only episodes of the greatest length, which is more than it
 takes. With --reference, in turns with it, one run of the first id on one
 device, bsuite's own environment of it through the adapter in this process, and
-their ratio. The one run's time is divided by leaving things out: without learning it
-is acting and the rest, with random actions the rest alone, which is the
-environment, the replay and the log. bsuite.csv has a row for each.
+their ratio. The one run's time is divided by leaving things out: without
+learning it is acting and the rest, with random actions the rest alone, which is
+the environment, the replay and the log. bsuite.csv has a row for each.
 
 With --minutes, programs for which there is no time are left out, and said.
 """
