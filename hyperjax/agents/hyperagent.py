@@ -22,8 +22,9 @@ there are no data.
 
 The default, `HyperAgentConfig()`, differs from the paper: the expectation over
 z is exact, where the paper averages over 20 draws; the prior has the same
-spread at every observation and action; z is Gaussian; and the torso's biases
-are random initially, so that an observation of zeros has features too.
+spread at every observation and action; z is Gaussian; the torso's biases are
+random initially, so that an observation of zeros has features too; and the
+rewards are in units of their measured scale.
 `hyperjax.agents.presets` has the published settings.
 """
 
@@ -61,7 +62,7 @@ class HyperAgentConfig(config_lib.TDConfig):
       are 0, as in the released code, which then learns nothing at an
       observation of zeros. If observations are categories they are always 0.
     prior: fixed prior, with its scale; None for no prior.
-    noise: sigma xi, in units of reward.
+    noise: sigma xi, in units of reward (of its scale with `reward_scaling`).
     acting: policy; posterior sampling is `acting.Thompson`.
     target_optimism: values of the target over several indices; None for those
       at one index.
@@ -85,6 +86,7 @@ class HyperAgentConfig(config_lib.TDConfig):
   gradient_penalty: float = 0.
   head_l2: float = 0.
   target: targets.Target = targets.Periodic(20)
+  reward_scaling: bool = True
 
   def __post_init__(self):
     super().__post_init__()
