@@ -46,8 +46,8 @@ class Uniform:
   network happens to be small (`networks.UniformPrior`).
 
   Attributes:
-    scale: standard deviation of the value over the index, in units of reward (of
-      its scale where the config sets `reward_scaling`).
+    scale: standard deviation of the value over the index, in units of reward
+      (of its scale where the config sets `reward_scaling`).
   """
 
   scale: float = 1.
