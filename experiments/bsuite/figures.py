@@ -94,6 +94,9 @@ def draw_radar(scores: dict[str, table.Scores], path: Path) -> list[str]:
     side = np.sin(angle)
     label.set_horizontalalignment(
         'center' if abs(side) < 0.1 else 'left' if side > 0 else 'right')
+    height = np.cos(angle)  # The lines of a label go away from the circle.
+    label.set_verticalalignment(
+        'center' if abs(height) < 0.3 else 'bottom' if height > 0 else 'top')
   ax.grid(color='0.85', linewidth=0.8)
   ax.spines['polar'].set_color('0.7')
   handles, _ = ax.get_legend_handles_labels()
