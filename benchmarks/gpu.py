@@ -72,45 +72,55 @@ class Settings:
 SHARES = {'smoke': 20, 'learner': 22, 'atari': 17, 'bsuite': 15, 'trace': 11,
           'games': 15}
 
+MODULES = {
+    'smoke': 'pytest',
+    'learner': 'benchmarks.learner',
+    'atari': 'benchmarks.atari',
+    'bsuite': 'benchmarks.bsuite',
+    'trace': 'benchmarks.trace',
+    'games': 'experiments.atari.run',
+}
+# Compiling is most of the tests: several processes, each on a few cores.
+OPTIONS = {
+    'smoke': '-v -m gpu -n 8 --durations 10 tests/test_accelerator.py '
+             'tests/test_golden.py',
+    'learner': '--losses default optimistic --sizes 20 50 100 '
+               '--num-seeds 1 16 256 1024 --repeats 1 --minutes {minutes:.2f}',
+    'atari': '--presets paper_atari --no-updates --num-agents 1 8 26 64 '
+             '--seconds 1.5 --repeats 2 --minutes {minutes:.2f}',
+    'bsuite': '--ids bandit catch cartpole umbrella_length memory_len '
+              'mountain_car deep_sea/0 --agents hyperagent dqn --num-seeds 3 '
+              '--seconds 2 --repeats 1 --minutes {minutes:.2f}',
+    'trace': '--num-steps 40',
+    'games': '--suite atari26 --preset paper_atari --num-steps {num_steps} '
+             '--evaluate-every {evaluate_every} --eval-episodes 1 '
+             '--final-episodes 2 --max-frames 10000 --no-save-replay',
+}
+SMALL_OPTIONS = {
+    'smoke': '-v -m "gpu and not slow" tests/test_accelerator.py '
+             'tests/test_golden.py',
+    'learner': '--losses default --sizes 5 --num-seeds 1 --seconds 0.2 '
+               '--repeats 1',
+    'atari': '--presets paper_atari --no-updates --num-agents 1 '
+             '--seconds 0.2 --repeats 1',
+    'bsuite': '--ids bandit/0 --agents dqn --num-seeds 2 --seconds 0.2 '
+              '--repeats 1',
+    'trace': '--size 5 --num-seeds 2 --num-agents 1 --num-steps 4',
+    'games': '--games Pong --preset small_atari --num-steps 2400 '
+             '--evaluate-every 1200 --eval-episodes 1 --final-episodes 1 '
+             '--max-frames 400 --batch-size 4',
+}
+
 
 def command(settings: Settings, part: str, seconds: float) -> list[str]:
   """Returns the command of a part that has some seconds."""
-  output, small = settings.output / part, settings.small
-  minutes = f'--minutes {seconds / 60.:.2f}'
-  if part == 'smoke':
-    # Compiling is most of it: several processes, each on few of the cores.
-    return [sys.executable, '-m', 'pytest', '-v', '-m',
-            'gpu and not slow' if small else 'gpu', '-n',
-            '1' if small else '8', '--durations', '10',
-            'tests/test_accelerator.py', 'tests/test_golden.py']
-  text = {
-      'learner': '--losses default optimistic --repeats 1 ' + (
-          '--sizes 5 --num-seeds 1 --seconds 0.2' if small else
-          '--sizes 20 50 100 --num-seeds 1 16 256 1024') + f' {minutes}',
-      'atari': '--presets paper_atari --no-updates ' + (
-          '--num-agents 1 --seconds 0.2 --repeats 1' if small else
-          '--num-agents 1 8 26 64 --seconds 1.5 --repeats 2') + f' {minutes}',
-      'bsuite': '--repeats 1 --seconds 2 ' + (
-          '--ids bandit/0 --agents dqn --num-seeds 2' if small else
-          '--ids bandit catch cartpole umbrella_length memory_len '
-          'mountain_car deep_sea/0 --agents hyperagent dqn --num-seeds 3'
-      ) + f' {minutes}',
-      'trace': (
-          '--size 5 --num-seeds 2 --num-agents 1 --num-steps 4'
-          if small else '--num-steps 40'),
-      'games': '--suite atari26 --preset paper_atari --no-save-replay '
-               '--eval-episodes 1 --final-episodes 2 --max-frames 10000 ',
-  }[part]
-  module = 'experiments.atari.run' if part == 'games' else f'benchmarks.{part}'
-  if part == 'games':
-    num_steps = games_steps(settings, seconds)
-    text += f'--num-steps {num_steps} --evaluate-every {num_steps // 2}'
-    if small:
-      text = ('--games Pong --preset small_atari --num-steps 2400 '
-              '--evaluate-every 1200 --eval-episodes 1 --final-episodes 1 '
-              '--max-frames 400 --batch-size 4')
-  return [sys.executable, '-m', module, *shlex.split(text),
-          '--output', str(output)]
+  num_steps = games_steps(settings, seconds)
+  options = (SMALL_OPTIONS if settings.small else OPTIONS)[part].format(
+      minutes=seconds / 60., num_steps=num_steps,
+      evaluate_every=num_steps // 2)
+  line = [sys.executable, '-m', MODULES[part], *shlex.split(options)]
+  return line if part == 'smoke' else [
+      *line, '--output', str(settings.output / part)]
 
 
 def games_steps(settings: Settings, seconds: float) -> int:
