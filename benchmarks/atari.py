@@ -20,20 +20,17 @@ on the device. `--no-updates` leaves that part out. With `--minutes` the points
 for which there is no time are left out, and said.
 """
 
-from collections.abc import Callable
 import dataclasses
 import itertools
 import json
 from pathlib import Path
-import time
 from typing import Any
-from unittest import mock
 
-from flax import linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import atari_updates
 from benchmarks import machine
 from experiments.common import files
 from experiments.common import folder as folder_lib
@@ -41,35 +38,18 @@ from experiments.common import machine as machine_lib
 from experiments.common import provenance as provenance_lib
 from experiments.common import study
 from hyperjax import agents
-from hyperjax import networks
-from hyperjax import specs
-from hyperjax import types
 from hyperjax.agents import presets
 from hyperjax.environments import envpool
 from hyperjax.loops import host
 from hyperjax.loops import host_run
-from hyperjax.networks import convolutions
 
 GAME = 'Pong'
-SPEC = specs.ObservationSpec((4, envpool.HEIGHT, envpool.WIDTH), 'uint8')
 LOOP = ('preset', 'num_agents', 'environments', 'updates', 'loop', 'min',
         'max', 'share_of_slower_side', 'min_share', 'max_share')
-UPDATE = ('update', 'convolution', 'within', 'updates_per_second', 'min', 'max',
-          'flops_per_update', 'share_of_peak')
 PRESETS = {
     'small_atari': presets.hyperagent_small_atari,
     'paper_atari': presets.hyperagent_paper_atari,
 }
-UPDATES = {
-    'small torso': presets.hyperagent_small_atari(),
-    'Nature': presets.hyperagent_small_atari(
-        torso=networks.HyperAgentTorso),
-    'Nature, 20 samples': presets.hyperagent_paper_atari(
-        gradient_penalty=0.),
-    'Nature, 20 samples, gradient penalty':
-        presets.hyperagent_paper_atari(),
-}
-SCAN = 5  # Updates in a scan.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,17 +93,6 @@ class Settings:
         raise ValueError(f'{name} must be positive, got {value}')
 
 
-def rate(function: Callable[[], Any], seconds: float, each: int = 1) -> float:
-  """Returns calls per second, times `each`; a call returns arrays."""
-  count, start = 0, time.perf_counter()
-  while True:
-    jax.block_until_ready(function())
-    count += 1
-    elapsed = time.perf_counter() - start
-    if elapsed > seconds:
-      return count * each / elapsed
-
-
 class Loop:
   """A loop and its two sides."""
 
@@ -135,7 +104,8 @@ class Loop:
     config = PRESETS[preset](
         replay_capacity=settings.replay_capacity, warmup_steps=200)
     self._config, self._num_agents = config, num_agents
-    agent = agents.HyperAgent(SPEC, self._environment.num_actions, config)
+    agent = agents.HyperAgent(
+        atari_updates.SPEC, self._environment.num_actions, config)
     self._loop = host.HostLoop(agent, make())
     self._state = self._loop.init(list(range(num_agents)))
     self._env_steps = np.zeros(num_agents, int)
@@ -160,83 +130,20 @@ class Loop:
     rng = np.random.default_rng(0)
     draw = lambda: rng.integers(
         self._environment.num_actions, size=self._num_agents)
-    environments = rate(
+    environments = machine.rate(
         lambda: self._environment.step(draw()).reward, self._seconds,
         self._num_agents)
-    updates = rate(
+    updates = machine.rate(
         self._learn, self._seconds,
         self._num_agents * self._loop.trainer.update_period)
-    loop = rate(lambda: self.run(40), self._seconds, 40 * self._num_agents)
+    loop = machine.rate(
+        lambda: self.run(40), self._seconds, 40 * self._num_agents)
     return environments, updates, loop
 
   def close(self):
     """Closes the environments."""
     self._environment.close()
     self._loop.close()
-
-
-class FlaxConv(nn.Module):
-  """`flax.linen.Conv` with the interface of `hyperjax.networks.Conv`."""
-
-  features: int
-  kernel_size: int
-  strides: int
-  kernel_init: Any
-  bias_init: Any = None  # At zero.
-  input_scale: float = 1.
-
-  @nn.compact
-  def __call__(self, image):
-    size, strides = (self.kernel_size,) * 2, (self.strides,) * 2
-    return nn.Conv(self.features, size, strides, 'VALID',
-                   kernel_init=self.kernel_init)(
-                       self.input_scale * image.astype(jnp.float32))
-
-
-class Update:
-  """The repeated update of one agent on one batch."""
-
-  def __init__(self, name: str, convolution: str, within: str):
-    """Compiles the update."""
-    self.name, self.convolution, self.within = name, convolution, within
-    agent = agents.HyperAgent(SPEC, 6, UPDATES[name])
-    rng = np.random.default_rng(0)
-    # A scan has a different batch per update, since XLA would move constant
-    # work out of the loop.
-    size = (UPDATES[name].batch_size,)
-    if within == 'scan':
-      size = (SCAN, *size)
-    draw = lambda: jnp.asarray(
-        rng.integers(256, size=(*size, *SPEC.shape), dtype=np.uint8))
-    self._batch = types.Transition(
-        draw(), jnp.zeros(size, jnp.int32), jnp.ones(size),
-        jnp.full(size, 0.95), draw(), jnp.zeros(size, jnp.int32))
-
-    def update(learner, batch):
-      if within == 'host':
-        return agent.update(learner, batch)[0]
-      return jax.lax.scan(agent.update, learner, batch)[0]
-
-    conv = {'hyperjax': convolutions.Conv, 'flax': FlaxConv}[convolution]
-    with mock.patch.object(convolutions, 'Conv', conv):
-      self._learner = jax.jit(agent.init)(jax.random.key(0))
-      self._update = jax.jit(update, donate_argnums=0).lower(
-          self._learner, self._batch).compile()
-    self._function = update
-    self._call()
-
-  def flops(self) -> float:
-    """Returns XLA's count for a call with `hyperjax.networks.Conv`."""
-    return machine.costs(
-        self._function, self._learner, self._batch).get('flops', np.nan)
-
-  def _call(self):
-    self._learner = self._update(self._learner, self._batch)
-    return self._learner.steps
-
-  def measure(self, seconds: float) -> float:
-    """Returns updates/s."""
-    return rate(self._call, seconds, SCAN if self.within == 'scan' else 1)
 
 
 def benchmark(settings: Settings):
@@ -260,8 +167,9 @@ def benchmark(settings: Settings):
     loops.append(_loop_row(settings, preset, num_agents))
     files.write_csv(settings.output / 'atari_loop.csv', LOOP, loops)
   if settings.updates:
-    files.write_csv(settings.output / 'atari_update.csv', UPDATE,
-                    _update_rows(settings, peaks))
+    files.write_csv(
+        settings.output / 'atari_update.csv', atari_updates.FIELDS,
+        atari_updates.measure(settings.seconds / 2., settings.repeats, peaks))
   files.write_atomically(
       settings.output / 'atari.json',
       json.dumps({'settings': provenance_lib.settings_as_json(
@@ -286,36 +194,6 @@ def _loop_row(
   return (preset, num_agents, *(f'{x:.4g}' for x in (
       environments, updates, both, found[:, 2].min(), found[:, 2].max(),
       share, shares.min(), shares.max())))
-
-
-def _update_rows(
-    settings: Settings, peaks: list[float]) -> list[tuple[Any, ...]]:
-  """Measures updates; returns rows of `UPDATE`, and adds to `peaks`."""
-  points = [Update(name, convolution, within) for name in UPDATES
-            for convolution in ('hyperjax', 'flax')
-            for within in ('host', 'scan')
-            # Compares convolutions once per torso.
-            if 'samples' not in name or (convolution, within) == (
-                'hyperjax', 'host')]
-  found = np.array([[point.measure(settings.seconds / 2.) for point in points]
-                    for _ in range(settings.repeats)])
-  peaks.append(machine.measure_product())
-  # One agent uses one device; CPU devices share all cores.
-  peak, devices = max(peaks), jax.devices()
-  if devices[0].platform != 'cpu':
-    peak /= len(devices)
-  flops = {point.name: point.flops() for point in points
-           if (point.convolution, point.within) == ('hyperjax', 'host')}
-  rows = []
-  for point, speeds in zip(points, found.T, strict=True):
-    speed = np.median(speeds)
-    share = speed * flops[point.name] / peak
-    rows.append((point.name, point.convolution, point.within,
-                 *(f'{x:.4g}' for x in (speed, speeds.min(), speeds.max(),
-                                        flops[point.name], share))))
-    print(f'{point.name}, {point.convolution}, {point.within}: {speed:.1f} '
-          f'updates/s, {share:.0%} of the peak', flush=True)
-  return rows
 
 
 def main(argv: list[str] | None = None):

@@ -34,7 +34,7 @@ With `--minutes` the points that are not compiled in half of that time are left
 out, and the last repeats too; what is left out is printed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent import futures
 import dataclasses
 import itertools
@@ -42,11 +42,12 @@ import json
 import math
 from pathlib import Path
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
+from benchmarks import deep_sea
 from benchmarks import machine
 from benchmarks import plot
 from experiments.common import files
@@ -54,20 +55,7 @@ from experiments.common import folder as folder_lib
 from experiments.common import machine as machine_lib
 from experiments.common import provenance as provenance_lib
 from experiments.common import study
-from hyperjax import agents
-from hyperjax.agents import presets
-from hyperjax.environments import deep_sea
-from hyperjax.loops import on_device
 
-CONFIGS = {
-    'default': agents.HyperAgentConfig(),
-    'optimistic': presets.hyperagent_optimistic(),
-    'exact': presets.hyperagent_thompson_deep_sea(),
-    'sampled': presets.hyperagent_thompson_deep_sea(num_index_samples=20),
-}
-REPLAY_CAPACITY = 20_000  # Transitions; enough for different batches.
-PROBE_STEPS = 4  # Steps of the chunk that determines the length of a chunk.
-MAX_CHUNK_STEPS = 2**12  # One program serves all chunks up to it.
 COMPILED_TOGETHER = 8  # Points, on a machine whose cores have nothing to run.
 FIELDS = (
     'loss', 'size', 'num_seeds', 'updates_per_second', 'min', 'max',
@@ -85,7 +73,7 @@ class Settings:
       are replaced.
     sizes: sizes N of the N x N grids.
     num_seeds: numbers of independent runs that advance together.
-    losses: names of the agents, see `CONFIGS`.
+    losses: names of the agents, see `deep_sea.CONFIGS`.
     seconds: measuring time of each point in each repeat, in seconds, at least
       one chunk.
     repeats: number of measurements of each point, of which the median is
@@ -98,7 +86,7 @@ class Settings:
   # maps on a CPU, and Linux grants a process 65,530.
   sizes: tuple[int, ...] = (20, 50, 100)
   num_seeds: tuple[int, ...] = (1, 4, 16)
-  losses: tuple[str, ...] = tuple(CONFIGS)
+  losses: tuple[str, ...] = tuple(deep_sea.CONFIGS)
   seconds: float = 2.
   repeats: int = 3
   minutes: float | None = None
@@ -114,10 +102,10 @@ class Settings:
             f'{name} must be at least {minimum}, got {min(values)}')
       if len(set(values)) < len(values):
         raise ValueError(f'{name} must be different, got {list(values)}')
-    unknown = sorted(set(self.losses) - set(CONFIGS))
+    unknown = sorted(set(self.losses) - set(deep_sea.CONFIGS))
     if unknown or not self.losses:
       raise ValueError(
-          f'losses must be among {", ".join(CONFIGS)}, got '
+          f'losses must be among {", ".join(deep_sea.CONFIGS)}, got '
           f'{", ".join(unknown) or "none"}')
     for name in ('seconds', 'minutes'):
       value = getattr(self, name)
@@ -126,123 +114,6 @@ class Settings:
             f'{name} must be positive and finite, got {value}')
     if self.repeats < 1:
       raise ValueError(f'repeats must be at least 1, got {self.repeats}')
-
-
-class Cost(NamedTuple):
-  """Cost of one update of one seed, by XLA's count.
-
-  Attributes:
-    flops: number of arithmetic operations.
-    bytes: bytes read and written; NaN if XLA does not count them.
-  """
-
-  flops: float
-  bytes: float
-
-
-class Measurement(NamedTuple):
-  """One point in one repeat; bytes are those of all seeds and devices together.
-
-  Attributes:
-    updates_per_second: updates per second of all seeds together.
-    state_bytes: memory of the whole `RunState`, in bytes.
-    replay_bytes: memory of the replays in it, in bytes.
-    peak_memory_bytes: peak memory, see the module.
-  """
-
-  updates_per_second: float
-  state_bytes: int
-  replay_bytes: int
-  peak_memory_bytes: int
-
-
-class Point:
-  """One line of the table: a loss, a size and a number of seeds."""
-
-  def __init__(self, loss: str, size: int, num_seeds: int):
-    """Compiles nothing yet.
-
-    Args:
-      loss: one of `CONFIGS`.
-      size: N of the grid.
-      num_seeds: S.
-    """
-    self.loss, self.size, self.num_seeds = loss, size, num_seeds
-    environment = deep_sea.DeepSea(size)
-    self.agent = agents.HyperAgent(
-        environment.observation_spec(), environment.action_spec(),
-        CONFIGS[loss])
-    self._loop = on_device.OnDeviceLoop(
-        self.agent, environment, replay_capacity=REPLAY_CAPACITY)
-    self._env_params = environment.params_from_seeds(range(num_seeds))
-
-  def __str__(self):
-    return f'N={self.size:<3} S={self.num_seeds:<2} {self.loss:7}'
-
-  def cost(self) -> Cost:
-    """Returns the cost of one `agent.update` on one batch."""
-    replay = self._loop.trainer.replay
-    key = jax.random.key(0)
-    learner = jax.eval_shape(self.agent.init, key)
-    batch = jax.eval_shape(lambda k: replay.sample(replay.init(), k), key)
-    costs = machine.costs(self.agent.update, learner, batch)
-    return Cost(costs['flops'], costs.get('bytes accessed', math.nan))
-
-  def compile(self):
-    """Compiles the loop."""
-    self._begin()
-
-  def measure(self, seconds: float) -> Measurement:
-    """Measures for about `seconds` seconds; see the module."""
-    machine.reset_peak_memory()
-    state = self._begin()
-    chunk_steps = self._chunk_steps(state, seconds / 4.)
-    state = self._begin()
-    num_updates, elapsed = 0, 0.
-    start = time.perf_counter()
-    while elapsed < seconds:
-      state, log = self._run(state, chunk_steps)
-      elapsed = time.perf_counter() - start
-      num_updates += int(log.num_updates.sum())
-    return Measurement(
-        updates_per_second=num_updates / elapsed,
-        state_bytes=machine.num_bytes(state),
-        replay_bytes=machine.num_bytes(state.train.replay),
-        peak_memory_bytes=machine.peak_memory())
-
-  def steps(self, num_steps: int) -> Callable[[], jax.Array]:
-    """Returns a function that advances one state, by so many steps a call."""
-    state = self._begin()
-
-    def advance():
-      nonlocal state
-      state, _ = self._run(state, num_steps)
-      return state.num_steps
-
-    return advance
-
-  def _begin(self) -> on_device.RunState:
-    """Returns a state past the warm-up and a first chunk."""
-    state = self._loop.init(range(self.num_seeds), self._env_params)
-    state, _ = self._run(
-        state, self._loop.trainer.warmup_steps + PROBE_STEPS)
-    return state
-
-  def _run(self, state, num_steps):
-    """Runs a chunk to its end."""
-    return jax.block_until_ready(
-        self._loop.run(state, num_steps, max_steps=MAX_CHUNK_STEPS))
-
-  def _chunk_steps(self, state, seconds: float) -> int:
-    """Returns the steps of a chunk of about `seconds`."""
-    took = []
-    for _ in range(2):
-      start = time.perf_counter()
-      state, _ = self._run(state, PROBE_STEPS)
-      took.append(time.perf_counter() - start)
-    # Short chunks take longer for each step, so that it is rather too short.
-    return min(MAX_CHUNK_STEPS, PROBE_STEPS * max(
-        1, int(seconds / min(took))))
 
 
 def benchmark(settings: Settings):
@@ -258,7 +129,7 @@ def benchmark(settings: Settings):
   clock = machine.Clock(settings.minutes)
   provenance = provenance_lib.provenance()  # Before the results change files.
   points, costs = _compile([
-      Point(loss, size, num_seeds) for size in settings.sizes
+      deep_sea.Point(loss, size, num_seeds) for size in settings.sizes
       for num_seeds in settings.num_seeds for loss in settings.losses], clock)
   product, copy = [machine.measure_product()], [machine.measure_copy()]
   machine.print_speeds('before', product, copy)
@@ -283,8 +154,8 @@ def benchmark(settings: Settings):
       'settings': provenance_lib.settings_as_json(
           settings, without=('output',)),
       'configs': {name: provenance_lib.settings_as_json(config)
-                  for name, config in CONFIGS.items()},
-      'replay_capacity': REPLAY_CAPACITY,
+                  for name, config in deep_sea.CONFIGS.items()},
+      'replay_capacity': deep_sea.REPLAY_CAPACITY,
       'began': began,
       'cpu': machine.cpu_name(),
       'num_devices': len(jax.devices()),
@@ -299,8 +170,8 @@ def benchmark(settings: Settings):
 
 
 def _compile(
-    points: Sequence[Point], clock: machine.Clock,
-) -> tuple[list[Point], dict[tuple[str, int], Cost]]:
+    points: Sequence[deep_sea.Point], clock: machine.Clock,
+) -> tuple[list[deep_sea.Point], dict[tuple[str, int], deep_sea.Cost]]:
   """Compiles points.
 
   Returns:
@@ -322,13 +193,13 @@ def _compile(
     compiled = list(itertools.compress(
         points, pool.map(compile_point, points)))
     one_of_each = {(point.loss, point.size): point for point in compiled}
-    costs = pool.map(Point.cost, one_of_each.values())
+    costs = pool.map(deep_sea.Point.cost, one_of_each.values())
     return compiled, dict(zip(one_of_each, costs, strict=True))
 
 
 def _row(
-    point: Point, cost: Cost, found: Sequence[Measurement], peak_flops: float,
-    bandwidth: float,
+    point: deep_sea.Point, cost: deep_sea.Cost,
+    found: Sequence[deep_sea.Measurement], peak_flops: float, bandwidth: float,
 ) -> tuple[Any, ...]:
   """Returns the values of a point in the order of `FIELDS`."""
   rates = [m.updates_per_second for m in found]

@@ -36,6 +36,17 @@ class Clock:
     return time.perf_counter() - self._began > share * self._seconds
 
 
+def rate(function: Callable[[], Any], seconds: float, each: int = 1) -> float:
+  """Returns calls per second, times `each`; a call returns arrays."""
+  count, start = 0, time.perf_counter()
+  while True:
+    jax.block_until_ready(function())
+    count += 1
+    elapsed = time.perf_counter() - start
+    if elapsed > seconds:
+      return count * each / elapsed
+
+
 def measure_product() -> float:
   """Returns operations per second of float32 matrix products on all devices.
 

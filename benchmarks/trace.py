@@ -22,7 +22,7 @@ from typing import Any
 import jax
 
 from benchmarks import atari
-from benchmarks import learner
+from benchmarks import deep_sea
 from experiments.common import files
 from experiments.common import folder as folder_lib
 from experiments.common import machine as machine_lib
@@ -126,7 +126,7 @@ def benchmark(settings: Settings):
   rows = []
   for what in settings.what:
     if what == 'learner':
-      point = learner.Point('default', settings.size, settings.num_seeds)
+      point = deep_sea.Point('default', settings.size, settings.num_seeds)
       run = point.steps(settings.num_steps)
       name = f'learner, N={settings.size}, {settings.num_seeds} seeds'
     else:

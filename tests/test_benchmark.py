@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from benchmarks import deep_sea
 from benchmarks import learner
 from benchmarks import machine
 from tests import csv_files
@@ -18,17 +19,14 @@ def small(monkeypatch):
   monkeypatch.setattr(learner.machine_lib, 'use_all_cores', lambda: None)
   monkeypatch.setattr(machine, 'PRODUCT_SIZES', {'cpu': 32})
   monkeypatch.setattr(machine, 'COPY_BYTES', 2**16)
-  monkeypatch.setattr(learner, 'REPLAY_CAPACITY', 600)
+  monkeypatch.setattr(deep_sea, 'REPLAY_CAPACITY', 600)
 
 
 @pytest.mark.slow
-def test_measures_a_point(tmp_path, monkeypatch, capsys):
-  # Each loss takes several seconds to compile.
-  monkeypatch.setattr(
-      learner, 'CONFIGS', {'exact': learner.CONFIGS['exact']})
+def test_measures_a_point(tmp_path, capsys):
   output = tmp_path / 'new' / 'results'
   learner.main(['--output', str(output), '--sizes', '3', '--num-seeds', '2',
-                '--seconds', '0.001', '--repeats', '2'])
+                '--losses', 'exact', '--seconds', '0.001', '--repeats', '2'])
 
   row, = csv_files.rows(output / 'learner.csv')
   assert tuple(row) == learner.FIELDS
@@ -66,12 +64,12 @@ def test_interleaves_the_points_and_reports_medians(tmp_path, monkeypatch):
     assert seconds == 2.
     measured.append((point.size, point.num_seeds, point.loss))
     rate = measured.count(measured[-1]) ** 2
-    return learner.Measurement(rate, 20, 10, 30 + rate)
+    return deep_sea.Measurement(rate, 20, 10, 30 + rate)
 
-  monkeypatch.setattr(learner.Point, 'compile', lambda _: None)
-  monkeypatch.setattr(learner.Point, 'measure', measure)
+  monkeypatch.setattr(deep_sea.Point, 'compile', lambda _: None)
+  monkeypatch.setattr(deep_sea.Point, 'measure', measure)
   monkeypatch.setattr(
-      learner.Point, 'cost', lambda _: learner.Cost(5., math.nan))
+      deep_sea.Point, 'cost', lambda _: deep_sea.Cost(5., math.nan))
   learner.main(['--output', str(tmp_path)])
 
   points = [(size, seeds, loss) for size in (20, 50, 100)
