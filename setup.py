@@ -46,8 +46,8 @@ setuptools.setup(
         'dm-env>=1.6',
         'flashbax>=0.1.3',
         'flax>=0.10.4',
-        # shard_map at the top level with check_vma. On several CPU devices 0.11.2
-        # crashes where a loop carries an empty array, such as DQN's index.
+        # shard_map at the top level with check_vma. On several CPU devices
+        # 0.11.2 crashes where a loop carries an empty array, as DQN's index.
         'jax>=0.8,!=0.11.2',
         'jaxtyping>=0.2.36',  # Shapes in signatures.
         'numpy>=1.26',
