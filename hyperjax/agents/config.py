@@ -24,7 +24,8 @@ class TDConfig:
     hidden_sizes: widths of the torso's dense layers.
     discount: gamma per step, in [0, 1].
     reward_scaling: whether rewards are divided by their scale, which is
-      measured (see `hyperjax.reward_scale`).
+      measured (see `hyperjax.reward_scale`). Loops and adapters do so; a loop
+      without a trainer has to do it itself.
     n_step: n, number of steps of a return.
     double: whether the online network selects the action of the target.
     learning_rate: step size of Adam.
