@@ -98,6 +98,7 @@ def test_agents_on_frames_do_what_they_do_on_a_cpu():
   assert_close(*(x.train.learner.params for x in outcomes))
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_refused_before_anything_is_made():
   environment = DeepSea(10)
   loop = OnDeviceLoop(

@@ -104,8 +104,8 @@ INTERNAL = {
 # Fields that accept what others of their kind refuse.
 ZERO = {  # The number 0.
     'resample_probability', 'epsilon', 'quantile', 'discount', 'prior_scale',
-    'mean_std', 'gradient_penalty', 'head_l2', 'noise_scale', 'adam_factor',
-    'initial_sigma', 'std', 'probability', 'coefficient', 'exponent',
+    'mean_std', 'weight_decay', 'gradient_penalty', 'head_l2', 'noise_scale',
+    'adam_factor', 'initial_sigma', 'std', 'probability', 'coefficient', 'exponent',
     'correction', 'recent_fraction', 'tournament_fraction', 'start', 'end'}
 SIGNED = {'start', 'end', 'input_scale'}
 MAY_BE_ZERO = {('HypermodelHead', 'index_dim'),

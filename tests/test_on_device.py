@@ -219,6 +219,7 @@ def test_learning_notes_losses_before_it_draws_again(sixteen):
   assert np.isinf(losses[60:]).all()  # Nothing was stored there.
 
 
+@pytest.mark.slow
 def test_learns_deep_sea():
   """A random policy finds the treasure once in 256 episodes; this one keeps it.
   """

@@ -198,7 +198,9 @@ LEFT_ALONE = {
 }
 
 
-@pytest.mark.parametrize('case', LEFT_ALONE)
+@pytest.mark.parametrize('case', [
+    pytest.param(case, marks=pytest.mark.slow if i % 2 else ())
+    for i, case in enumerate(LEFT_ALONE)])
 def test_a_finished_run_is_left_alone(case, copy, call):  # noqa: F811
   folder = copy('finished')
   LEFT_ALONE[case](folder)
@@ -224,7 +226,9 @@ UNFINISHED = {
 }
 
 
-@pytest.mark.parametrize('case', UNFINISHED)
+@pytest.mark.parametrize('case', [
+    pytest.param(case, marks=pytest.mark.slow if i % 2 else ())
+    for i, case in enumerate(UNFINISHED)])
 def test_a_finished_run_without_its_summary(case, copy, templates, call):  # noqa: F811
   folder = copy('finished')
   hurt, status, message = UNFINISHED[case]

@@ -41,7 +41,9 @@ def check(result, start, seconds=10.):
   assert time.monotonic() - start < seconds
 
 
-@pytest.mark.parametrize('arguments', DEEP_SEA, ids=' '.join)
+@pytest.mark.parametrize('arguments', [
+    pytest.param(x, id=' '.join(x), marks=slow if i % 2 else ())
+    for i, x in enumerate(DEEP_SEA)])
 def test_deep_sea(arguments, tmp_path, call):  # noqa: F811
   start = time.monotonic()
   check(call(deep_sea.main, [

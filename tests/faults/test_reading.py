@@ -55,8 +55,10 @@ CASES = [(reader, name, damage) for reader in READERS
 
 
 @pytest.mark.parametrize(
-    'reader, damage', [(reader, damage) for reader, _, damage in CASES],
-    ids=[f'{reader}, {name}' for reader, name, _ in CASES])
+    'reader, damage', [
+        pytest.param(reader, damage, id=f'{reader}, {name}',
+                     marks=pytest.mark.slow if i % 3 else ())
+        for i, (reader, name, damage) in enumerate(CASES)])
 def test_one_line_for_a_damaged_folder(
     reader, damage, templates, tmp_path, call):  # noqa: F811
   shutil.copytree(templates['finished'], tmp_path / 'run')
