@@ -105,8 +105,9 @@ INTERNAL = {
 ZERO = {  # The number 0.
     'resample_probability', 'epsilon', 'quantile', 'discount', 'prior_scale',
     'mean_std', 'weight_decay', 'gradient_penalty', 'head_l2', 'noise_scale',
-    'adam_factor', 'initial_sigma', 'std', 'probability', 'coefficient', 'exponent',
-    'correction', 'recent_fraction', 'tournament_fraction', 'start', 'end'}
+    'adam_factor', 'initial_sigma', 'std', 'probability', 'coefficient',
+    'exponent', 'correction', 'recent_fraction', 'tournament_fraction', 'start',
+    'end'}
 SIGNED = {'start', 'end', 'input_scale'}
 MAY_BE_ZERO = {('HypermodelHead', 'index_dim'),
                ('UmbrellaChain', 'num_distractors')}
