@@ -46,6 +46,7 @@ def finished(tmp_path_factory):
   return folder
 
 
+@pytest.mark.slow
 def test_writes_what_the_analysis_reads(finished, capsys):
   summary = csv_files.rows(finished / 'summary.csv')
   assert [(row['game'], row['seed']) for row in summary] == [

@@ -53,6 +53,7 @@ def test_goes_on_for_a_quarter_after_learning(swept):
   assert 1.25 * learned <= last < 1.25 * learned + EVERY
 
 
+@pytest.mark.slow
 def test_draws_the_figure(swept):
   plot.draw(swept)
   assert (swept / 'deep_sea.png').read_bytes().startswith(b'\x89PNG')
