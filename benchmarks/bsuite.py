@@ -33,11 +33,13 @@ from experiments.common import files
 from experiments.common import folder as folder_lib
 from experiments.common import machine as machine_lib
 from experiments.common import provenance as provenance_lib
+from experiments.common import registry
 from experiments.common import study
 from hyperjax import specs
 from hyperjax.adapters import acme
 from hyperjax.agents import presets
 from hyperjax.environments.bsuite import suite
+from hyperjax.loops import environment_loop
 from hyperjax.loops import on_device
 
 FIELDS = (
@@ -81,7 +83,7 @@ class Settings:
       if value is not None and not value > 0:
         raise ValueError(f'{name} must be positive, got {value}')
     for name in self.agents:
-      presets.make(*_agent(name))
+      presets.make(*registry.agent_and_preset(name))
     for name in self.ids:
       suite.ids(name)
 
@@ -90,12 +92,6 @@ class Settings:
     found = itertools.chain.from_iterable(suite.ids(x) for x in self.ids)
     return suite.programs(
         [x for x in dict.fromkeys(found) if not suite.needs_images(x)])
-
-
-def _agent(name: str) -> tuple[str, str]:
-  """Returns agent and preset of agent:preset."""
-  agent, _, preset = name.partition(':')
-  return agent, preset or 'default'
 
 
 class Compiled:
@@ -113,7 +109,7 @@ class Compiled:
       devices: see `OnDeviceLoop`.
       **overrides: settings of the agent that are otherwise.
     """
-    name, preset = _agent(agent_and_preset)
+    name, preset = registry.agent_and_preset(agent_and_preset)
     environment = program.environment
     agent = presets.AGENTS[name](
         environment.observation_spec(), environment.action_spec(),
@@ -157,33 +153,20 @@ class Reference:
       agent_and_preset: see `Settings`.
       bsuite_id: an id.
     """
-    name, preset = _agent(agent_and_preset)
+    name, preset = registry.agent_and_preset(agent_and_preset)
     config = presets.make(name, preset)
-    self._environment = reference_lib.make_environment(bsuite_id, 0)
-    self._actor = acme.Actor(
-        presets.AGENTS[name](
-            *specs.of_environment(self._environment), config),
-        0, REPLAY_CAPACITY)
-    self._time_step = self._environment.reset()
-    self._actor.observe_first(self._time_step)
-    for _ in range(config.warmup_steps + 100):
-      self._step()
-
-  def _step(self):
-    if self._time_step.last():
-      self._time_step = self._environment.reset()
-      self._actor.observe_first(self._time_step)
-    action = self._actor.select_action(self._time_step.observation)
-    self._time_step = self._environment.step(action)
-    self._actor.observe(action, self._time_step)
-    self._actor.update()
+    environment = reference_lib.make_environment(bsuite_id, 0)
+    self._loop = environment_loop.EnvironmentLoop(environment, acme.Actor(
+        presets.AGENTS[name](*specs.of_environment(environment), config),
+        0, REPLAY_CAPACITY))
+    while self._loop.run_episode().env_steps < config.warmup_steps + 100:
+      pass
 
   def measure(self, seconds: float) -> float:
-    """Returns environment steps per second."""
+    """Returns environment steps per second, over whole episodes."""
     start, steps = time.perf_counter(), 0
     while time.perf_counter() - start < seconds:
-      self._step()
-      steps += 1
+      steps += self._loop.run_episode().episode_length
     return steps / (time.perf_counter() - start)
 
 
@@ -221,7 +204,7 @@ def _row(settings: Settings, name: str, program: suite.Program) -> tuple:
              f'update {row[-3]:.0f}, act {row[-2]:.0f}, rest {row[-1]:.0f}')
   print(text, flush=True)
   values = [f'{x:.4g}' for x in row]
-  return (*_agent(name), first, runs, *values,
+  return (*registry.agent_and_preset(name), first, runs, *values,
           *[''] * (len(FIELDS) - 4 - len(values)))
 
 

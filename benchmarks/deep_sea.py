@@ -91,9 +91,7 @@ class Point:
   def measure(self, seconds: float) -> Measurement:
     """Measures for about `seconds` seconds; see the module."""
     machine.reset_peak_memory()
-    state = self._begin()
-    chunk_steps = self._chunk_steps(state, seconds / 4.)
-    state = self._begin()
+    state, chunk_steps = self._chunk_steps(self._begin(), seconds / 4.)
     num_updates, elapsed = 0, 0.
     start = time.perf_counter()
     while elapsed < seconds:
@@ -129,13 +127,13 @@ class Point:
     return jax.block_until_ready(
         self._loop.run(state, num_steps, max_steps=MAX_CHUNK_STEPS))
 
-  def _chunk_steps(self, state, seconds: float) -> int:
-    """Returns the steps of a chunk of about `seconds`."""
+  def _chunk_steps(self, state, seconds: float):
+    """Returns a later state, and the steps of a chunk of about `seconds`."""
     took = []
     for _ in range(2):
       start = time.perf_counter()
       state, _ = self._run(state, PROBE_STEPS)
       took.append(time.perf_counter() - start)
     # Short chunks take longer for each step, so that it is rather too short.
-    return min(MAX_CHUNK_STEPS, PROBE_STEPS * max(
+    return state, min(MAX_CHUNK_STEPS, PROBE_STEPS * max(
         1, int(seconds / min(took))))

@@ -18,18 +18,21 @@ every part. Parts for which there is no time left are not begun.
 """
 
 from collections.abc import Sequence
+import contextlib
 import csv
 import dataclasses
 import os
 from pathlib import Path
 import shlex
+import signal
 import subprocess
 import sys
 import tarfile
 import time
 
-from experiments.common import cli
 from experiments.common import files
+from experiments.common import folder as folder_lib
+from experiments.common import study
 
 FIELDS = ('part', 'status', 'seconds', 'command')
 GRACE = 15.  # Seconds from the request to stop to the kill.
@@ -161,10 +164,11 @@ def run_part(settings: Settings, part: str, seconds: float) -> tuple:
     except subprocess.TimeoutExpired:
       status = 'out of time'
       process.terminate()
-      try:
+      with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(GRACE)
-      except subprocess.TimeoutExpired:
-        os.killpg(process.pid, 9)
+    finally:
+      if process.poll() is None:  # Out of grace, or the command is stopped.
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
   return part, status, f'{time.perf_counter() - began:.1f}', shlex.join(line)
 
@@ -172,7 +176,7 @@ def run_part(settings: Settings, part: str, seconds: float) -> tuple:
 def benchmark(settings: Settings):
   """Runs all parts and prints the ends of their logs."""
   end = time.monotonic() + 60. * settings.minutes
-  settings.output.mkdir(parents=True, exist_ok=True)
+  folder_lib.make(settings.output)
   rows = []
   for part in settings.parts:
     left = end - time.monotonic() - GRACE
@@ -203,7 +207,7 @@ def _small(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
 
 def main(argv: Sequence[str] | None = None):
   """Runs the command; see the module."""
-  benchmark(cli.parse_plain(Settings, argv, 'python -m benchmarks.gpu'))
+  study.main(benchmark, 'python -m benchmarks.gpu', argv, Settings)
 
 
 if __name__ == '__main__':

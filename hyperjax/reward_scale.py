@@ -16,6 +16,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from hyperjax import types
+
 
 class RewardScale(NamedTuple):
   """Statistics of rewards.
@@ -47,3 +49,10 @@ def scale(state: RewardScale) -> Float[Array, '']:
   """Returns what rewards are to be divided by, float32 [], positive."""
   largest = jnp.max(state.mean)
   return jnp.where(state.num[1] > 0, largest, jnp.maximum(largest, 1.))
+
+
+def scaled(state: RewardScale, batch: types.Batch) -> types.Batch:
+  """Returns a batch with its rewards divided by the scale."""
+  transitions = batch.transitions
+  return batch._replace(transitions=transitions._replace(
+      reward=transitions.reward / scale(state)))

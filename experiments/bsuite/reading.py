@@ -20,6 +20,7 @@ from experiments.bsuite import scores as scores_lib
 from experiments.common import folder as folder_lib
 from experiments.common import registry
 
+_SEED = re.compile('seed_([0-9]+)')
 SETTINGS = ('agent', 'preset', 'num_seeds', 'seed')
 
 
@@ -148,6 +149,12 @@ def _read_seed(
           for family in families_lib.FAMILIES if family in found}, sorted(notes)
 
 
+def _is_aside(path: Path) -> bool:
+  """Returns whether a file is no result: moved aside, or of a half-run id."""
+  return any(part.startswith('earlier-') or part.endswith('.unfinished')
+             for part in path.parts)
+
+
 def _run_folders(folders: Iterable[Path]) -> list[Path]:
   """Returns the folders of runs of agents in and below folders, each once."""
   found = {}
@@ -155,9 +162,7 @@ def _run_folders(folders: Iterable[Path]) -> list[Path]:
     if not folder.is_dir():
       raise ValueError(f'{folder} is no folder; expected one of runs')
     for path in sorted(folder.rglob(folder_lib.CONFIG)):
-      # What `--restart` moved aside is no result.
-      if not any(part.startswith('earlier-')
-                 for part in path.relative_to(folder).parts):
+      if not _is_aside(path.relative_to(folder)):
         found.setdefault(path.parent.resolve(), path.parent)
   return list(found.values())
 
@@ -166,7 +171,7 @@ def _seed_folders(folder: Path, seeds: range) -> dict[int, Path]:
   """Returns the folders of a run's seeds, those that there are."""
   found = {}
   for path in folder.glob('seed_*'):
-    match = re.fullmatch('seed_([0-9]+)', path.name)
+    match = _SEED.fullmatch(path.name)
     if match and path.is_dir():
       if int(match[1]) not in seeds:
         raise ValueError(
@@ -183,12 +188,11 @@ def _foreign_seeds(
   for folder in folders:
     for file in sorted(folder.rglob(f'{records.PREFIX}*.csv')):
       path, seed = file.parent, 0
-      match = re.fullmatch('seed_([0-9]+)', path.name)
+      match = _SEED.fullmatch(path.name)
       if match:
         path, seed = path.parent, int(match[1])
-      if not (path / folder_lib.CONFIG).exists() and not any(
-          part.startswith('earlier-') or part.endswith('.unfinished')
-          for part in file.relative_to(folder).parts):
+      if not (path / folder_lib.CONFIG).exists() and not _is_aside(
+          file.relative_to(folder)):
         found[path.resolve(), seed] = file.parent
   return found
 

@@ -41,6 +41,12 @@ FORMER_NAMES = {
 }
 
 
+def agent_and_preset(text: str) -> tuple[str, str]:
+  """Returns the names in agent:preset; without one the preset is default."""
+  agent, _, preset = text.partition(':')
+  return agent, preset or 'default'
+
+
 @functools.cache
 def _former_presets() -> dict[str, dict[str, dict[str, Any]]]:
   """Returns the settings of former presets, by their former names."""

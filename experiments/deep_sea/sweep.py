@@ -20,6 +20,7 @@ from experiments.common import command
 from experiments.common import files
 from experiments.common import folder as folder_lib
 from experiments.common import machine
+from experiments.common import registry
 from experiments.common import run as run_lib
 from experiments.common import stopping
 from experiments.deep_sea import records
@@ -71,8 +72,7 @@ class Settings:
     for size in sizes:
       deep_sea.DeepSea(size)  # Checks the size, before the first run begins.
       for chosen in self.agents.split(','):
-        agent, _, preset = chosen.partition(':')
-        preset = preset or 'default'
+        agent, preset = registry.agent_and_preset(chosen)
         points.append(settings_lib.Settings(
             output=self.output / f'{agent}_{preset}{noise}_{size}',
             config=presets.make(agent, preset), agent=agent, preset=preset,

@@ -179,3 +179,19 @@ def faults_of(
   found = faults.union(masks) | faults.where(
       ~jnp.isfinite(loss), faults.Fault.LOSS)
   return found if batch.faults is None else found | batch.faults
+
+
+@functools.cache  # It traces an update.
+def names_of_metrics(agent: types.Agent) -> list[str]:
+  """Returns the metrics that an agent's update gives."""
+  spec, num = agent.observation_spec, agent.config.batch_size
+
+  def metrics(key):
+    zeros = lambda dtype, *shape: jnp.zeros((num, *shape), dtype)
+    batch = types.Batch(types.Transition(
+        observation=zeros(spec.dtype, *spec.shape), action=zeros('int32'),
+        reward=zeros('float32'), discount=zeros('float32'),
+        next_observation=zeros(spec.dtype, *spec.shape), uid=zeros('int32')))
+    return agent.update(agent.init(key), batch)[1]
+
+  return sorted(jax.eval_shape(metrics, jax.random.key(0)))

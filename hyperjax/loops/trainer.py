@@ -10,7 +10,6 @@ agent learns in the same way in a compiled loop and in a loop written elsewhere
 """
 
 import dataclasses
-import functools
 from typing import Any, NamedTuple
 
 import chex
@@ -25,6 +24,7 @@ from hyperjax import replay as replay_lib
 from hyperjax import reward_scale as reward_scale_lib
 from hyperjax import specs
 from hyperjax import types
+from hyperjax.agents import guards
 from hyperjax.replay import storage
 
 
@@ -49,22 +49,6 @@ class TrainState(NamedTuple):
   num_transitions: Int[Array, '...']
   replay_key: chex.PRNGKey
   reward_scale: reward_scale_lib.RewardScale | None = None
-
-
-@functools.cache  # It traces an update.
-def _names_of_metrics(agent: types.Agent) -> list[str]:
-  """Returns the metrics that an agent's update gives."""
-  spec, num = agent.observation_spec, agent.config.batch_size
-
-  def metrics(key):
-    zeros = lambda dtype, *shape: jnp.zeros((num, *shape), dtype)
-    batch = types.Batch(types.Transition(
-        observation=zeros(spec.dtype, *spec.shape), action=zeros('int32'),
-        reward=zeros('float32'), discount=zeros('float32'),
-        next_observation=zeros(spec.dtype, *spec.shape), uid=zeros('int32')))
-    return agent.update(agent.init(key), batch)[1]
-
-  return sorted(jax.eval_shape(metrics, jax.random.key(0)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +83,7 @@ class ReplayTrainer:
           f'{self.num_envs}')
     _ = self.replay  # Checks the sizes now instead of at the first trace.
     if self.config.sampler.needs_losses:
-      metrics = _names_of_metrics(self.agent)
+      metrics = guards.names_of_metrics(self.agent)
       if 'losses' not in metrics:
         raise ValueError(
             f"the sampler {self.config.sampler} asks for the loss of each "
@@ -246,17 +230,14 @@ class ReplayTrainer:
       scale: statistics of the rewards, `TrainState.reward_scale`.
 
     Returns:
-      The learner and replay after the update, and the metrics of
-      `types.Agent.update`.
+      The next learner and replay, and the metrics of `types.Agent.update`.
     """
     key = jax.random.fold_in(replay_key, learner.steps)
     batch = self.replay.sample(replay, key)
     if batch.faults is not None:  # Not every agent keeps them.
       replay = replay._replace(faults=replay.faults | batch.faults)
     if scale is not None:
-      transitions = batch.transitions
-      batch = batch._replace(transitions=transitions._replace(
-          reward=transitions.reward / reward_scale_lib.scale(scale)))
+      batch = reward_scale_lib.scaled(scale, batch)
     learner, metrics = self.agent.update(learner, batch)
     if self.config.sampler.needs_losses and 'losses' in metrics:
       replay = self.replay.update_priorities(replay, batch, metrics['losses'])
