@@ -10,10 +10,14 @@ VERSION = next(
     for line in (HERE / 'hyperjax' / '__init__.py').read_text().splitlines()
     if line.startswith('__version__'))
 
+# The name of experiments/ where it is installed: "experiments" is everybody's.
+COMMANDS = 'hyperjax_experiments'
+
 EXTRAS = {
-    'atari': ['envpool>=1.1.1'],
+    # Later ones are 165 to 565 MB larger: the assets of other simulators.
+    'atari': ['envpool>=1.1.1,<1.2'],
     # The second backend of the Atari wrapper; envpool knows the games' names.
-    'ale': ['ale-py>=0.11', 'envpool>=1.1.1'],
+    'ale': ['ale-py>=0.11', 'envpool>=1.1.1,<1.2'],
     'bsuite': ['bsuite>=0.3.5'],
     'gymnasium': ['gymnasium>=1.1'],
     # What the commands under experiments/ and benchmarks/ need.
@@ -30,16 +34,27 @@ setuptools.setup(
     long_description=(HERE / 'README.md').read_text(),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
+    project_urls={'Paper': 'https://arxiv.org/abs/2402.10228'},
     classifiers=[
         'Development Status :: 3 - Alpha',
         'Intended Audience :: Science/Research',
         'License :: OSI Approved :: Apache Software License',
         'Programming Language :: Python :: 3',
         'Programming Language :: Python :: 3 :: Only',
+        'Programming Language :: Python :: 3.11',
+        'Programming Language :: Python :: 3.12',
+        'Programming Language :: Python :: 3.13',
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
-    packages=setuptools.find_packages(include=['hyperjax', 'hyperjax.*']),
-    package_data={'hyperjax': ['py.typed']},  # The annotations are for users.
+    packages=[
+        *setuptools.find_packages(include=['hyperjax', 'hyperjax.*']),
+        COMMANDS, *(f'{COMMANDS}.{name}'
+                    for name in setuptools.find_packages('experiments'))],
+    package_dir={COMMANDS: 'experiments'},
+    package_data={
+        'hyperjax': ['py.typed'],  # The annotations are for users.
+        COMMANDS: ['published/*.csv', 'common/*.json']},
+    entry_points={'console_scripts': [f'hyperjax={COMMANDS}.__main__:main']},
     python_requires='>=3.11',
     install_requires=[
         'chex>=0.1.90',

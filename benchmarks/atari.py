@@ -198,7 +198,7 @@ def _loop_row(
 
 def main(argv: list[str] | None = None):
   """Runs the command; see the module."""
-  study.main(benchmark, 'python -m benchmarks.atari', argv, Settings)
+  study.main(benchmark, __spec__.name, argv, Settings)
 
 
 if __name__ == '__main__':

@@ -207,7 +207,7 @@ def _small(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
 
 def main(argv: Sequence[str] | None = None):
   """Runs the command; see the module."""
-  study.main(benchmark, 'python -m benchmarks.gpu', argv, Settings)
+  study.main(benchmark, __spec__.name, argv, Settings)
 
 
 if __name__ == '__main__':

@@ -216,7 +216,7 @@ def _row(
 
 def main(argv: Sequence[str] | None = None):
   """Runs the command; see the module."""
-  study.main(benchmark, 'python -m benchmarks.learner', argv, Settings)
+  study.main(benchmark, __spec__.name, argv, Settings)
 
 
 if __name__ == '__main__':

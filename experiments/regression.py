@@ -18,7 +18,7 @@ the agents are used on DeepSea they have none. Networks are linear in x, but
 for epinet, NoisyNet and SANE, which are what they are.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 import dataclasses
 import functools
 from pathlib import Path
@@ -30,7 +30,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.common import study
 from hyperjax import agents
 from hyperjax import data_noise
 from hyperjax import index as index_lib
@@ -42,6 +41,8 @@ from hyperjax import targets
 from hyperjax import types
 from hyperjax.agents import config as config_lib
 from hyperjax.agents import td
+
+from .common import study
 
 DIM, NUM_EXAMPLES, NUM_TESTS, NOISE = 4, 24, 100, 0.5
 SEEDS = range(5)
@@ -279,7 +280,7 @@ def lines() -> Iterator[tuple[str, list[tuple]]]:
             for seed, (a, b) in zip(SEEDS, found, strict=True)])
 
 
-def main(folder: Path):
+def compare(folder: Path):
   """Writes errors.csv and prints the means over the data sets."""
   study.write(
       folder, {'seeds': list(SEEDS), 'dim': DIM, 'examples': NUM_EXAMPLES,
@@ -288,5 +289,10 @@ def main(folder: Path):
       lines())
 
 
+def main(argv: Sequence[str] | None = None):
+  """Runs the command; see the module."""
+  study.main(compare, __spec__.name, argv)
+
+
 if __name__ == '__main__':
-  study.main(main, 'python -m experiments.regression')
+  main()

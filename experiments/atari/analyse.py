@@ -22,10 +22,10 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.atari import figures
-from experiments.atari import reading
-from experiments.atari import table
-from experiments.common import study
+from ..common import study
+from . import figures
+from . import reading
+from . import table
 
 
 def _notes(runs: reading.Runs) -> list[str]:
@@ -83,7 +83,7 @@ def analyse(folder: Path):
 
 def main(argv: Sequence[str] | None = None):
   """Runs the command; see the module."""
-  study.main(analyse, 'python -m experiments.atari.analyse', argv)
+  study.main(analyse, __spec__.name, argv)
 
 
 if __name__ == '__main__':

@@ -10,11 +10,11 @@ from matplotlib import figure
 from matplotlib import ticker
 import numpy as np
 
-from experiments.atari import games as games_lib
-from experiments.atari import reading
-from experiments.atari import scores as scores_lib
-from experiments.atari import table
-from experiments.common import files
+from ..common import files
+from . import games as games_lib
+from . import reading
+from . import scores as scores_lib
+from . import table
 
 TITLES = {'iqm': 'IQM', 'median': 'median', 'mean': 'mean',
           'optimality_gap': 'optimality gap'}

@@ -5,6 +5,7 @@
 draws them again.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -14,12 +15,13 @@ from matplotlib import figure
 from matplotlib import ticker
 import numpy as np
 
-from experiments.atari import games as games_lib
-from experiments.common import files
-from experiments.common import run as run_lib
 from hyperjax import replay
 from hyperjax import types
 from hyperjax.environments import envpool
+
+from ..common import files
+from ..common import run as run_lib
+from . import games as games_lib
 
 matplotlib.use('Agg')
 
@@ -147,5 +149,10 @@ def strip(folder: Path):
 PICTURES = {'learning_curves.png': learning_curves, 'strip.png': strip}
 
 
+def main(argv: Sequence[str] | None = None):
+  """Runs the command; see the module."""
+  run_lib.draw_main(PICTURES, __spec__.name, argv)
+
+
 if __name__ == '__main__':
-  run_lib.draw_main(PICTURES, 'python -m experiments.atari.pictures')
+  main()

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.atari import games as games_lib
-from experiments.atari import scores as scores_lib
-from experiments.common import files
-from experiments.common import folder as folder_lib
-from experiments.common import registry
+from ..common import files
+from ..common import folder as folder_lib
+from ..common import registry
+from . import games as games_lib
+from . import scores as scores_lib
 
 EVALUATIONS = ('agent', 'game', 'seed', 'env_steps', 'eval_return', 'eval_std')
 SUMMARY = ('agent', 'game', 'seed', 'env_steps', 'updates', 'final_return',

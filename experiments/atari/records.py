@@ -5,16 +5,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.atari import games as games_lib
-from experiments.atari import pictures
-from experiments.atari import purposes
-from experiments.atari import reading
-from experiments.common import files
 from hyperjax import networks
 from hyperjax import types
 from hyperjax.agents import presets
 from hyperjax.environments import envpool
 from hyperjax.loops import host
+
+from ..common import files
+from . import games as games_lib
+from . import pictures
+from . import purposes
+from . import reading
 
 EPISODES = ('agent', 'game', 'seed', 'env_steps', 'episode_return', 'length')
 # Games side by side in an evaluation, for each agent.

@@ -22,20 +22,21 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from experiments.atari import games as games_lib
-from experiments.atari import pictures as pictures_lib
-from experiments.atari import purposes
-from experiments.atari import reading
-from experiments.atari import records
-from experiments.atari import settings as settings_lib
-from experiments.common import progress
-from experiments.common import run as run_lib
 from hyperjax import specs
 from hyperjax import types
 from hyperjax.agents import presets
 from hyperjax.environments import envpool
 from hyperjax.loops import host
 from hyperjax.loops import host_run
+
+from ..common import progress
+from ..common import run as run_lib
+from . import games as games_lib
+from . import pictures as pictures_lib
+from . import purposes
+from . import reading
+from . import records
+from . import settings as settings_lib
 
 STACK = 4
 DEFAULT_PRESETS = ('paper_atari', 'nature_atari')
@@ -202,7 +203,7 @@ class AtariTask(run_lib.Task):
 def main(argv: Sequence[str] | None = None):
   """Runs the command; see the module."""
   run_lib.main(AtariTask, settings_lib.Settings,
-               'python -m experiments.atari.run', argv, DEFAULT_PRESETS)
+               __spec__.name, argv, DEFAULT_PRESETS)
 
 
 if __name__ == '__main__':

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from experiments.common import settings as settings_lib
+from ..common import settings as settings_lib
 
 
 @dataclasses.dataclass(frozen=True)

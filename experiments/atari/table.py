@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.atari import games as games_lib
-from experiments.atari import reading
-from experiments.atari import scores as scores_lib
-from experiments.common import files
+from ..common import files
+from . import games as games_lib
+from . import reading
+from . import scores as scores_lib
 
 # Published means over runs, by suite.
 PUBLISHED_MEANS = {'atari26': 'atari26_scores.csv',

@@ -22,14 +22,12 @@ from typing import Annotated
 
 import tyro
 
-from experiments.bsuite import families as families_lib
-from experiments.bsuite import figures
-from experiments.bsuite import reading
-from experiments.bsuite import table
-from experiments.common import folder as folder_lib
-from experiments.common import study
-
-PROG = 'python -m experiments.bsuite.analyse'
+from ..common import folder as folder_lib
+from ..common import study
+from . import families as families_lib
+from . import figures
+from . import reading
+from . import table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +46,7 @@ class Settings:
 
   def __post_init__(self):
     if not self.folders:
-      raise ValueError(f'expected at least one folder: {PROG} DIR [DIR ...]')
+      raise ValueError('folders must be at least one folder, got none')
 
 
 def _notes(runs: reading.Runs, scores: dict[str, table.Scores]) -> list[str]:
@@ -96,7 +94,7 @@ def analyse(settings: Settings):
 
 def main(argv: Sequence[str] | None = None):
   """Runs the command; see the module."""
-  study.main(analyse, PROG, argv, Settings)
+  study.main(analyse, __spec__.name, argv, Settings)
 
 
 if __name__ == '__main__':

@@ -12,11 +12,11 @@ from matplotlib import patches
 from matplotlib import ticker
 import numpy as np
 
-from experiments.bsuite import families as families_lib
-from experiments.bsuite import reading
-from experiments.bsuite import scores as scores_lib
-from experiments.bsuite import table
-from experiments.common import files
+from ..common import files
+from . import families as families_lib
+from . import reading
+from . import scores as scores_lib
+from . import table
 
 # Published agents beside ours, where all would be too many, and their markers.
 REFERENCES = {'DQN': 'o', 'Boot DQN': '^', 'Dreamer': 'D'}

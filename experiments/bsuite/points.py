@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import jax
 
-from experiments.bsuite import records
-from experiments.bsuite import settings as settings_lib
-from experiments.common import files
 from hyperjax.environments.bsuite import mnist
 from hyperjax.environments.bsuite import suite
+
+from ..common import files
+from . import records
+from . import settings as settings_lib
 
 
 class Point(NamedTuple):

@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.bsuite import families as families_lib
-from experiments.bsuite import records
-from experiments.bsuite import scores as scores_lib
-from experiments.common import folder as folder_lib
-from experiments.common import registry
+from ..common import folder as folder_lib
+from ..common import registry
+from . import families as families_lib
+from . import records
+from . import scores as scores_lib
 
 _SEED = re.compile('seed_([0-9]+)')
 SETTINGS = ('agent', 'preset', 'num_seeds', 'seed')

@@ -15,10 +15,10 @@ from typing import Any
 
 import tqdm
 
-from experiments.bsuite import points as points_lib
-from experiments.bsuite import records
-from experiments.bsuite import settings as settings_lib
-from experiments.common import stopping
+from ..common import stopping
+from . import points as points_lib
+from . import records
+from . import settings as settings_lib
 
 # Steps that the replay of a run holds at most, unless the agent's holds fewer.
 _MAX_REPLAY = 100_000
@@ -100,7 +100,7 @@ def run(
   def run_process(point: points_lib.Point) -> str | None:
     """Returns what a process that failed wrote, or None."""
     process = subprocess.Popen(
-        [sys.executable, '-m', 'experiments.bsuite.reference'],
+        [sys.executable, '-m', __spec__.name],
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, start_new_session=True,
         env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)})

@@ -21,22 +21,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.bsuite import points as points_lib
-from experiments.bsuite import records
-from experiments.bsuite import reference
-from experiments.bsuite import settings as settings_lib
-from experiments.common import cli
-from experiments.common import command
-from experiments.common import files
-from experiments.common import folder as folder_lib
-from experiments.common import machine
-from experiments.common import progress
-from experiments.common import run as run_lib
-from experiments.common import stopping
 from hyperjax.agents import presets
 from hyperjax.environments.bsuite import mnist
 from hyperjax.environments.bsuite import suite
 from hyperjax.loops import on_device
+
+from ..common import cli
+from ..common import command
+from ..common import files
+from ..common import folder as folder_lib
+from ..common import machine
+from ..common import progress
+from ..common import run as run_lib
+from ..common import stopping
+from . import points as points_lib
+from . import records
+from . import reference
+from . import settings as settings_lib
 
 # Most steps of a chunk; its log has room for as many episodes.
 MAX_STEPS = 4096
@@ -261,7 +262,7 @@ def main(argv: Sequence[str] | None = None):
   with command.running() as requests:
     machine.use_all_cores()
     settings = cli.parse(
-        settings_lib.Settings, argv, 'python -m experiments.bsuite.run')
+        settings_lib.Settings, argv, command.name_of(__spec__.name))
     with command.usage():
       points_lib.ids(settings)
       points_lib.images(settings)

@@ -15,8 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from experiments.bsuite import families as families_lib
 from hyperjax.environments.bsuite import suite
+
+from . import families as families_lib
 
 # Ids of a family with noise or scale that share one scale, in a row.
 _IDS_PER_SCALE = 4

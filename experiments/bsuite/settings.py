@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from experiments.common import settings as settings_lib
+from ..common import settings as settings_lib
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.bsuite import families as families_lib
-from experiments.bsuite import reading
-from experiments.bsuite import scores as scores_lib
-from experiments.common import files
+from ..common import files
+from . import families as families_lib
+from . import reading
+from . import scores as scores_lib
 
 PUBLISHED = Path(__file__).parents[1] / 'published' / 'bsuite_scores.csv'
 FIELDS = ('agent', 'preset', 'seed', 'family', 'score', 'ids', 'ids_of',

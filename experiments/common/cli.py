@@ -9,10 +9,11 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 
-from experiments.common import command
-from experiments.common import registry
 from hyperjax import index as index_lib
 from hyperjax.agents import presets
+
+from . import command
+from . import registry
 
 Plain = TypeVar('Plain')
 
@@ -60,6 +61,7 @@ def _path(
 
 def parse_plain(
     settings_class: type[Plain], argv: Sequence[str] | None, prog: str,
+    description: str | None = None,
 ) -> Plain:
   """Reads settings of a dataclass without an agent's config.
 
@@ -69,9 +71,22 @@ def parse_plain(
     settings_class: a frozen dataclass.
     argv: arguments, those of the process by default.
     prog: name of the program in messages.
+    description: what the program does; by default the docstring of the class.
   """
   with command.usage(), _registry:
-    return tyro.cli(settings_class, args=argv, prog=prog)
+    return tyro.cli(
+        settings_class, args=argv, prog=prog, description=description)
+
+
+@dataclasses.dataclass(frozen=True)
+class Folder:
+  """The settings of a command that takes a folder alone.
+
+  Attributes:
+    folder: to read from or to write to.
+  """
+
+  folder: tyro.conf.Positional[Path]
 
 
 def _narrowed(config: Any) -> type[Any]:

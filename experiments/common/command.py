@@ -9,12 +9,11 @@ Exit statuses:
   130  stopped by Ctrl-C; the same command goes on
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 import contextlib
 import gc
 import logging
 import os
-from pathlib import Path
 import sys
 import threading
 from typing import NoReturn
@@ -22,8 +21,9 @@ import warnings
 
 import jax
 
-from experiments.common import stopping
 from hyperjax.environments import vector
+
+from . import stopping
 
 # What a user can mend. Others are faults of this program.
 _ERRORS = (ValueError, MemoryError, FloatingPointError, OSError,
@@ -126,10 +126,14 @@ def running() -> Iterator[stopping.Requests]:
     sys.stdout, sys.stderr = stdout, stderr
 
 
-def folder_argument(prog: str, argv: Sequence[str] | None = None) -> Path:
-  """Returns the one argument of a command, a folder."""
-  argv = sys.argv[1:] if argv is None else argv
-  if len(argv) != 1 or not argv[0]:
-    print(f'usage: {prog} FOLDER', file=sys.stderr)
-    sys.exit(2)
-  return Path(argv[0]).expanduser()
+def name_of(module: str) -> str:
+  """Returns what a user types to run a command.
+
+  Args:
+    module: name of the command's module. Where hyperjax is installed, its
+      commands are the package `hyperjax_experiments`, with a program.
+  """
+  installed = module.removeprefix('hyperjax_experiments.')
+  if installed == module:
+    return f'python -m {module}'
+  return 'hyperjax ' + installed.replace('.', ' ').replace('_', '-')

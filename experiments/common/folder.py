@@ -14,8 +14,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from experiments.common import files
-from experiments.common import provenance
+from . import files
+from . import provenance
 
 # Of config.json. 2: names of presets and settings as today, see `registry` for
 # the former ones. 3: run.json lies beside it, see `run_folder`.

@@ -9,7 +9,11 @@ from hyperjax.loops import host
 
 
 class Bar:
-  """A progress bar, or a line now and then where there is no terminal."""
+  """A progress bar, or a line now and then where there is no terminal.
+
+  Speeds are of what comes after the first chunk, in which the program is
+  compiled.
+  """
 
   def __init__(
       self, title: str, unit: str, done: int, total: int, seconds: float):
@@ -19,11 +23,23 @@ class Bar:
     self._bar = tqdm.tqdm(
         total=total, initial=done, unit=unit, desc=title,
         file=sys.stderr if is_terminal else _Lines(),
-        mininterval=0.5 if is_terminal else seconds)
+        mininterval=0.5 if is_terminal else seconds, postfix='compiling')
+    self._start: float | None = None  # When the first chunk was done.
+
+  def _updates_per_second(self, updates: int) -> str:
+    """Counts updates; returns their speed in words."""
+    if self._start is None:
+      return 'compiled'
+    self._updates += updates
+    return f'{self._updates / (time.monotonic() - self._start):.0f} updates/s'
 
   def _advance(self, count: int, text: str):
     self._bar.set_postfix_str(text, refresh=False)
     self._bar.update(count)
+    if self._start is None:
+      self._start = time.monotonic()
+      # What tqdm takes its speed from.
+      self._bar.initial, self._bar.start_t = self._bar.n, time.time()
 
   def __enter__(self):
     return self
@@ -36,17 +52,14 @@ class Episodes(Bar):
   """Progress of a run that counts episodes."""
 
   def __init__(self, title: str, episode: int, num_episodes: int):
-    """Begins at an episode; the speed is of what is done from now on."""
+    """Begins at an episode."""
     super().__init__(title, 'episode', episode, num_episodes, 10.)
-    self._start = time.monotonic()
 
   def update(self, episodes: int, updates: int, solved: list[bool]):
     """Counts what a chunk did; `updates` is the sum over seeds."""
-    self._updates += updates
-    speed = self._updates / (time.monotonic() - self._start)
     self._advance(
         episodes, f'{sum(solved)}/{len(solved)} solved, '
-        f'{speed:.0f} updates/s')
+        f'{self._updates_per_second(updates)}')
 
 
 class Steps(Bar):
@@ -79,17 +92,14 @@ class Runs(Bar):
   """Progress of several runs that count their episodes together."""
 
   def __init__(self, title: str, episode: int, num_episodes: int, runs: int):
-    """Begins at an episode; the speed is of what is done from now on."""
+    """Begins at an episode."""
     super().__init__(title, 'episode', episode, num_episodes, 20.)
     self._runs = runs
-    self._start = time.monotonic()
 
   def update(self, episodes: int, updates: int, finished: int):
     """Counts what a chunk did; `updates` is the sum over runs."""
-    self._updates += updates
-    speed = self._updates / (time.monotonic() - self._start)
     self._advance(episodes, f'{finished}/{self._runs} runs finished, '
-                  f'{speed:.0f} updates/s')
+                  f'{self._updates_per_second(updates)}')
 
 
 class _Lines:

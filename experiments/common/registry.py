@@ -5,10 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from experiments.common import provenance
 from hyperjax import index as index_lib
 from hyperjax import networks
 from hyperjax.agents import presets
+
+from . import provenance
 
 # Index distributions and torsos by the names that the command line uses.
 INDICES = {

@@ -17,15 +17,16 @@ from typing import Any
 
 import chex
 
-from experiments.common import cli
-from experiments.common import command
-from experiments.common import machine
-from experiments.common import pace as pace_lib
-from experiments.common import progress as progress_lib
-from experiments.common import run_folder
-from experiments.common import stopping
-from experiments.common import study
 from hyperjax.environments import vector
+
+from . import cli
+from . import command
+from . import machine
+from . import pace as pace_lib
+from . import progress as progress_lib
+from . import run_folder
+from . import stopping
+from . import study
 
 # What a task keeps on the devices: any pytree.
 State = Any
@@ -240,9 +241,21 @@ def draw(folder: Path, pictures: Pictures):
       print(f'{folder / name} is not drawn: {error}', file=sys.stderr)
 
 
-def draw_main(pictures: Pictures, prog: str):
-  """Runs the command that draws a run's pictures again."""
-  study.main(lambda folder: draw(folder, pictures), prog)
+def draw_main(
+    pictures: Pictures, module: str, argv: Sequence[str] | None = None):
+  """Runs the command that draws a run's pictures again.
+
+  Args:
+    pictures: see `Task`.
+    module: name of the command's module.
+    argv: arguments, those of the process by default.
+  """
+
+  def function(folder: Path):
+    """Draws the pictures of a run again, from the files in its folder."""
+    draw(folder, pictures)
+
+  study.main(function, module, argv)
 
 
 @contextlib.contextmanager
@@ -278,7 +291,7 @@ def run(task: Task, requests: stopping.Requests | None = None):
 
 
 def main(
-    make_task: Callable[[Any], Task], settings_class: Any, prog: str,
+    make_task: Callable[[Any], Task], settings_class: Any, module: str,
     argv: Sequence[str] | None = None,
     default_presets: Sequence[str] = ('default',),
 ):
@@ -287,14 +300,15 @@ def main(
   Args:
     make_task: from settings to a task.
     settings_class: see `cli.parse`.
-    prog: name of the command in messages.
+    module: name of the command's module.
     argv: arguments, those of the process by default.
     default_presets: see `cli.parse`.
   """
   with command.running() as requests:
     machine.use_all_cores()
     machine.keep_freed_memory()
-    settings = cli.parse(settings_class, argv, prog, default_presets)
+    settings = cli.parse(
+        settings_class, argv, command.name_of(module), default_presets)
     with command.usage():
       task = make_task(settings)
     run(task, requests)

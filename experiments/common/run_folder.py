@@ -28,10 +28,11 @@ from typing import Any
 
 import chex
 
-from experiments.common import files
-from experiments.common import folder as folder_lib
-from experiments.common import provenance
 from hyperjax import checkpoint
+
+from . import files
+from . import folder as folder_lib
+from . import provenance
 
 # How a run is saved and where it lies is not what is run.
 WITHOUT = ('output', 'checkpoint_seconds', 'restart')

@@ -17,7 +17,7 @@ import threading
 import time
 from typing import NoReturn
 
-from experiments import process
+from .. import process
 
 # Seconds until what is in flight is given up, so that all is over after ten.
 GRACE = 8.

@@ -1,13 +1,14 @@
 """The skeleton of small studies: a table on the console, its rows in a CSV."""
 
 from collections.abc import Callable, Iterable, Sequence
+import inspect
 from pathlib import Path
 from typing import Any
 
-from experiments.common import cli
-from experiments.common import command
-from experiments.common import files
-from experiments.common import folder as folder_lib
+from . import cli
+from . import command
+from . import files
+from . import folder as folder_lib
 
 
 def write(
@@ -38,7 +39,7 @@ def write(
 
 
 def main(
-    function: Callable[[Any], None], prog: str,
+    function: Callable[[Any], None], module: str,
     argv: Sequence[str] | None = None, settings_class: Any = None,
 ):
   """Runs the command of a study, a table or a benchmark.
@@ -47,13 +48,18 @@ def main(
 
   Args:
     function: is called with the settings.
-    prog: name of the program in messages.
+    module: name of the command's module.
     argv: arguments, those of the process by default.
-    settings_class: a dataclass, see `cli.parse_plain`; None for one folder.
+    settings_class: a dataclass, see `cli.parse_plain`; None for one folder,
+      with which the function is called.
   """
+  prog = command.name_of(module)
   with command.running() as requests:
-    settings = (command.folder_argument(prog, argv) if settings_class is None
-                else cli.parse_plain(settings_class, argv, prog))
+    if settings_class is None:
+      settings = cli.parse_plain(
+          cli.Folder, argv, prog, inspect.getdoc(function)).folder
+    else:
+      settings = cli.parse_plain(settings_class, argv, prog)
     requests.what_is_kept = lambda: 'the same command begins anew'
     with requests.interruptible():
       function(settings)

@@ -5,6 +5,7 @@
 draws them again.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -14,10 +15,11 @@ import matplotlib
 from matplotlib import figure
 import numpy as np
 
-from experiments.common import files
-from experiments.common import run as run_lib
 from hyperjax import types
 from hyperjax.environments import deep_sea
+
+from ..common import files
+from ..common import run as run_lib
 
 matplotlib.use('Agg')
 
@@ -132,5 +134,10 @@ def learning_curves(folder: Path):
 PICTURES = {'learning_curves.png': learning_curves, 'posterior.png': posterior}
 
 
+def main(argv: Sequence[str] | None = None):
+  """Runs the command; see the module."""
+  run_lib.draw_main(PICTURES, __spec__.name, argv)
+
+
 if __name__ == '__main__':
-  run_lib.draw_main(PICTURES, 'python -m experiments.deep_sea.pictures')
+  main()

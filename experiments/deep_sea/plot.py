@@ -8,6 +8,7 @@ published, in the middle ours by the same criterion, on the right ours by
 bsuite's (the first episode at which fewer than 90% of all so far were bad).
 """
 
+from collections.abc import Sequence
 import csv
 from pathlib import Path
 import textwrap
@@ -17,11 +18,11 @@ import matplotlib
 from matplotlib import figure
 import numpy as np
 
-from experiments.common import files
-from experiments.common import folder as folder_lib
-from experiments.common import registry
-from experiments.common import study
-from experiments.deep_sea import table
+from ..common import files
+from ..common import folder as folder_lib
+from ..common import registry
+from ..common import study
+from . import table
 
 UNSOLVED = table.UNSOLVED
 BAD_RATE = 0.9
@@ -157,5 +158,10 @@ def draw(folder: Path):
   files.write_figure(folder / 'deep_sea.png', fig)
 
 
+def main(argv: Sequence[str] | None = None):
+  """Runs the command; see the module."""
+  study.main(draw, __spec__.name, argv)
+
+
 if __name__ == '__main__':
-  study.main(draw, 'python -m experiments.deep_sea.plot')
+  main()

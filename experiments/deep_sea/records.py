@@ -5,9 +5,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from experiments.common import files
-from experiments.deep_sea import pictures
 from hyperjax.loops import on_device
+
+from ..common import files
+from . import pictures
 
 SOLVED_RETURN = 0.99
 EPISODES = ('agent', 'size', 'seed', 'episode', 'env_steps', 'episode_return')

@@ -19,14 +19,15 @@ import math
 import jax
 import numpy as np
 
-from experiments.common import progress
-from experiments.common import run as run_lib
-from experiments.deep_sea import pictures as pictures_lib
-from experiments.deep_sea import records
-from experiments.deep_sea import settings as settings_lib
 from hyperjax.agents import presets
 from hyperjax.environments import deep_sea
 from hyperjax.loops import on_device
+
+from ..common import progress
+from ..common import run as run_lib
+from . import pictures as pictures_lib
+from . import records
+from . import settings as settings_lib
 
 
 class DeepSeaTask(run_lib.Task):
@@ -161,7 +162,7 @@ def furthest(counts: jax.Array) -> int:
 def main(argv: Sequence[str] | None = None):
   """Runs the command; see the module."""
   run_lib.main(DeepSeaTask, settings_lib.Settings,
-               'python -m experiments.deep_sea.run', argv)
+               __spec__.name, argv)
 
 
 if __name__ == '__main__':

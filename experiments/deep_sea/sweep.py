@@ -15,19 +15,20 @@ from collections.abc import Sequence
 import dataclasses
 from pathlib import Path
 
-from experiments.common import cli
-from experiments.common import command
-from experiments.common import files
-from experiments.common import folder as folder_lib
-from experiments.common import machine
-from experiments.common import registry
-from experiments.common import run as run_lib
-from experiments.common import stopping
-from experiments.deep_sea import records
-from experiments.deep_sea import run as task_lib
-from experiments.deep_sea import settings as settings_lib
 from hyperjax.agents import presets
 from hyperjax.environments import deep_sea
+
+from ..common import cli
+from ..common import command
+from ..common import files
+from ..common import folder as folder_lib
+from ..common import machine
+from ..common import registry
+from ..common import run as run_lib
+from ..common import stopping
+from . import records
+from . import run as task_lib
+from . import settings as settings_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +122,7 @@ def main(argv: Sequence[str] | None = None):
   with command.running() as requests:
     machine.use_all_cores()
     settings = cli.parse_plain(
-        Settings, argv, 'python -m experiments.deep_sea.sweep')
+        Settings, argv, command.name_of(__spec__.name))
     with command.usage():
       settings.check()
     sweep(settings, requests)

@@ -3,16 +3,17 @@
   python -m experiments.deep_sea.table experiments/results/deep_sea
 """
 
+from collections.abc import Sequence
 import csv
 from pathlib import Path
 
 import numpy as np
 from scipy import stats
 
-from experiments.common import files
-from experiments.common import folder as folder_lib
-from experiments.common import registry
-from experiments.common import study
+from ..common import files
+from ..common import folder as folder_lib
+from ..common import registry
+from ..common import study
 
 PUBLISHED = Path(__file__).parents[1] / 'published' / 'deep_sea.csv'
 # What the publication calls the agents that are in it.
@@ -89,7 +90,7 @@ def row(folder: Path) -> str:
           f'| {settings["num_episodes"]:,} | {hours:.3f} |')
 
 
-def main(folder: Path):
+def print_table(folder: Path):
   """Prints the table of all finished runs in a folder."""
   runs = [(folder_lib.read_config(p.parent, FIELDS), p)
           for p in folder.glob('*/summary.csv')]
@@ -103,5 +104,10 @@ def main(folder: Path):
     print(row(path.parent))
 
 
+def main(argv: Sequence[str] | None = None):
+  """Runs the command; see the module."""
+  study.main(print_table, __spec__.name, argv)
+
+
 if __name__ == '__main__':
-  study.main(main, 'python -m experiments.deep_sea.table')
+  main()

@@ -14,13 +14,13 @@ Written to episodes.csv, one row for each run; no number where the treasure was
 not found.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 import itertools
 from pathlib import Path
 
 import numpy as np
 
-from experiments.common import study
+from ..common import study
 
 SIZES, DISCOUNTS, SEEDS = [20, 50, 100], [0.99, 0.98, 0.97], range(3)
 # Of the Gaussian vectors; None for bonuses that are all the same.
@@ -94,7 +94,7 @@ def lines() -> Iterator[tuple[str, list[tuple]]]:
     yield f'| {size} | {discount} | ' + ' | '.join(means) + ' |', rows
 
 
-def main(folder: Path):
+def study_optimists(folder: Path):
   """Writes episodes.csv and prints the means over the seeds."""
   header = '| N | discount | ' + ' | '.join(
       'all the same' if dim is None else f'M = {dim}' for dim in DIMS
@@ -106,5 +106,10 @@ def main(folder: Path):
       'episodes.csv', FIELDS, header, lines())
 
 
+def main(argv: Sequence[str] | None = None):
+  """Runs the command; see the module."""
+  study.main(study_optimists, __spec__.name, argv)
+
+
 if __name__ == '__main__':
-  study.main(main, 'python -m experiments.deep_sea.tabular_optimist')
+  main()

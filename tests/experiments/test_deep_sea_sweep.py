@@ -68,7 +68,7 @@ def test_draws_the_figure(swept):
 
 
 def test_the_table_says_when_a_run_would_have_been_given_up(swept, capsys):
-  table.main(swept)
+  table.print_table(swept)
   row, = (line for line in capsys.readouterr().out.splitlines()
           if line.startswith('| hyperagent | optimistic | 4 |'))
   assert '| 2 of 2 | 1,000 |' in row

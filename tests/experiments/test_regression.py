@@ -75,7 +75,7 @@ def test_noise_that_is_trained_away_is_no_posterior():
 
 @pytest.mark.slow
 def test_command_writes_the_table(tmp_path, capsys):
-  regression.main(tmp_path / 'out')
+  regression.compare(tmp_path / 'out')
   rows = csv_files.rows(tmp_path / 'out' / 'errors.csv')
   assert len(rows) == len(regression.methods()) * len(regression.SEEDS)
   assert all(float(row['std_ratio']) >= 0. for row in rows)
