@@ -1,16 +1,14 @@
 """Figures of Atari runs, ours beside what was published."""
 
-from collections.abc import Iterable
 import csv
 from pathlib import Path
-from typing import Any
 
-import matplotlib
 from matplotlib import figure
 from matplotlib import ticker
 import numpy as np
 
 from ..common import files
+from ..common import style
 from . import games as games_lib
 from . import reading
 from . import scores as scores_lib
@@ -70,17 +68,13 @@ def _count(number: int, what: str) -> str:
   return f'{number} {what}{"s" * (number != 1)}'
 
 
-def _colors(names: Iterable[str]) -> dict[str, Any]:
-  return {name: matplotlib.colormaps['tab10'](i % 10)
-          for i, name in enumerate(names)}
-
-
 def draw_curves(runs: reading.Runs, path: Path):
   """Returns of the evaluations over the steps, a panel for each game.
 
-  A panel shows where the runs are: the interval of two seeds is cut off.
+  A panel ends where our runs do; what was published goes on. The interval of
+  few seeds is cut off where it is wider than all means together.
   """
-  colors, theirs = _colors(runs), published_curves()
+  colors, theirs = style.colors(runs), published_curves()
   by_agent = {name: reading.by_game(mine) for name, mine in runs.items()}
   games = sorted(set().union(*by_agent.values()))
   columns = min(len(games), max(2, round((2 * len(games))**0.5)))
@@ -95,9 +89,15 @@ def draw_curves(runs: reading.Runs, path: Path):
         for name, groups in by_agent.items() if game in groups]
     if game in theirs:
       curves.append(('published', 'black', '--', theirs[game]))
-    for name, color, style, (steps, returns) in curves:
+    lowest, highest, means = [], [], []
+    end = max(curve[0][-1] for _, _, dashes, curve in curves if dashes == '-')
+    for name, color, dashes, (steps, returns) in curves:
       mean, low, high = scores_lib.mean_interval(returns)
-      ax.plot(steps, mean, style, color=color, linewidth=1.1, label=name)
+      ax.plot(steps, mean, dashes, color=color, linewidth=1.1, label=name)
+      seen = steps <= end
+      lowest.append(np.min(low[seen]))
+      highest.append(np.max(high[seen]))
+      means.append(mean[seen])
       if len(returns) > 1:
         ax.fill_between(steps, low, high, color=color, alpha=0.18, linewidth=0)
     ax.set_title(game, fontsize='small')
@@ -105,11 +105,11 @@ def draw_curves(runs: reading.Runs, path: Path):
     for axis in (ax.xaxis, ax.yaxis):
       axis.set_major_formatter(ticker.EngFormatter(sep=''))
       axis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 5, 10]))
-    ax.set_xlim(left=0)
-    seen = np.concatenate([curve[1].ravel() for *_, curve in curves])
-    if seen.size and np.ptp(seen):
-      margin = 0.05 * np.ptp(seen)
-      ax.set_ylim(np.min(seen) - margin, np.max(seen) + margin)
+    ax.set_xlim(0, end)
+    mean = np.concatenate(means)
+    if width := np.ptp(mean):
+      ax.set_ylim(max(np.min(lowest), np.min(mean) - width) - 0.05 * width,
+                  min(np.max(highest), np.max(mean) + width) + 0.05 * width)
     ax.spines[['top', 'right']].set_visible(False)
   for ax in list(fig.axes)[len(games):]:
     ax.set_visible(False)
@@ -126,7 +126,7 @@ def draw_curves(runs: reading.Runs, path: Path):
 
 def draw_profiles(runs: reading.Runs, path: Path):
   """Draws the fraction of runs above each score, for both kinds of scores."""
-  colors = _colors(runs)
+  colors = style.colors(runs)
   top = max(np.max(reading.normalised(mine, kind).values)
             for mine in runs.values() for kind in reading.KINDS)
   # A few games have scores so high that nothing else could be seen.
@@ -160,7 +160,7 @@ def draw_profiles(runs: reading.Runs, path: Path):
 def draw_aggregates(rows: list[table.Row], path: Path):
   """Draws the metrics with their intervals, a line per row of the table."""
   is_ours = [row.scores in reading.KINDS for row in rows]
-  colors = _colors(dict.fromkeys(
+  colors = style.colors(dict.fromkeys(
       row.agent for row, ours in zip(rows, is_ours, strict=True) if ours))
   fig = figure.Figure(figsize=(13, 1.3 + 0.3 * len(rows)), layout='constrained')
   axes = fig.subplots(1, len(scores_lib.METRICS), sharey=True)
@@ -215,7 +215,7 @@ def draw_parameters(runs: reading.Runs, path: Path) -> list[str]:
           row['agent'] if reached else f'{row["agent"]} (never)', point,
           xytext=(7 if reached else -7, 5), ha='left' if reached else 'right',
           textcoords='offset points', fontsize='small')
-  reasons, colors = [], _colors(runs)
+  reasons, colors = [], style.colors(runs)
   for name, mine in runs.items():
     steps, reason = steps_to_human(mine)
     if steps is None:

@@ -21,6 +21,7 @@ from hyperjax.environments import envpool
 
 from ..common import files
 from ..common import run as run_lib
+from ..common import style
 from . import games as games_lib
 
 matplotlib.use('Agg')
@@ -49,7 +50,7 @@ def learning_curves(folder: Path):
   for ax, game in zip(axes, games, strict=False):
     seeds = list(dict.fromkeys(evaluations['seed']))
     for i, seed in enumerate(seeds):
-      color = matplotlib.colormaps['tab10'](i % 10)
+      color = style.COLORS[i % len(style.COLORS)]
       own = (episodes['game'] == game) & (episodes['seed'] == seed)
       ax.plot(episodes['env_steps'][own].astype(int),
               episodes['episode_return'][own].astype(float), '.',
@@ -125,9 +126,8 @@ def strip(folder: Path):
     game, steps, frames, values = (
         data[name] for name in ('game', 'steps', 'frames', 'values'))
   num_actions = values.shape[-1]
-  fig = figure.Figure(figsize=(2.1 * MOMENTS, 4.4), layout='constrained')
+  fig = figure.Figure(figsize=(2.3 * MOMENTS, 4.6), layout='constrained')
   axes = fig.subplots(2, MOMENTS)
-  low, high = values.min(), values.max()
   for column in range(MOMENTS):
     top, bottom = axes[:, column]
     top.imshow(frames[column], cmap='gray', vmin=0, vmax=255)
@@ -136,12 +136,12 @@ def strip(folder: Path):
     bottom.errorbar(
         np.arange(num_actions), values[column].mean(axis=0),
         2 * values[column].std(axis=0), fmt='o', markersize=3, capsize=2)
-    bottom.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))
+    bottom.margins(0.1)
     bottom.set_xlabel('action')
+    bottom.tick_params(labelsize='small')
+    bottom.xaxis.set_major_locator(ticker.MaxNLocator(7, integer=True))
     bottom.spines[['top', 'right']].set_visible(False)
-    if column:
-      bottom.set_yticklabels([])
-  axes[1, 0].set_ylabel('value: mean and 2 deviations\nover the index')
+  axes[1, 0].set_ylabel('value, mean and 2 standard\ndeviations over z')
   fig.suptitle(str(game))
   files.write_figure(folder / 'strip.png', fig)
 

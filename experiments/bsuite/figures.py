@@ -1,11 +1,9 @@
 """Figures of runs on bsuite: a radar over tags, bars and curves by family."""
 
-from collections.abc import Iterable
 from pathlib import Path
 import textwrap
 from typing import Any
 
-import matplotlib
 from matplotlib import figure
 from matplotlib import lines as lines_lib
 from matplotlib import patches
@@ -13,6 +11,7 @@ from matplotlib import ticker
 import numpy as np
 
 from ..common import files
+from ..common import style
 from . import families as families_lib
 from . import reading
 from . import scores as scores_lib
@@ -26,9 +25,6 @@ _MOST_BARS = 80
 _NAMES = {'credit_assignment': 'credit\nassignment'}
 
 
-def _colors(names: Iterable[str]) -> dict[str, Any]:
-  return {name: matplotlib.colormaps['tab10'](i % 10)
-          for i, name in enumerate(names)}
 
 
 def _title(tag: str) -> str:
@@ -72,10 +68,10 @@ def draw_radar(scores: dict[str, table.Scores], path: Path) -> list[str]:
   ax = fig.add_subplot(projection='polar')
   ax.set_theta_zero_location('N')
   ax.set_theta_direction(-1)
-  for agent, style in zip(('Boot DQN', 'Dreamer'), ('--', ':'), strict=True):
-    ax.plot(angles, ring([table.published()[agent]]), style, color=_GREY,
+  for agent, dashes in zip(('Boot DQN', 'Dreamer'), ('--', ':'), strict=True):
+    ax.plot(angles, ring([table.published()[agent]]), dashes, color=_GREY,
             linewidth=1.3, label=f'{agent} (published)')
-  for name, color in _colors(scores).items():
+  for name, color in style.colors(scores).items():
     values = ring(scores[name])
     ax.fill(angles, values, color=color, alpha=0.1, linewidth=0)
     ax.plot(angles, values, color=color, linewidth=2., marker='o',
@@ -126,7 +122,7 @@ def draw_bars(
   partial = [_draw_bars(ax, runs, scores, families, x)
              for ax, families, x in zip(axes, parts, places, strict=True)]
   handles = [patches.Patch(color=color, label=name)
-             for name, color in _colors(runs).items()]
+             for name, color in style.colors(runs).items()]
   if any(partial):
     handles.append(patches.Patch(
         facecolor='0.7', hatch='////', edgecolor='white',
@@ -161,7 +157,7 @@ def _draw_bars(
     families: list[str], x: np.ndarray) -> bool:
   """Draws some families at their places; returns whether a bar is hatched."""
   width, partial = 0.8 / len(runs), False
-  for i, (name, color) in enumerate(_colors(runs).items()):
+  for i, (name, color) in enumerate(style.colors(runs).items()):
     at = x + (i - (len(runs) - 1) / 2.) * width
     for place, family in zip(at, families, strict=True):
       estimate = table.of_family(scores[name], family)
@@ -223,7 +219,7 @@ def mean_and_range(
 
 def draw_learning(runs: reading.Runs, path: Path):
   """Draws what each family's score is made of: mean and range over its ids."""
-  colors = _colors(runs)
+  colors = style.colors(runs)
   families = [family for family in families_lib.FAMILIES if any(
       family in seed.logs for mine in runs.values() for seed in mine)]
   # So that a row is of one type, where types are of one size.

@@ -6,6 +6,7 @@ was written after it: no row is there twice, none is missing, none was changed.
 
 from collections.abc import Collection
 import csv
+import gzip
 import io
 import math
 import os
@@ -140,16 +141,21 @@ def read_columns(
   """Returns the columns of a CSV file by name, as text.
 
   Args:
-    path: of the file.
+    path: of the file; where there is none, of `path` with `.gz` appended, as
+      long logs are kept among the results.
     fields: columns that it must have.
 
   Raises:
     ValueError: if the file cannot be read, is empty, lacks a column, or has a
       row that is cut short.
   """
+  packed = path.with_name(f'{path.name}.gz')
   try:
-    text = path.read_text(encoding='utf-8')
-  except (OSError, UnicodeDecodeError) as error:
+    if packed.exists() and not path.exists():
+      text = gzip.decompress(packed.read_bytes()).decode()
+    else:
+      text = path.read_text(encoding='utf-8')
+  except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
     raise ValueError(f'{path} cannot be read: {error}') from error
   header, *rows = csv.reader(io.StringIO(text, newline='')) if text else [[]]
   missing = [name for name in fields if name not in header]

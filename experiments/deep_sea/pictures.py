@@ -72,7 +72,8 @@ def posterior(folder: Path):
   size = found['before']['mean'].shape[0]
   reachable = np.tril(np.ones((size, size), bool))
   for row, (key, label) in enumerate(
-      (('mean', 'mean of the value'), ('std', 'standard deviation'))):
+      (('mean', 'mean of the value over z'),
+       ('std', 'standard deviation over z'))):
     data = {m: np.where(reachable, f[key], np.nan) for m, f in found.items()}
     if key == 'mean':  # The same colours for the same values, 0 in white.
       top = max(np.nanmax(np.abs(d)) for d in data.values())
@@ -85,17 +86,22 @@ def posterior(folder: Path):
     for column, (moment, d) in enumerate(data.items()):
       ax = axes[row, column]
       image = ax.imshow(np.maximum(d, norm.vmin), norm=norm, cmap=cmap)
-      ax.set_xticks([])
-      ax.set_yticks([])
+      ax.set_xticks([0, size - 1], ['1', f'{size}'])
+      ax.set_yticks([0, size - 1], ['1', f'{size}'])
       if row == 0:
         episode = int(found[moment]['episode'])
         ax.set_title({'before': 'before training',
                       'solved': f'when solved, episode {episode}',
                       'after': f'at the end, episode {episode}'}[moment])
+      if row == 1:
+        ax.set_xlabel('column: steps to the right', labelpad=-6)
       if column == 0:
-        ax.set_ylabel(label)
-    fig.colorbar(image, ax=axes[row, :], shrink=0.85)
-  fig.suptitle(f'DeepSea-{size}: posterior of max$_a$ Q(s, a; z) in each cell')
+        ax.set_ylabel('row: step of the episode', labelpad=-6)
+    fig.colorbar(image, ax=axes[row, :], shrink=0.85, label=label)
+  fig.suptitle(
+      f'DeepSea-{size}: posterior of the value max$_a$ Q(s, a; z) in each '
+      f'cell.\nAn episode begins at the upper left; the treasure of 1 lies at '
+      f'the lower right.', fontsize='large')
   files.write_figure(folder / 'posterior.png', fig)
 
 

@@ -1,12 +1,14 @@
 """The folder of a run: what happens to it when its checkpoints are no good."""
 
 import dataclasses
+import gzip
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.common import files
 from experiments.common import run_folder
 
 
@@ -71,3 +73,17 @@ def test_a_log_is_not_cut_if_all_is_damaged(saved, open_folder, tmp_path):
         pytest.raises(ValueError, match='after step 1, but none can be read')):
     folder.restore({'x': jnp.zeros(2)})
   assert folder.sync()['log.csv'].length == saved
+
+
+def test_a_compressed_log_is_read_where_there_is_no_other(tmp_path):
+  path, packed = tmp_path / 'log.csv', tmp_path / 'log.csv.gz'
+  packed.write_bytes(gzip.compress(b'a,b\n1,2\n3,4\n'))
+  columns = files.read_columns(path, ('a', 'b'))
+  assert columns['a'].tolist() == ['1', '3']
+  path.write_bytes(b'a\n5\n')
+  assert files.read_columns(path)['a'].tolist() == ['5']
+  path.unlink()
+  for data in (packed.read_bytes()[:-9], b'not compressed'):
+    packed.write_bytes(data)
+    with pytest.raises(ValueError, match=r'log\.csv cannot be read'):
+      files.read_columns(path)

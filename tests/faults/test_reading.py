@@ -77,7 +77,8 @@ def test_one_folder_is_named(reader, argv, call):  # noqa: F811
   assert result.status == 2
   said = ' '.join(result.err)
   assert 'Traceback' not in said
-  assert 'PATH' in said or "expected a path, got ''" in said or 'Unrecognized' in said
+  assert any(text in said for text in (
+      'PATH', "expected a path, got ''", 'Unrecognized'))
 
 
 @pytest.mark.parametrize('reader', [*READERS.values(), analyse.main])
