@@ -11,7 +11,7 @@ ATARI_GPU ?= runs/atari26
 GPU ?= runs/gpu
 GPU_MINUTES ?= 10
 
-.PHONY: demo atari-demo atari-gpu gpu test test-slow lint bench
+.PHONY: demo atari-demo atari-gpu gpu test test-slow lint docs bench
 
 demo: $(VENV)/.installed  ## The optimist solves DeepSea-20; pictures in demo/.
 	$(BIN)/python -m experiments.deep_sea.run --preset optimistic --size 20 --num-seeds 4 \
@@ -48,6 +48,9 @@ test-slow: $(VENV)/.installed  ## The longer checks alone.
 lint: $(VENV)/.installed  ## The style, and the types of the package.
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+docs: $(VENV)/.installed  ## The documentation as a site, in build/docs.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 bench: $(VENV)/.installed  ## Updates per second and share of the peak.
 	$(BIN)/python -m benchmarks.learner --output benchmarks/results

@@ -22,6 +22,7 @@ EXTRAS = {
     'gymnasium': ['gymnasium>=1.1'],
     # What the commands under experiments/ and benchmarks/ need.
     'experiments': ['matplotlib>=3.8', 'tqdm>=4.66', 'tyro>=0.9'],
+    'docs': ['mkdocs-material>=9.5', 'mkdocstrings-python>=1.10'],
     # The extra of pyright brings its own node, so that it needs no download.
     'test': ['beartype>=0.19', 'hypothesis>=6.100', 'pyright[nodejs]>=1.1.400',
              'pytest>=8.0', 'pytest-xdist>=3.5', 'ruff>=0.8'],

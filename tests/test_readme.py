@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / 'README.md').read_text(encoding='utf-8')
-PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
+PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').rglob('*.md'))]
 BLOCKS = [
     pytest.param(code, id=f'{page.stem}-{i}') for page in PAGES
     for i, code in enumerate(re.findall(
@@ -50,3 +50,36 @@ def test_make_targets_exist():
   for target in set(
       re.findall(r'(?:^|`)make ([a-z-]+)', README, flags=re.MULTILINE)):
     assert re.search(rf'^{target}:', makefile, flags=re.MULTILINE), target
+
+
+# What users have no business with, so that the API's pages leave it out.
+INTERNAL = {
+    'arrays', 'checks', 'checkpoint_arrays', 'checkpoint_pieces',
+    'adapters.checks', 'agents.guards',
+}
+
+
+def test_every_public_module_is_in_the_api():
+  shown = set()
+  for page in (ROOT / 'docs' / 'api').glob('*.md'):
+    shown |= set(re.findall(
+        r'^::: (\S+)$', page.read_text(encoding='utf-8'), flags=re.MULTILINE))
+  package = ROOT / 'hyperjax'
+  modules = {
+      '.'.join(path.relative_to(package).with_suffix('').parts)
+      .removesuffix('.__init__') for path in package.rglob('*.py')}
+  assert modules - {'__init__'} >= {
+      name.removeprefix('hyperjax.') for name in shown} - {'hyperjax'}
+  for module in modules - INTERNAL - {'__init__'}:
+    name = f'hyperjax.{module}'
+    inside = any(name == x or name.startswith(f'{x}.') for x in shown)
+    holds = any(x.startswith(f'{name}.') for x in shown)
+    assert inside or holds, module
+
+
+def test_every_page_is_in_the_navigation():
+  navigation = (ROOT / 'mkdocs.yml').read_text(encoding='utf-8')
+  named = re.findall(r': (\S+\.md)$', navigation, flags=re.MULTILINE)
+  docs = ROOT / 'docs'
+  assert sorted(named) == sorted(
+      path.relative_to(docs).as_posix() for path in docs.rglob('*.md'))

@@ -57,7 +57,8 @@ def test_goes_on_for_a_quarter_after_learning(swept):
 def test_draws_the_figure(swept):
   plot.draw(swept)
   assert (swept / 'deep_sea.png').read_bytes().startswith(b'\x89PNG')
-  by_paper, by_bsuite = plot.ours(swept)
+  by_paper, by_bsuite, stochastic = plot.ours(swept)
+  assert not stochastic
   (point,) = by_paper['hyperagent: optimistic']
   assert (point.size, point.solved, point.seeds) == (4, 2, 2)
   assert point.mean == table.episodes_to_learn(
@@ -99,17 +100,21 @@ def test_leaves_out_a_run_that_ended_before_bsuites_criterion(swept, tmp_path):
   kept = [row for i, row in enumerate(rows)
           if i < first or row.split(',')[2] == '1']
   path.write_text('\n'.join([header, *kept]) + '\n')
-  by_paper, by_bsuite = plot.ours(tmp_path)
+  by_paper, by_bsuite, _ = plot.ours(tmp_path)
   assert by_paper['hyperagent: optimistic'][0].solved == 2
   assert not by_bsuite
 
 
-@pytest.mark.parametrize('ours, published', [
-    ('hyperagent: paper_deep_sea', 'HyperAgent'),
-    ('hyperagent: optimistic', 'HyperAgent-OIS'),
-    ('enn_dqn: default', 'ENN-DQN'), ('boot_dqn: default', 'BootDQN')])
-def test_an_algorithm_has_one_colour(ours, published):
-  assert plot.algorithm(ours) == plot.algorithm(published)
+def test_a_stochastic_run_is_apart(swept, tmp_path):
+  shutil.copytree(swept / 'hyperagent_optimistic_4', tmp_path / 'run')
+  path = tmp_path / 'run' / 'config.json'
+  config = json.loads(path.read_text())
+  config['settings']['stochastic'] = True
+  path.write_text(json.dumps(config))
+  by_paper, by_bsuite, stochastic = plot.ours(tmp_path)
+  assert not by_paper and not by_bsuite
+  (point,), = stochastic.values()
+  assert point.low <= point.mean <= point.high
 
 
 @pytest.mark.parametrize('returns, episode', [
