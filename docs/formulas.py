@@ -1,7 +1,7 @@
 """An extension of griffe: formulas in docstrings are shown as they stand.
 
-Docstrings indent formulas by two spaces; in Markdown that is running text, whose
-stars and angle brackets would be lost. Here they become blocks of code.
+Docstrings indent formulas by two spaces; in Markdown that is running text,
+whose stars and angle brackets would be lost. Here they become blocks of code.
 """
 
 import re

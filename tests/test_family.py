@@ -354,8 +354,8 @@ def test_optimism_acts_and_bootstraps_on_a_quantile():
   exact = losses.ExactTD(
       agent.network, agent.index, True,
       optimism=acting.SampledOptimism(num_draws=5, quantile=1.))
-  next_target, chooser = exact._independent_next_values(
-      params, target, batch, key, exact.optimism)
+  next_target, chooser = exact._optimistic_next_values(
+      params, target, batch, exact.optimism, key)
   indices = agent.index.sample(key, (_BATCH, 5))
   for values, p in ((next_target, target), (chooser, params)):
     expected = np.max([
@@ -385,8 +385,8 @@ def test_exact_optimism_acts_and_bootstraps_on_the_upper_bound():
   assert list(action) == [
       bound(params, s, 3.).argmax() for s in batch.observation[:6]]
   loss = agent.components.loss
-  values = loss._independent_next_values(
-      params, target, batch, jax.random.key(3), loss.optimism)
+  values = loss._optimistic_next_values(
+      params, target, batch, loss.optimism, jax.random.key(3))
   for found, p in zip(values, (target, params), strict=True):
     np.testing.assert_allclose(
         found, [bound(p, s, 1.5) for s in batch.next_observation],
@@ -439,8 +439,8 @@ def test_two_kinds_of_optimism_at_once(index_samples):
       **params, 'params': _init(agent)(jax.random.key(9)).params['params']}
   batch, key = make_batch(), jax.random.key(3)
   loss = agent.components.loss
-  found, _ = loss._independent_next_values(
-      params, target, batch, key, loss.optimism)
+  found, _ = loss._optimistic_next_values(
+      params, target, batch, loss.optimism, key)
   psi = jax.vmap(lambda s: agent.network.apply(target, s))(
       batch.next_observation)
   np.testing.assert_allclose(

@@ -88,19 +88,21 @@ def _q(params, observations, indices, network=_NETWORK):
 _compiled_q = _jit(_q, static_argnums=3)
 
 
-def _targets(params, target_params, batch, index, double, network=_NETWORK):
-  """y of each transition, [B], in numpy from the values at z'."""
+def _targets(params, target_params, batch, index, double, network=_NETWORK,
+             num_indices=1):
+  """y of each transition, [B], in numpy from the values at each z'."""
   _, key_target = jax.random.split(_INDEX_KEY)
-  z = index.sample(key_target, (_BATCH,))
-  next_target = np.asarray(
-      _compiled_q(target_params, batch.next_observation, z, network))
-  chooser = next_target
-  if double:
-    chooser = np.asarray(
-        _compiled_q(params, batch.next_observation, z, network))
-  best = chooser.argmax(axis=-1)
+  total = 0.
+  for z in index.sample(key_target, (_BATCH, num_indices)).swapaxes(0, 1):
+    next_target = np.asarray(
+        _compiled_q(target_params, batch.next_observation, z, network))
+    chooser = next_target
+    if double:
+      chooser = np.asarray(
+          _compiled_q(params, batch.next_observation, z, network))
+    total += next_target[np.arange(_BATCH), chooser.argmax(axis=-1)]
   reward, discount = np.asarray(batch.reward), np.asarray(batch.discount)
-  return reward + discount * next_target[np.arange(_BATCH), best]
+  return reward + discount * total / num_indices
 
 
 def _enumerated_loss(params, targets, perturbations, batch, points):
@@ -153,17 +155,23 @@ _POINTS = {
         (index_lib.Cube(_DIM), 0.7, False),
         (index_lib.Coordinate(_DIM), 0., True),
         (index_lib.Coordinate(_DIM), 0.7, False)])], ids=repr)
-def test_exact_is_enumeration(index, sigma, double):
+def test_exact_is_enumeration(index, sigma, double, num_target_indices=1):
   params, target_params = _params(0)
   batch = _batch()
-  loss = losses.ExactTD(_NETWORK, index, double, _noise(sigma))
+  loss = losses.ExactTD(_NETWORK, index, double, _noise(sigma),
+                        num_target_indices=num_target_indices)
   value, gradient = _jit(jax.value_and_grad(
       _loss_fn(loss, target_params, batch)))(params)
-  targets = _targets(params, target_params, batch, index, double)
+  targets = _targets(params, target_params, batch, index, double,
+                     num_indices=num_target_indices)
   expected, expected_gradient = _enumerated(
       params, targets, _perturbations(sigma, batch), batch, _POINTS[index])
   np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-5)
   _assert_trees_close(gradient, expected_gradient, rtol=1e-5, atol=1e-5)
+
+
+def test_a_target_is_averaged_over_its_indices():
+  test_exact_is_enumeration(index_lib.Coordinate(_DIM), 0.7, True, 5)
 
 
 @pytest.mark.parametrize('index, sigma', [

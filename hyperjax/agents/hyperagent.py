@@ -56,6 +56,9 @@ class HyperAgentConfig(config_lib.TDConfig):
     index: class of the index distribution, constructed with `index_dim`.
     num_index_samples: K, number of indices per transition in the loss; None for
       the exact expectation.
+    num_target_indices: number of z' per transition over which the target is
+      averaged. The paper has 1; more cost little, and leave out noise that rare
+      transitions take long to average out.
     scale: c, factor of the trained part of the value.
     mean_std: length of the initial b as one vector; None for Xavier-normal.
     random_biases: whether the torso's initial biases are random. Otherwise they
@@ -75,6 +78,7 @@ class HyperAgentConfig(config_lib.TDConfig):
   index_dim: int = 4
   index: Callable[[int], index_lib.IndexDistribution] = index_lib.Gaussian
   num_index_samples: int | None = None
+  num_target_indices: int = 16
   scale: float = 1.
   mean_std: float | None = None
   random_biases: bool = True
@@ -95,6 +99,7 @@ class HyperAgentConfig(config_lib.TDConfig):
         index_dim=checks.COUNT,
         index=checks.function,
         num_index_samples=checks.optional(checks.COUNT),
+        num_target_indices=checks.COUNT,
         scale=checks.NONNEGATIVE,
         mean_std=checks.optional(checks.NONNEGATIVE),
         random_biases=checks.flag,
@@ -159,12 +164,13 @@ class HyperAgent(td.TDAgent):
     config = self.config
     if config.num_index_samples is None:
       loss = losses.ExactTD(
-          network, index, config.double, config.noise, config.target_optimism)
+          network, index, config.double, config.noise, config.target_optimism,
+          num_target_indices=config.num_target_indices)
     else:
       loss = losses.SampledTD(
           network, index, config.double,
           losses.Independent(config.num_index_samples), config.noise,
-          config.target_optimism)
+          config.target_optimism, num_target_indices=config.num_target_indices)
     if config.gradient_penalty > 0.:
       loss = regularizers.GradientPenalty(
           loss, network, index, config.gradient_penalty)

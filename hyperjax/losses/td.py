@@ -56,16 +56,21 @@ class _TD:
     network: value function, see `hyperjax.networks.AffineValue`.
     index: distribution of z and of z'.
     double: whether the online network selects the target's action.
+    num_target_indices: number of z' per transition over which a target that is
+      independent of z is averaged. One pass through the network serves all, if
+      its encoding does not depend on the index.
   """
 
   network: nn.Module
   index: index_lib.IndexDistribution
   double: bool
+  num_target_indices: int = dataclasses.field(default=1, kw_only=True)
 
   def __post_init__(self):
     checks.fields(
         self, 'a loss', network=checks.instance(nn.Module),
-        index=checks.instance(index_lib.IndexDistribution), double=checks.flag)
+        index=checks.instance(index_lib.IndexDistribution), double=checks.flag,
+        num_target_indices=checks.COUNT)
 
   def _encode(self, params: types.Params, observations: Array) -> Any:
     return jax.vmap(lambda s: self.network.apply(params, s))(observations)
@@ -110,17 +115,25 @@ class _TD:
 
     return self._pair(params, target_params, values)
 
-  def _independent_next_values(
+  def _independent_next_value(
       self, params, target_params, batch, key, optimism
-  ) -> tuple[Float[Array, 'B A'], Float[Array, 'B A']]:
-    """Returns values at one z' per transition, or by `optimism`."""
+  ) -> Float[Array, ' B']:
+    """Returns the value of s', a mean over z' or by `optimism`."""
     if optimism is not None:
-      return self._optimistic_next_values(
-          params, target_params, batch, optimism, key)
-    indices = self.index.sample(key, (batch.reward.shape[0], 1))
-    return jax.tree.map(
-        lambda x: x[:, 0],
-        self._next_values(params, target_params, batch, indices))
+      return _selected(*self._optimistic_next_values(
+          params, target_params, batch, optimism, key))
+    indices = self.index.sample(
+        key, (batch.reward.shape[0], self.num_target_indices))
+    return jnp.mean(_selected(*self._next_values(
+        params, target_params, batch, indices)), axis=1)
+
+
+def _selected(
+    values: Float[Array, '*B A'], chooser: Float[Array, '*B A'],
+) -> Float[Array, '*B']:
+  """Returns the values of the actions that the chooser's values select."""
+  action = jnp.argmax(chooser, axis=-1, keepdims=True)
+  return jnp.take_along_axis(values, action, axis=-1)[..., 0]
 
 
 def _reduce(losses, batch: types.Batch):
@@ -170,37 +183,34 @@ class SampledTD(_TD):
     batch_size = transitions.reward.shape[0]
     indices = self.pairs(self.index, key_online, batch_size)
     if self.pairs.tied:
-      next_target, next_chooser = self._next_values(
-          params, target_params, transitions, indices)
+      next_value = _selected(*self._next_values(
+          params, target_params, transitions, indices))
     else:
-      next_target, next_chooser = jax.tree.map(
-          lambda x: jnp.repeat(x[:, None], indices.shape[1], axis=1),
-          self._independent_next_values(
-              params, target_params, transitions, key_target, self.optimism))
+      next_value = jnp.repeat(
+          self._independent_next_value(
+              params, target_params, transitions, key_target,
+              self.optimism)[:, None], indices.shape[1], axis=1)
     offsets, weights = self.noise(
         noise_key, transitions.uid, indices, key_online)
     if weights is None:
       weights = jnp.ones_like(offsets)
 
-    def example(encoding, next_target, next_chooser, transition, offsets,
-                weights, indices):
+    def example(encoding, next_value, transition, offsets, weights, indices):
 
-      def squared_error(index, offset, next_target, next_chooser):
-        td_error = rlax.double_q_learning(
-            q_tm1=self._value(params, encoding, index),
-            a_tm1=transition.action,
+      def squared_error(index, offset, next_value):
+        td_error = rlax.td_learning(
+            v_tm1=self._value(params, encoding, index)[transition.action],
             r_t=transition.reward + offset,
             discount_t=transition.discount,
-            q_t_value=next_target,
-            q_t_selector=next_chooser)
+            v_t=next_value)
         return jnp.square(td_error)
 
       return jnp.mean(weights * jax.vmap(squared_error)(
-          indices, offsets, next_target, next_chooser))
+          indices, offsets, next_value))
 
     losses = jax.vmap(example)(
-        self._encode(params, transitions.observation), next_target,
-        next_chooser, transitions, offsets, weights, indices)
+        self._encode(params, transitions.observation), next_value,
+        transitions, offsets, weights, indices)
     return _reduce(losses, batch)
 
 
@@ -240,14 +250,12 @@ class ExactTD(_TD):
     # The same z' as in SampledTD for this key.
     _, key_target = jax.random.split(index_key)
 
-    def example(psi, next_target, next_chooser, transition, u):
-      delta = rlax.double_q_learning(
-          q_tm1=psi[0],
-          a_tm1=transition.action,
+    def example(psi, next_value, transition, u):
+      delta = rlax.td_learning(
+          v_tm1=psi[0, transition.action],
           r_t=transition.reward,
           discount_t=transition.discount,
-          q_t_value=next_target,
-          q_t_selector=next_chooser)
+          v_t=next_value)
       w = u - psi[1:, transition.action]
       return (jnp.square(delta)
               + 2. * self.index.mean * delta * jnp.sum(w)
@@ -255,7 +263,7 @@ class ExactTD(_TD):
 
     losses = jax.vmap(example)(
         self._encode(params, transitions.observation),
-        *self._independent_next_values(
+        self._independent_next_value(
             params, target_params, transitions, key_target, self.optimism),
         transitions,
         self.noise.vectors(noise_key, transitions.uid, self.index.dim))

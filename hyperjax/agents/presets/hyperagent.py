@@ -28,6 +28,7 @@ def hyperagent_optimistic(**overrides: Any) -> hyperagent.HyperAgentConfig:
       preset.
   """
   return hyperagent.HyperAgentConfig(**{
+      'num_target_indices': 1,
       'mean_std': 1.,
       'prior': priors.Uniform(scale=0.3),
       'noise': data_noise.Perturbation(scale=0.),
@@ -60,6 +61,7 @@ def hyperagent_paper_deep_sea(**overrides: Any) -> hyperagent.HyperAgentConfig:
       'index_dim': 4,
       'index': index_lib.Sphere,
       'num_index_samples': 20,
+      'num_target_indices': 1,
       'scale': 1.,
       'mean_std': 1.,
       'random_biases': False,
