@@ -30,6 +30,8 @@ from experiments.atari import records
 from experiments.atari import settings as settings_lib
 from experiments.common import progress
 from experiments.common import run as run_lib
+from experiments.common import task as task_lib
+from hyperjax import policy_folder
 from hyperjax import specs
 from hyperjax import types
 from hyperjax.agents import presets
@@ -53,8 +55,8 @@ class AtariState(NamedTuple):
   best: types.Params
 
 
-class AtariTask(run_lib.Task):
-  """Atari games as a `run.Task`."""
+class AtariTask(task_lib.Task):
+  """Atari games as a `task.Task`."""
 
   logs = {'episodes.csv': records.EPISODES,
           'evaluations.csv': reading.EVALUATIONS}
@@ -139,6 +141,10 @@ class AtariTask(run_lib.Task):
       return saved
     return saved._replace(host=self.loop.refill_replay(saved.host))
 
+  def policies(self, state):
+    return self.agent, state.host.train.learner, [
+        policy_folder.Run(seed, game) for game, seed in self.runs]
+
   def number(self, state) -> int:
     # Time steps, those that only began a game included.
     return int(state.host.train.num_transitions[0])
@@ -158,7 +164,7 @@ class AtariTask(run_lib.Task):
     with pace.timed(steps):
       loop_state, log = self.loop.run(
           state.host, steps // settings.num_envs, env_steps)
-    run_lib.check_finite(log.first_nonfinite, [
+    task_lib.check_finite(log.first_nonfinite, [
         f'{game}, seed {seed},' for game, seed in self.runs])
     records.record_episodes(self, log)
     metadata['env_steps'] = env_steps.tolist()

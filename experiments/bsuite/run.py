@@ -33,6 +33,8 @@ from experiments.common import machine
 from experiments.common import progress
 from experiments.common import run as run_lib
 from experiments.common import stopping
+from experiments.common import task as task_lib
+from hyperjax import policy_folder
 from hyperjax.agents import presets
 from hyperjax.environments.bsuite import mnist
 from hyperjax.environments.bsuite import suite
@@ -72,10 +74,10 @@ class ProgramSettings:
   restart: bool
 
 
-class ProgramTask(run_lib.Task):
-  """Runs of one compiled program as a `run.Task`."""
+class ProgramTask(task_lib.Task):
+  """Runs of one compiled program as a `task.Task`."""
 
-  pictures: run_lib.Pictures = {}
+  pictures: task_lib.Pictures = {}
 
   def __init__(
       self, settings: settings_lib.Settings,
@@ -144,6 +146,10 @@ class ProgramTask(run_lib.Task):
     print(f'resuming after {self._done(saved)} of {self._ends.sum()} episodes')
     return saved
 
+  def policies(self, state):
+    return self.loop.trainer.agent, state.train.learner, [
+        policy_folder.Run(x.seed, x.bsuite_id) for x in self.points]
+
   def number(self, state) -> int:
     return int(np.max(state.num_steps))
 
@@ -161,7 +167,7 @@ class ProgramTask(run_lib.Task):
     before = np.asarray(state.num_episodes), np.asarray(state.num_steps)
     with pace.timed(num_steps):
       state, log = self.loop.run(state, num_steps, active, MAX_STEPS)
-    run_lib.check_finite(log.first_nonfinite, [
+    task_lib.check_finite(log.first_nonfinite, [
         f'{x.bsuite_id}, seed {x.seed},' for x in self.points])
     self._record(log, before, active, metadata['totals'])
     bar.update(self._done(state) - done, int(log.num_updates.sum()),

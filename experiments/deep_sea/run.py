@@ -21,16 +21,18 @@ import numpy as np
 
 from experiments.common import progress
 from experiments.common import run as run_lib
+from experiments.common import task as task_lib
 from experiments.deep_sea import pictures as pictures_lib
 from experiments.deep_sea import records
 from experiments.deep_sea import settings as settings_lib
+from hyperjax import policy_folder
 from hyperjax.agents import presets
 from hyperjax.environments import deep_sea
 from hyperjax.loops import on_device
 
 
-class DeepSeaTask(run_lib.Task):
-  """DeepSea as a `run.Task`."""
+class DeepSeaTask(task_lib.Task):
+  """DeepSea as a `task.Task`."""
 
   logs = {'episodes.csv': records.EPISODES,
           'evaluations.csv': records.EVALUATIONS}
@@ -96,6 +98,11 @@ class DeepSeaTask(run_lib.Task):
     print(f'resuming after {furthest(saved.num_episodes)} episodes')
     return saved
 
+  def policies(self, state):
+    task = f'DeepSea-{self.settings.size}'
+    return self.agent, state.train.learner, [
+        policy_folder.Run(seed, task) for seed in self.settings.seeds]
+
   def number(self, state) -> int:
     # Steps of each seed that still goes on.
     return furthest(state.num_steps)
@@ -126,7 +133,7 @@ class DeepSeaTask(run_lib.Task):
           state, num_episodes * size,
           active if settings.stop_when_solved else None,
           max_steps=self._evaluate_every * size)
-    run_lib.check_finite(
+    task_lib.check_finite(
         log.first_nonfinite, [f'seed {seed}' for seed in settings.seeds])
     records.record_episodes(self, state, log, active)
     bar.update(num_episodes, int(log.num_updates.sum()),
