@@ -112,7 +112,7 @@ def _without_legal(params: types.Params) -> dict[str, Any]:
 def _save(path, agent, params, updates, runs):
   path = Path(os.path.abspath(path))
   contents = _description(agent)
-  legal = networks.legal_actions(params)
+  legal = params['legal']['actions'] if 'legal' in params else None  # [S, A]
   contents['runs'] = [{
       'seed': run.seed, 'task': run.task, 'updates': int(updates[i]),
       'legal_actions': None if legal is None
