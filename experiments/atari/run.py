@@ -124,11 +124,12 @@ class AtariTask(task_lib.Task):
     return self.to_save(AtariState(state, state.train.learner.params))
 
   def to_save(self, state):
-    # With or without the replay.
-    if self.settings.save_replay:
-      return state
-    train = state.host.train._replace(replay=())
-    return state._replace(host=state.host._replace(train=train))
+    # Without the sums of the last chunk, and with or without the replay.
+    host_state = state.host._replace(log=state.host.log._replace(metrics={}))
+    if not self.settings.save_replay:
+      host_state = host_state._replace(
+          train=host_state.train._replace(replay=()))
+    return state._replace(host=host_state)
 
   def resume(self, saved, metadata):
     # The environments begin anew.
@@ -141,9 +142,11 @@ class AtariTask(task_lib.Task):
       return saved
     return saved._replace(host=self.loop.refill_replay(saved.host))
 
+  def run_names(self):
+    return [policy_folder.Run(seed, game) for game, seed in self.runs]
+
   def policies(self, state):
-    return self.agent, state.host.train.learner, [
-        policy_folder.Run(seed, game) for game, seed in self.runs]
+    return self.agent, state.host.train.learner
 
   def number(self, state) -> int:
     # Time steps, those that only began a game included.
@@ -167,6 +170,7 @@ class AtariTask(task_lib.Task):
     task_lib.check_finite(log.first_nonfinite, [
         f'{game}, seed {seed},' for game, seed in self.runs])
     records.record_episodes(self, log)
+    records.log_chunk(self, log, env_steps)
     metadata['env_steps'] = env_steps.tolist()
     state = state._replace(host=loop_state)
     bar.update(self.number(state) - before, log, len(self.runs))

@@ -44,7 +44,7 @@ from hyperjax.loops import on_device
 MAX_STEPS = 4096
 # Of a folder's settings those that ids may be added under.
 GROWING = ('bsuite_id', 'sweep', 'mnist_dir', 'num_processes', 'output',
-           'checkpoint_seconds', 'restart')
+           'checkpoint_seconds', 'log', 'restart')
 SUMMARY = ('bsuite_id', 'seed', 'episodes', 'env_steps', 'updates',
            'wall_seconds')
 
@@ -61,6 +61,7 @@ class ProgramSettings:
     config: the agent's settings.
     num_episodes: at most so many episodes, see `settings.Settings`.
     checkpoint_seconds: time between checkpoints.
+    log: see `settings.Settings`.
     restart: whether the folder holds a finished run, a CSV of which is lost.
   """
 
@@ -71,6 +72,7 @@ class ProgramSettings:
   config: Any
   num_episodes: int | None
   checkpoint_seconds: float
+  log: str
   restart: bool
 
 
@@ -98,7 +100,7 @@ class ProgramTask(task_lib.Task):
     self.settings = ProgramSettings(
         output, tuple(f'{x.bsuite_id}:{x.seed}' for x in points),
         settings.agent, settings.preset, settings.config,
-        settings.num_episodes, settings.checkpoint_seconds,
+        settings.num_episodes, settings.checkpoint_seconds, settings.log,
         restart=(output / 'summary.csv').exists())
     self._log_names = [
         f'../../{records.log_name(*point)}' for point in points]
@@ -146,9 +148,11 @@ class ProgramTask(task_lib.Task):
     print(f'resuming after {self._done(saved)} of {self._ends.sum()} episodes')
     return saved
 
+  def run_names(self):
+    return [policy_folder.Run(x.seed, x.bsuite_id) for x in self.points]
+
   def policies(self, state):
-    return self.loop.trainer.agent, state.train.learner, [
-        policy_folder.Run(x.seed, x.bsuite_id) for x in self.points]
+    return self.loop.trainer.agent, state.train.learner
 
   def number(self, state) -> int:
     return int(np.max(state.num_steps))
@@ -170,6 +174,7 @@ class ProgramTask(task_lib.Task):
     task_lib.check_finite(log.first_nonfinite, [
         f'{x.bsuite_id}, seed {x.seed},' for x in self.points])
     self._record(log, before, active, metadata['totals'])
+    self.run_logs.write_chunk(log, state.num_steps.tolist(), active)
     bar.update(self._done(state) - done, int(log.num_updates.sum()),
                int((np.asarray(state.num_episodes) >= self._ends).sum()))
     return state

@@ -20,6 +20,7 @@ from experiments.common import command
 from experiments.common import machine
 from experiments.common import pace as pace_lib
 from experiments.common import run_folder
+from experiments.common import run_logs
 from experiments.common import stopping
 from experiments.common import study
 from experiments.common.task import Metadata
@@ -111,12 +112,13 @@ class Runner:
     policies = None
     if is_last or (
         time.monotonic() - self._policies_written >= _POLICIES_SECONDS):
-      policies = self._task.policies(state)
+      policies = (*self._task.policies(state), self._task.run_names())
       self._policies_written = time.monotonic()
     with self._requests.patient():
       self._folder.save(
           self._task.number(state), self._task.to_save(state), metadata,
           policies)
+      self._task.run_logs.flush()
     self._saved = identity
 
   def _what_is_kept(self) -> str:
@@ -160,6 +162,10 @@ def opened(
     stack.callback(task.close)
     task.folder = run_folder.RunFolder(task.settings, task.logs)
     stack.callback(task.folder.close)
+    task.run_logs = run_logs.RunLogs(
+        task.settings.log, task.settings.output, task.run_names(),
+        task.folder.config)
+    stack.callback(task.run_logs.close)
     yield Runner(task, requests or stopping.Requests())
 
 

@@ -37,7 +37,7 @@ from hyperjax import policy_folder
 from hyperjax import types
 
 # How a run is saved and where it lies is not what is run.
-WITHOUT = ('output', 'checkpoint_seconds', 'restart')
+WITHOUT = ('output', 'checkpoint_seconds', 'log', 'restart')
 SUMMARY = 'summary.csv'
 Policies = tuple[types.Agent, types.LearnerState, list[policy_folder.Run]]
 
@@ -47,6 +47,7 @@ class RunFolder:
 
   Attributes:
     path: where the folder is.
+    config: contents of config.json.
     logs: by the names of their files.
     saved: number of the newest checkpoint, or None.
     saved_seconds: that the run had taken at its newest checkpoint, in all
@@ -71,6 +72,7 @@ class RunFolder:
     self._folder = folder_lib.Folder(
         self.path, settings, WITHOUT, settings.restart)
     try:
+      self.config = self._folder.config
       self._run = self._read_run()
       self.saved: int | None = self._run['saved']
       self.is_finished = self._run['finished'] and (

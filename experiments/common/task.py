@@ -10,6 +10,9 @@ import chex
 from experiments.common import pace as pace_lib
 from experiments.common import progress as progress_lib
 from experiments.common import run_folder
+from experiments.common import run_logs as run_logs_lib
+from hyperjax import policy_folder
+from hyperjax import types
 
 # What a task keeps on the devices: any pytree.
 State = Any
@@ -24,10 +27,11 @@ class Task(abc.ABC):
 
   Attributes:
     settings: a dataclass with the fields `output`, `checkpoint_seconds` and
-      `restart`, see `run_folder.RunFolder`.
+      `restart`, see `run_folder.RunFolder`, and `log`, see `settings`.
     logs: fields of each CSV log, by the name of its file.
     pictures: drawn when the run is finished, from its folder alone.
     folder: set by the skeleton before any method is called.
+    run_logs: set by the skeleton, too.
     failure: why no more can be trained after an `advance`, if so; the skeleton
       saves the state that it returned and raises the error.
   """
@@ -36,6 +40,7 @@ class Task(abc.ABC):
   logs: dict[str, tuple[str, ...]]
   pictures: Pictures
   folder: run_folder.RunFolder
+  run_logs: run_logs_lib.RunLogs
   failure: str | None = None
 
   @abc.abstractmethod
@@ -54,13 +59,13 @@ class Task(abc.ABC):
     """Returns the part of the state that checkpoints hold; all by default."""
     return state
 
-  def policies(self, state: State) -> run_folder.Policies | None:
-    """Returns whose policies are kept beside a checkpoint; none by default.
+  @abc.abstractmethod
+  def run_names(self) -> list[policy_folder.Run]:
+    """Returns the names of the S runs that advance together."""
 
-    Returns:
-      The agent, the state of its learners [S], and the names of the S runs.
-    """
-    del state
+  @abc.abstractmethod
+  def policies(self, state: State) -> tuple[types.Agent, types.LearnerState]:
+    """Returns the agent and the state of the learners of the runs, [S]."""
 
   def resume(self, saved: chex.ArrayTree, metadata: Metadata) -> State:
     """Returns the state of a run that goes on, from what was saved."""

@@ -98,10 +98,12 @@ class DeepSeaTask(task_lib.Task):
     print(f'resuming after {furthest(saved.num_episodes)} episodes')
     return saved
 
-  def policies(self, state):
+  def run_names(self):
     task = f'DeepSea-{self.settings.size}'
-    return self.agent, state.train.learner, [
-        policy_folder.Run(seed, task) for seed in self.settings.seeds]
+    return [policy_folder.Run(seed, task) for seed in self.settings.seeds]
+
+  def policies(self, state):
+    return self.agent, state.train.learner
 
   def number(self, state) -> int:
     # Steps of each seed that still goes on.
@@ -136,6 +138,7 @@ class DeepSeaTask(task_lib.Task):
     task_lib.check_finite(
         log.first_nonfinite, [f'seed {seed}' for seed in settings.seeds])
     records.record_episodes(self, state, log, active)
+    self.run_logs.write_chunk(log, state.num_steps.tolist(), active)
     bar.update(num_episodes, int(log.num_updates.sum()),
                [x is not None for x in metadata['solved']])
     return state

@@ -29,11 +29,13 @@ class UpdateLog(NamedTuple):
     num_updates: number of updates, int32 [].
     first_nonfinite: number of the first update with a non-finite loss, counted
       over the whole run, int32 []; -1 if there is none.
+    metrics: sums of the other metrics by name, float32 [] each.
   """
 
   loss: Float[Array, '...']
   num_updates: Int[Array, '...']
   first_nonfinite: Int[Array, '...']
+  metrics: dict[str, Float[Array, '...']]
 
 
 class HostLog(NamedTuple):
@@ -47,6 +49,8 @@ class HostLog(NamedTuple):
     seconds: duration of the chunk.
     waited_for_environments: seconds in which the host waited for time steps.
     waited_for_device: seconds in which the host waited for actions.
+    metrics: mean over the chunk's updates of each other number that the agent's
+      `update` reports, by name, [G] each; NaN if there were none.
     failure: reason why environments ended the chunk early, or None. After a
       failure the state is complete, but the loop unusable.
   """
@@ -58,6 +62,7 @@ class HostLog(NamedTuple):
   seconds: float
   waited_for_environments: float
   waited_for_device: float
+  metrics: dict[str, np.ndarray]
   failure: str | None = None
 
 
@@ -96,15 +101,20 @@ class HostRun:
       legal: mask of the actions that the environment has, bool [A].
     """
     agent_key, _, eval_key = seed_run.run_keys(seed)
+    train = self.trainer.init(agent_key, legal)
     return HostState(
-        train=self.trainer.init(agent_key, legal),
+        train=train,
         observation=self.trainer.init_observation(self.trainer.num_envs),
-        log=_empty_log(),
+        log=self._empty_log(train),
         eval_key=eval_key)
 
   def clear_log(self, state: HostState) -> HostState:
     """Returns the state with an empty log."""
-    return state._replace(log=_empty_log())
+    return state._replace(log=self._empty_log(state.train))
+
+  def _empty_log(self, train: trainer_lib.TrainState) -> UpdateLog:
+    return UpdateLog(jnp.float32(0.), jnp.int32(0), jnp.int32(-1),
+                     chunk_log.empty_metrics(self.trainer, train))
 
   def step(
       self, warmup: bool, state: HostState, action: Int[Array, ' N'],
@@ -140,11 +150,8 @@ class HostRun:
     return state._replace(train=train, log=UpdateLog(
         log.loss + jnp.sum(loss),
         log.num_updates + loss.shape[0],
-        chunk_log.first_nonfinite(log.first_nonfinite, first, loss)))
-
-
-def _empty_log() -> UpdateLog:
-  return UpdateLog(jnp.float32(0.), jnp.int32(0), jnp.int32(-1))
+        chunk_log.first_nonfinite(log.first_nonfinite, first, loss),
+        chunk_log.add_metrics(log.metrics, metrics)))
 
 
 class EvalState(NamedTuple):
