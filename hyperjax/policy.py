@@ -184,7 +184,8 @@ class Policy:
     self._actor, action = _act(
         self._way, self.agent, self.params, self._actor, batch, begins)
     self._begins = False
-    return int(action[0]) if is_single else np.asarray(action)
+    action = np.asarray(action)
+    return int(action[0]) if is_single else action
 
   def values(
       self, observation: Any

@@ -16,6 +16,7 @@ from hyperjax.environments import DeepSea
 from hyperjax.loops import EnvironmentLoop
 from hyperjax.loops import HostLoop
 from hyperjax.loops import OnDeviceLoop
+from tests import event_files
 from tests import games
 from tests import small
 
@@ -112,30 +113,13 @@ def test_a_logger_refuses_what_is_no_number(step, values, words, tmp_path):
   assert (tmp_path / 'log.csv').read_text() == 'step,name,value\n'
 
 
-def scalars(folder):
-  """What the files of a TensorBoard folder say, in the order of writing."""
-  import struct
-
-  from tensorboardX.proto import event_pb2
-  found = []
-  for path in sorted(folder.glob('events.*'), key=lambda p: p.stat().st_mtime):
-    data = path.read_bytes()
-    while data:
-      length, = struct.unpack('<Q', data[:8])
-      event = event_pb2.Event.FromString(data[12:12 + length])
-      found += [(event.step, x.tag, x.simple_value)
-                for x in event.summary.value]
-      data = data[16 + length:]
-  return found
-
-
 def test_tensorboard(tmp_path):
   pytest.importorskip('tensorboardX')
   logger = loggers.TensorBoard(tmp_path)
   logger.write(5, {'loss': 0.5, 'return': jnp.float32(2.)})
   logger.write(7, {'loss': 0.25})
   logger.close()
-  assert scalars(tmp_path) == [
+  assert event_files.scalars(tmp_path) == [
       (5, 'loss', 0.5), (5, 'return', 2.), (7, 'loss', 0.25)]
   assert isinstance(logger, loggers.Logger)
 
@@ -197,9 +181,9 @@ def test_what_no_checkpoint_has_is_not_written(tmp_path):
   resumed.flush()
   resumed.close()
   folder = tmp_path / 'tensorboard'
-  assert scalars(folder / 'catch-0_seed_3') == [
+  assert event_files.scalars(folder / 'catch-0_seed_3') == [
       (10, 'loss', 0.5), (20, 'loss', 0.125)]
-  assert scalars(folder / 'catch-0_seed_4') == [(10, 'loss', 0.25)]
+  assert event_files.scalars(folder / 'catch-0_seed_4') == [(10, 'loss', 0.25)]
   quiet = run_logs.RunLogs('csv', tmp_path / 'none', runs, {})
   quiet.write(0, 1, {'loss': 1.})
   quiet.flush()
