@@ -95,7 +95,7 @@ class TensorBoard:
       ImportError: if tensorboardX is not installed.
     """
     try:
-      import tensorboardX
+      import tensorboardX  # pyright: ignore[reportMissingImports]
     except ImportError as error:
       raise ImportError(
           "TensorBoard needs the package tensorboardX: pip install "
@@ -131,7 +131,7 @@ class WandB:
       ImportError: if wandb is not installed.
     """
     try:
-      import wandb
+      import wandb  # pyright: ignore[reportMissingImports]
     except ImportError as error:
       raise ImportError(
           "Weights & Biases needs the package wandb: pip install "

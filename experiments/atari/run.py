@@ -124,12 +124,11 @@ class AtariTask(task_lib.Task):
     return self.to_save(AtariState(state, state.train.learner.params))
 
   def to_save(self, state):
-    # Without the sums of the last chunk, and with or without the replay.
-    host_state = state.host._replace(log=state.host.log._replace(metrics={}))
-    if not self.settings.save_replay:
-      host_state = host_state._replace(
-          train=host_state.train._replace(replay=()))
-    return state._replace(host=host_state)
+    # With or without the replay.
+    if self.settings.save_replay:
+      return state
+    train = state.host.train._replace(replay=())
+    return state._replace(host=state.host._replace(train=train))
 
   def resume(self, saved, metadata):
     # The environments begin anew.

@@ -1,14 +1,12 @@
 """The log of a chunk of steps of a run on the device."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 import numpy as np
-
-from hyperjax.loops import base
 
 
 class ChunkLog(NamedTuple):
@@ -42,15 +40,15 @@ class ChunkLog(NamedTuple):
 
 
 def empty_metrics(
-    trainer: base.Trainer, state: base.TrainerState
+    learn: Callable[[Any], Any], state: Any
 ) -> dict[str, Float[Array, '']]:
   """Returns sums of no metrics, one for each number but the loss.
 
   Args:
-    trainer: whose `learn` reports metrics.
+    learn: of a trainer; it reports metrics.
     state: of the trainer.
   """
-  shapes = jax.eval_shape(trainer.learn, state)[1]
+  shapes = jax.eval_shape(learn, state)[1]
   return {name: jnp.float32(0.) for name, x in shapes.items()
           if name != 'loss' and len(x.shape) == 1}
 

@@ -231,13 +231,13 @@ class HostLoop:
         arrival = (action, timestep)
     finally:
       # Set after an interrupt too.
-      self.last_state = state
+      done_state = self.last_state = host_run.without_metrics(state)
     self._arrival = arrival
     with _timed(waited, 'device'):
       update_log = jax.device_get(state.log)
     faults.check(state, ignored=faults.LOGGED)  # The log has the others.
     num_updates = update_log.num_updates
-    return state, HostLog(
+    return done_state, HostLog(
         episodes=episodes, loss=chunk_log.mean(update_log.loss, num_updates),
         num_updates=int(num_updates[0]),
         metrics={name: chunk_log.mean(x, num_updates)

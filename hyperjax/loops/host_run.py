@@ -29,7 +29,8 @@ class UpdateLog(NamedTuple):
     num_updates: number of updates, int32 [].
     first_nonfinite: number of the first update with a non-finite loss, counted
       over the whole run, int32 []; -1 if there is none.
-    metrics: sums of the other metrics by name, float32 [] each.
+    metrics: sums of the other metrics by name, float32 [] each; empty outside a
+      chunk.
   """
 
   loss: Float[Array, '...']
@@ -101,20 +102,16 @@ class HostRun:
       legal: mask of the actions that the environment has, bool [A].
     """
     agent_key, _, eval_key = seed_run.run_keys(seed)
-    train = self.trainer.init(agent_key, legal)
     return HostState(
-        train=train,
+        train=self.trainer.init(agent_key, legal),
         observation=self.trainer.init_observation(self.trainer.num_envs),
-        log=self._empty_log(train),
+        log=_empty_log(),
         eval_key=eval_key)
 
   def clear_log(self, state: HostState) -> HostState:
     """Returns the state with an empty log."""
-    return state._replace(log=self._empty_log(state.train))
-
-  def _empty_log(self, train: trainer_lib.TrainState) -> UpdateLog:
-    return UpdateLog(jnp.float32(0.), jnp.int32(0), jnp.int32(-1),
-                     chunk_log.empty_metrics(self.trainer, train))
+    return state._replace(log=_empty_log()._replace(
+        metrics=chunk_log.empty_metrics(self.trainer.learn, state.train)))
 
   def step(
       self, warmup: bool, state: HostState, action: Int[Array, ' N'],
@@ -152,6 +149,15 @@ class HostRun:
         log.num_updates + loss.shape[0],
         chunk_log.first_nonfinite(log.first_nonfinite, first, loss),
         chunk_log.add_metrics(log.metrics, metrics)))
+
+
+def _empty_log() -> UpdateLog:
+  return UpdateLog(jnp.float32(0.), jnp.int32(0), jnp.int32(-1), {})
+
+
+def without_metrics(state: HostState) -> HostState:
+  """Returns the state as it is between chunks, and in checkpoints."""
+  return state._replace(log=state.log._replace(metrics={}))
 
 
 class EvalState(NamedTuple):

@@ -166,7 +166,7 @@ class SeedRun:
         max_steps * self.trainer.num_envs,
         sorted(jax.eval_shape(self._info, state.env_state)),
         None if warmup else chunk_log.empty_metrics(
-            self.trainer, state.train))
+            self.trainer.learn, state.train))
 
   def _learn(self, state: RunState, log: ChunkLog):
     """Makes the updates that are due."""
