@@ -20,6 +20,9 @@ EXTRAS = {
     'ale': ['ale-py>=0.11', 'envpool>=1.1.1,<1.2'],
     'bsuite': ['bsuite>=0.3.5'],
     'gymnasium': ['gymnasium>=1.1'],
+    # Loggers beside CSV, see hyperjax.loggers.
+    'tensorboard': ['tensorboardX>=2.6'],
+    'wandb': ['wandb>=0.20'],  # Several runs in one process.
     # What the commands under experiments/ and benchmarks/ need.
     'experiments': ['matplotlib>=3.8', 'tqdm>=4.66', 'tyro>=0.9'],
     'docs': ['mkdocs-material>=9.5', 'mkdocstrings-python>=1.10'],

@@ -67,6 +67,30 @@ def epsilon_greedy(
   return jnp.where(explore, random, greedy(key_greedy, values, legal))
 
 
+def moments(
+    distribution: index_lib.IndexDistribution,
+    value: Callable[[Array], Array], encoding: Float[Array, 'heads A'],
+) -> tuple[Float[Array, ' A'], Float[Array, ' A']]:
+  """Returns mean and standard deviation over z of values affine in z.
+
+    E_z Q(s, a; z) and sqrt(Var_z Q(s, a; z)), in closed form.
+
+  Args:
+    distribution: distribution of the index z.
+    value: function from an index [M] to the values of the state [A].
+    encoding: psi of the state, [M+1, A].
+
+  Returns:
+    Both float32 [A].
+  """
+  shift = distribution.mean * jnp.sum(encoding[1:], axis=0)
+  variance = (distribution.second_moment
+              * jnp.sum(jnp.square(encoding[1:]), axis=0)
+              - jnp.square(shift))
+  mean = value(jnp.full(distribution.dim, distribution.mean, jnp.float32))
+  return mean, jnp.sqrt(jnp.maximum(variance, 0.))
+
+
 @runtime_checkable
 class Optimism(Protocol):
   """Maps the distribution of Q(s, .; z) over z to the values of actions."""
@@ -244,9 +268,5 @@ class UCB(Thompson):
   def values(self, distribution, value, encoding, index) -> Float[Array, ' A']:
     """Returns the upper confidence bounds, float32 [A]."""
     del index
-    shift = distribution.mean * jnp.sum(encoding[1:], axis=0)
-    variance = (distribution.second_moment
-                * jnp.sum(jnp.square(encoding[1:]), axis=0)
-                - jnp.square(shift))
-    mean = value(jnp.full(distribution.dim, distribution.mean, jnp.float32))
-    return mean + self.scale * jnp.sqrt(jnp.maximum(variance, 0.))
+    mean, std = moments(distribution, value, encoding)
+    return mean + self.scale * std

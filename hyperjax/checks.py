@@ -11,7 +11,8 @@ applies checks to the fields of a dataclass:
 Booleans are not numbers here, and text is never converted.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+import difflib
 import math
 from typing import Any
 
@@ -172,6 +173,29 @@ def component(kind: type, description: str | None = None) -> Check:
 def optional(check: Check) -> Check:
   """Returns a check that also accepts None."""
   return lambda name, value: None if value is None else check(name, value)
+
+
+def unknown(
+    what: str, name: str, known: Iterable[str], them: str = 'known',
+) -> str:
+  """Returns an error for an unknown name, with near matches.
+
+  Args:
+    what: what the name is of, such as 'agent'.
+    name: the name.
+    known: names that there are.
+    them: what these are called.
+  """
+  known = list(known)
+  near = difflib.get_close_matches(name, known)
+  did_you_mean = f'did you mean {" or ".join(near)}? ' if near else ''
+  return f'unknown {what} {name!r}; {did_you_mean}{them}: {", ".join(known)}'
+
+
+def known(what: str, name: str, names: Iterable[str]):
+  """Raises a ValueError if a name is not among those that there are."""
+  if name not in names:
+    raise ValueError(unknown(what, name, names))
 
 
 COUNT = integer(1)

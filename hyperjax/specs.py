@@ -74,20 +74,21 @@ class ObservationSpec(NamedTuple):
       raise ValueError(
           f'expected observations of type {self.dtype}{category}, got {dtype}')
 
-  def convert(self, observation: Any) -> np.ndarray:
+  def convert(self, observation: Any, num_leading: int = 0) -> np.ndarray:
     """Returns an observation of an environment as an array of this spec.
 
     Floating-point numbers may be rounded.
 
     Args:
       observation: numbers in an array or a (nested) list.
+      num_leading: number of axes before the observation's own.
 
     Raises:
       ValueError: if the shape or the kind of number differs, or if a number is
         not finite or does not fit the dtype.
     """
     array = np.asarray(observation)
-    self.check(array, num_leading=0)
+    self.check(array, num_leading)
     if array.dtype == self.dtype:
       converted = array
     else:

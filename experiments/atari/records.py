@@ -29,6 +29,23 @@ def record_episodes(task: Any, log: host.HostLog):
        f'{e.episode_return:.6g}', e.length) for e in log.episodes])
 
 
+def log_chunk(task: Any, log: host.HostLog, env_steps: np.ndarray):
+  """Gives the loggers the means of a chunk's metrics and episodes.
+
+  Args:
+    task: a `run.AtariTask`.
+    log: of the chunk.
+    env_steps: of each agent after the chunk, [G].
+  """
+  for i, step in enumerate(env_steps):
+    values = {'loss': log.loss[i],
+              **{name: x[i] for name, x in log.metrics.items()}}
+    returns = [e.episode_return for e in log.episodes if e.agent == i]
+    if returns:
+      values['episode_return'] = np.mean(returns)
+    task.run_logs.write(i, step, values)
+
+
 def play(
     task: Any, params: types.Params, state: Any, purpose: int,
     num_episodes: int,
@@ -58,6 +75,9 @@ def record_evaluation(
   task.folder.logs['evaluations.csv'].append([
       (task.settings.agent, game, seed, step, f'{means[i]:.6g}',
        f'{scores[i].std():.6g}') for i, (game, seed) in enumerate(task.runs)])
+  for i, env_steps in enumerate(metadata['env_steps']):
+    task.run_logs.write(i, env_steps, {
+        'eval_return': means[i], 'eval_std': scores[i].std()})
   better = means > [found for found, _ in metadata['best']]
   metadata['best'] = [
       [float(means[i]), step] if better[i] else metadata['best'][i]

@@ -22,6 +22,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from hyperjax import policy_folder
 from hyperjax import specs
 from hyperjax import types
 from hyperjax.agents import presets
@@ -31,6 +32,7 @@ from hyperjax.loops import host_run
 
 from ..common import progress
 from ..common import run as run_lib
+from ..common import task as task_lib
 from . import games as games_lib
 from . import pictures as pictures_lib
 from . import purposes
@@ -54,8 +56,8 @@ class AtariState(NamedTuple):
   best: types.Params
 
 
-class AtariTask(run_lib.Task):
-  """Atari games as a `run.Task`."""
+class AtariTask(task_lib.Task):
+  """Atari games as a `task.Task`."""
 
   logs = {'episodes.csv': records.EPISODES,
           'evaluations.csv': reading.EVALUATIONS}
@@ -140,6 +142,12 @@ class AtariTask(run_lib.Task):
       return saved
     return saved._replace(host=self.loop.refill_replay(saved.host))
 
+  def run_names(self):
+    return [policy_folder.Run(seed, game) for game, seed in self.runs]
+
+  def policies(self, state):
+    return self.agent, state.host.train.learner
+
   def number(self, state) -> int:
     # Time steps, those that only began a game included.
     return int(state.host.train.num_transitions[0])
@@ -159,9 +167,10 @@ class AtariTask(run_lib.Task):
     with pace.timed(steps):
       loop_state, log = self.loop.run(
           state.host, steps // settings.num_envs, env_steps)
-    run_lib.check_finite(log.first_nonfinite, [
+    task_lib.check_finite(log.first_nonfinite, [
         f'{game}, seed {seed},' for game, seed in self.runs])
     records.record_episodes(self, log)
+    records.log_chunk(self, log, env_steps)
     metadata['env_steps'] = env_steps.tolist()
     state = state._replace(host=loop_state)
     bar.update(self.number(state) - before, log, len(self.runs))

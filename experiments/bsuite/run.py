@@ -21,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hyperjax import policy_folder
 from hyperjax.agents import presets
 from hyperjax.environments.bsuite import mnist
 from hyperjax.environments.bsuite import suite
@@ -34,6 +35,7 @@ from ..common import machine
 from ..common import progress
 from ..common import run as run_lib
 from ..common import stopping
+from ..common import task as task_lib
 from . import points as points_lib
 from . import records
 from . import reference
@@ -43,7 +45,7 @@ from . import settings as settings_lib
 MAX_STEPS = 4096
 # Of a folder's settings those that ids may be added under.
 GROWING = ('bsuite_id', 'sweep', 'mnist_dir', 'num_processes', 'output',
-           'checkpoint_seconds', 'restart')
+           'checkpoint_seconds', 'log', 'restart')
 SUMMARY = ('bsuite_id', 'seed', 'episodes', 'env_steps', 'updates',
            'wall_seconds')
 
@@ -60,6 +62,7 @@ class ProgramSettings:
     config: the agent's settings.
     num_episodes: at most so many episodes, see `settings.Settings`.
     checkpoint_seconds: time between checkpoints.
+    log: see `settings.Settings`.
     restart: whether the folder holds a finished run, a CSV of which is lost.
   """
 
@@ -70,13 +73,14 @@ class ProgramSettings:
   config: Any
   num_episodes: int | None
   checkpoint_seconds: float
+  log: str
   restart: bool
 
 
-class ProgramTask(run_lib.Task):
-  """Runs of one compiled program as a `run.Task`."""
+class ProgramTask(task_lib.Task):
+  """Runs of one compiled program as a `task.Task`."""
 
-  pictures: run_lib.Pictures = {}
+  pictures: task_lib.Pictures = {}
 
   def __init__(
       self, settings: settings_lib.Settings,
@@ -97,7 +101,7 @@ class ProgramTask(run_lib.Task):
     self.settings = ProgramSettings(
         output, tuple(f'{x.bsuite_id}:{x.seed}' for x in points),
         settings.agent, settings.preset, settings.config,
-        settings.num_episodes, settings.checkpoint_seconds,
+        settings.num_episodes, settings.checkpoint_seconds, settings.log,
         restart=(output / 'summary.csv').exists())
     self._log_names = [
         f'../../{records.log_name(*point)}' for point in points]
@@ -145,6 +149,12 @@ class ProgramTask(run_lib.Task):
     print(f'resuming after {self._done(saved)} of {self._ends.sum()} episodes')
     return saved
 
+  def run_names(self):
+    return [policy_folder.Run(x.seed, x.bsuite_id) for x in self.points]
+
+  def policies(self, state):
+    return self.loop.trainer.agent, state.train.learner
+
   def number(self, state) -> int:
     return int(np.max(state.num_steps))
 
@@ -162,9 +172,10 @@ class ProgramTask(run_lib.Task):
     before = np.asarray(state.num_episodes), np.asarray(state.num_steps)
     with pace.timed(num_steps):
       state, log = self.loop.run(state, num_steps, active, MAX_STEPS)
-    run_lib.check_finite(log.first_nonfinite, [
+    task_lib.check_finite(log.first_nonfinite, [
         f'{x.bsuite_id}, seed {x.seed},' for x in self.points])
     self._record(log, before, active, metadata['totals'])
+    self.run_logs.write_chunk(log, state.num_steps.tolist(), active)
     bar.update(self._done(state) - done, int(log.num_updates.sum()),
                int((np.asarray(state.num_episodes) >= self._ends).sum()))
     return state

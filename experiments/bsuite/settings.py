@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from ..common import run_logs
 from ..common import settings as settings_lib
 
 
@@ -37,6 +38,10 @@ class Settings(settings_lib.RunSettings[settings_lib.Config]):
   def __post_init__(self):
     super().__post_init__()
     self.check_at_least_one('num_episodes', 'runs_together', 'num_processes')
+    if self.reference and run_logs.parse(self.log):
+      raise ValueError(
+          f'log must be csv with --reference, whose processes write no other, '
+          f'got {self.log}')
     # Each id and seed has a PRNG seed of its own, see `points`.
     if not 0 <= self.seed <= 2**22 - self.num_seeds:
       raise ValueError(

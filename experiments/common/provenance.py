@@ -9,42 +9,33 @@ from typing import Any
 
 import jax
 
+from hyperjax import configs
+
 PACKAGES = ('jax', 'jaxlib', 'flax', 'optax', 'rlax', 'flashbax', 'numpy')
 
 
 def settings_as_json(
     settings: Any, without: Collection[str] = ()) -> dict[str, Any]:
-  """A dataclass of settings as plain data: classes by name, paths as text.
+  """Returns settings as plain data: classes by name, paths as text.
 
   Args:
     settings: a dataclass; its fields may be dataclasses.
     without: its fields that are left out.
   """
-
-  return {name: value for name, value in plain(settings, 'config').items()
-          if name not in without}
+  return {f.name: plain(getattr(settings, f.name), f.name)
+          for f in dataclasses.fields(settings) if f.name not in without}
 
 
 def plain(value: Any, name: str = '') -> Any:
-  """Returns a setting as plain data.
+  """Returns a setting as plain data; see `hyperjax.configs`.
 
   Args:
     value: the setting.
     name: name of its field.
   """
-  if dataclasses.is_dataclass(value) and not isinstance(value, type):
-    fields = {f.name: plain(getattr(value, f.name), f.name)
-              for f in dataclasses.fields(value)}
-    # A component is of one class of several; a config is not.
-    return fields if name == 'config' else {
-        'class': type(value).__name__, **fields}
-  if isinstance(value, type):
-    return value.__name__
-  if callable(value):
-    return getattr(value, '__qualname__', repr(value))
-  if isinstance(value, (tuple, list)):
-    return [plain(v) for v in value]
-  return str(value) if isinstance(value, Path) else value
+  if name == 'config':  # Of one class, unlike a component.
+    return configs.to_json(value)
+  return str(value) if isinstance(value, Path) else configs.plain(value)
 
 
 def _commit() -> str:

@@ -2,20 +2,18 @@
 
   begin or resume; advance, evaluate, record, again and again; finish; draw,
 
-in a folder that one process holds. A `Task` says what these are for one kind
-of experiment; what is saved when, what a resumed run cuts off, and how the
+in a folder that one process holds. A `task.Task` says what these are for one
+kind of experiment; what is saved when, what a resumed run cuts off, and how the
 command follows a request to stop is here, once.
 """
 
-import abc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import json
 from pathlib import Path
 import sys
+import time
 from typing import Any
-
-import chex
 
 from hyperjax.environments import vector
 
@@ -23,122 +21,17 @@ from . import cli
 from . import command
 from . import machine
 from . import pace as pace_lib
-from . import progress as progress_lib
 from . import run_folder
+from . import run_logs
 from . import stopping
 from . import study
+from .task import Metadata
+from .task import Pictures
+from .task import State
+from .task import Task
 
-# What a task keeps on the devices: any pytree.
-State = Any
-# What the host keeps beside it; must survive JSON.
-Metadata = dict[str, Any]
-# Functions of a run's folder that draw its pictures, by their files' names.
-Pictures = Mapping[str, Callable[[Path], None]]
-
-
-class Task(abc.ABC):
-  """One experiment with its settings.
-
-  Attributes:
-    settings: a dataclass with the fields `output`, `checkpoint_seconds` and
-      `restart`, see `run_folder.RunFolder`.
-    logs: fields of each CSV log, by the name of its file.
-    pictures: drawn when the run is finished, from its folder alone.
-    folder: set by the skeleton before any method is called.
-    failure: why no more can be trained after an `advance`, if so; the skeleton
-      saves the state that it returned and raises the error.
-  """
-
-  settings: Any
-  logs: dict[str, tuple[str, ...]]
-  pictures: Pictures
-  folder: run_folder.RunFolder
-  failure: str | None = None
-
-  @abc.abstractmethod
-  def progress(self, state: State) -> progress_lib.Bar:
-    """Returns the progress bar of a run that stands at a state."""
-
-  @abc.abstractmethod
-  def init(self) -> tuple[State, Metadata]:
-    """Returns what a new run begins with."""
-
-  @abc.abstractmethod
-  def abstract_state(self) -> chex.ArrayTree:
-    """Returns shapes and shardings of what `to_save` returns."""
-
-  def to_save(self, state: State) -> chex.ArrayTree:
-    """Returns the part of the state that checkpoints hold; all by default."""
-    return state
-
-  def resume(self, saved: chex.ArrayTree, metadata: Metadata) -> State:
-    """Returns the state of a run that goes on, from what was saved."""
-    del metadata
-    return saved
-
-  @abc.abstractmethod
-  def number(self, state: State) -> int:
-    """Returns how far a run has come: the number of its checkpoint."""
-
-  @abc.abstractmethod
-  def is_done(self, state: State, metadata: Metadata) -> bool:
-    """Returns whether there is nothing left to train."""
-
-  @abc.abstractmethod
-  def advance(
-      self, state: State, metadata: Metadata, pace: pace_lib.Pace,
-      bar: progress_lib.Bar) -> State:
-    """Trains a chunk, at most to the next evaluation, and records it.
-
-    Args:
-      state: before the chunk; its memory is reused.
-      metadata: is changed in place.
-      pace: says how much there is time for, and is told how long it took.
-      bar: is told what was done.
-    """
-
-  def evaluation_is_due(self, state: State, metadata: Metadata) -> bool:
-    """Returns whether a state is to be evaluated; never by default."""
-    del state, metadata
-    return False
-
-  def evaluate(self, state: State, metadata: Metadata) -> Any:
-    """Returns an evaluation of a state; changes and writes nothing."""
-    del state, metadata
-
-  def record(self, state: State, metadata: Metadata, evaluation: Any) -> State:
-    """Records an evaluation; returns the state, with the best one if kept."""
-    del metadata, evaluation
-    return state
-
-  @abc.abstractmethod
-  def finish(self, state: State, metadata: Metadata):
-    """Writes the summary, and what the pictures need, each file at once."""
-
-  @abc.abstractmethod
-  def report(self):
-    """Prints what a finished run came to, from its folder."""
-
-  def close(self):  # noqa: B027 Most tasks hold nothing.
-    """Releases what the task holds; nothing by default."""
-
-
-def check_finite(first_nonfinite: Sequence[int], names: Sequence[str]):
-  """Checks that the losses of a chunk were finite.
-
-  Args:
-    first_nonfinite: number of the first update of each run whose loss was not
-      finite, -1 if there is none.
-    names: of the runs.
-
-  Raises:
-    FloatingPointError: if one was not, naming the run and the update.
-  """
-  for name, first in zip(names, first_nonfinite, strict=True):
-    if first >= 0:
-      raise FloatingPointError(
-          f'the loss of {name} was not finite at update {first}; the last '
-          f'checkpoint is from before')
+# Shortest time between two writings of the policies while a run goes on.
+_POLICIES_SECONDS = 10.
 
 
 class Runner:
@@ -149,6 +42,7 @@ class Runner:
     self._requests = requests
     self._folder = task.folder
     self._saved: tuple[int, str] | None = None
+    self._policies_written = -_POLICIES_SECONDS
     requests.what_is_kept = self._what_is_kept
 
   def __call__(self):
@@ -194,7 +88,7 @@ class Runner:
           if task.failure is not None:
             raise vector.StalledError(task.failure)
           if self._folder.is_due():
-            self._save(state, metadata)
+            self._save(state, metadata, is_last=False)
       self._save(state, metadata)
       with requests.interruptible():
         task.finish(state, metadata)
@@ -212,13 +106,20 @@ class Runner:
   def _identity(self, state: State, metadata: Metadata) -> tuple[int, str]:
     return self._task.number(state), json.dumps(metadata)
 
-  def _save(self, state: State, metadata: Metadata):
+  def _save(self, state: State, metadata: Metadata, is_last: bool = True):
     identity = self._identity(state, metadata)
     if identity == self._saved:
       return
+    policies = None
+    if is_last or (
+        time.monotonic() - self._policies_written >= _POLICIES_SECONDS):
+      policies = (*self._task.policies(state), self._task.run_names())
+      self._policies_written = time.monotonic()
     with self._requests.patient():
       self._folder.save(
-          self._task.number(state), self._task.to_save(state), metadata)
+          self._task.number(state), self._task.to_save(state), metadata,
+          policies)
+      self._task.run_logs.flush()
     self._saved = identity
 
   def _what_is_kept(self) -> str:
@@ -274,6 +175,10 @@ def opened(
     stack.callback(task.close)
     task.folder = run_folder.RunFolder(task.settings, task.logs)
     stack.callback(task.folder.close)
+    task.run_logs = run_logs.RunLogs(
+        task.settings.log, task.settings.output, task.run_names(),
+        task.folder.config)
+    stack.callback(task.run_logs.close)
     yield Runner(task, requests or stopping.Requests())
 
 

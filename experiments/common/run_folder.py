@@ -5,6 +5,7 @@
                 and commit, versions and devices of each start
   *.csv         logs, to which rows are appended; summary.csv at the end
   checkpoints/  the newest states
+  policies/     what acts of the newest one, see `hyperjax.load`
 
 What holds at every moment, after any kill:
 
@@ -29,14 +30,17 @@ from typing import Any
 import chex
 
 from hyperjax import checkpoint
+from hyperjax import policy_folder
+from hyperjax import types
 
 from . import files
 from . import folder as folder_lib
 from . import provenance
 
 # How a run is saved and where it lies is not what is run.
-WITHOUT = ('output', 'checkpoint_seconds', 'restart')
+WITHOUT = ('output', 'checkpoint_seconds', 'log', 'restart')
 SUMMARY = 'summary.csv'
+Policies = tuple[types.Agent, types.LearnerState, list[policy_folder.Run]]
 
 
 class RunFolder:
@@ -44,6 +48,7 @@ class RunFolder:
 
   Attributes:
     path: where the folder is.
+    config: contents of config.json.
     logs: by the names of their files.
     saved: number of the newest checkpoint, or None.
     saved_seconds: that the run had taken at its newest checkpoint, in all
@@ -68,6 +73,7 @@ class RunFolder:
     self._folder = folder_lib.Folder(
         self.path, settings, WITHOUT, settings.restart)
     try:
+      self.config = self._folder.config
       self._run = self._read_run()
       self.saved: int | None = self._run['saved']
       self.is_finished = self._run['finished'] and (
@@ -171,19 +177,27 @@ class RunFolder:
     self._run['starts'].append(start)
     self._write_run()
 
-  def save(self, step: int, state: chex.ArrayTree, metadata: dict[str, Any]):
-    """Writes a checkpoint.
+  def save(
+      self, step: int, state: chex.ArrayTree, metadata: dict[str, Any],
+      policies: Policies | None = None):
+    """Writes a checkpoint, and the policies of its runs.
+
+    The policies come first: after a kill between the two a resumed run comes
+    by the same ones again.
 
     Args:
       step: its number, which rises.
       state: arrays and PRNG keys.
       metadata: what else to remember; must survive JSON.
+      policies: arguments of `policy_folder.save_runs`; None to write none.
 
     Raises:
       OSError: if it cannot be written; the one before it is left.
     """
     self.saved_seconds = self.seconds()
     try:
+      if policies is not None:
+        policy_folder.save_runs(self.path / policy_folder.FOLDER, *policies)
       self._checkpointer.save(step, state, {
           'metadata': metadata, 'seconds': self.saved_seconds, 'step': step,
           'positions': self.sync()})

@@ -9,6 +9,8 @@ import tyro
 
 from hyperjax.agents import presets
 
+from . import run_logs
+
 Config = TypeVar('Config')
 
 
@@ -24,6 +26,9 @@ class RunSettings(Generic[Config]):
     num_seeds: independent runs, of the seeds seed, seed + 1, ...
     seed: the first one.
     checkpoint_seconds: time between checkpoints.
+    log: where the numbers of each chunk and evaluation go, with commas between:
+      csv for nothing beside the files that are always written, tensorboard,
+      wandb.
     restart: whether to begin anew. What the folder held moves aside in it. A
       command that is to be resumed must not have it.
   """
@@ -36,10 +41,12 @@ class RunSettings(Generic[Config]):
   num_seeds: int = 1
   seed: int = 0
   checkpoint_seconds: float = 60.
+  log: str = 'csv'
   restart: bool = False
 
   def __post_init__(self):
     self.check_at_least_one('num_seeds')
+    run_logs.parse(self.log)
     if not 0. <= self.checkpoint_seconds < math.inf:
       raise ValueError(
           f'checkpoint_seconds must be at least 0 and finite, got '

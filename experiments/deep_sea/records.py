@@ -66,6 +66,7 @@ def record_evaluation(
       continue
     rows.append((settings.agent, settings.size, seed, num_episodes[i],
                  num_steps[i], f'{means[i]:.6g}'))
+    task.run_logs.write(i, num_steps[i], {'eval_return': means[i]})
     # Returns are sums of single-precision rewards.
     if metadata['solved'][i] is None and means[i] >= SOLVED_RETURN - 1e-5:
       metadata['solved'][i] = [

@@ -19,19 +19,21 @@ import math
 import jax
 import numpy as np
 
+from hyperjax import policy_folder
 from hyperjax.agents import presets
 from hyperjax.environments import deep_sea
 from hyperjax.loops import on_device
 
 from ..common import progress
 from ..common import run as run_lib
+from ..common import task as task_lib
 from . import pictures as pictures_lib
 from . import records
 from . import settings as settings_lib
 
 
-class DeepSeaTask(run_lib.Task):
-  """DeepSea as a `run.Task`."""
+class DeepSeaTask(task_lib.Task):
+  """DeepSea as a `task.Task`."""
 
   logs = {'episodes.csv': records.EPISODES,
           'evaluations.csv': records.EVALUATIONS}
@@ -97,6 +99,13 @@ class DeepSeaTask(run_lib.Task):
     print(f'resuming after {furthest(saved.num_episodes)} episodes')
     return saved
 
+  def run_names(self):
+    task = f'DeepSea-{self.settings.size}'
+    return [policy_folder.Run(seed, task) for seed in self.settings.seeds]
+
+  def policies(self, state):
+    return self.agent, state.train.learner
+
   def number(self, state) -> int:
     # Steps of each seed that still goes on.
     return furthest(state.num_steps)
@@ -127,9 +136,10 @@ class DeepSeaTask(run_lib.Task):
           state, num_episodes * size,
           active if settings.stop_when_solved else None,
           max_steps=self._evaluate_every * size)
-    run_lib.check_finite(
+    task_lib.check_finite(
         log.first_nonfinite, [f'seed {seed}' for seed in settings.seeds])
     records.record_episodes(self, state, log, active)
+    self.run_logs.write_chunk(log, state.num_steps.tolist(), active)
     bar.update(num_episodes, int(log.num_updates.sum()),
                [x is not None for x in metadata['solved']])
     return state

@@ -31,6 +31,7 @@ from hyperjax import memory
 from hyperjax import seeds as seeds_lib
 from hyperjax import types
 from hyperjax.environments import vector
+from hyperjax.loops import chunk_log
 from hyperjax.loops import episodes as episodes_lib
 from hyperjax.loops import host_run
 from hyperjax.loops import joined
@@ -230,16 +231,19 @@ class HostLoop:
         arrival = (action, timestep)
     finally:
       # Set after an interrupt too.
-      self.last_state = state
+      done_state = self.last_state = host_run.without_metrics(state)
     self._arrival = arrival
     with _timed(waited, 'device'):
-      loss, num_updates, nonfinite = jax.device_get(state.log)
+      update_log = jax.device_get(state.log)
     faults.check(state, ignored=faults.LOGGED)  # The log has the others.
-    with np.errstate(invalid='ignore'):
-      loss = loss / num_updates
-    return state, HostLog(
-        episodes=episodes, loss=loss, num_updates=int(num_updates[0]),
-        first_nonfinite=nonfinite, seconds=time.monotonic() - start,
+    num_updates = update_log.num_updates
+    return done_state, HostLog(
+        episodes=episodes, loss=chunk_log.mean(update_log.loss, num_updates),
+        num_updates=int(num_updates[0]),
+        metrics={name: chunk_log.mean(x, num_updates)
+                 for name, x in update_log.metrics.items()},
+        first_nonfinite=update_log.first_nonfinite,
+        seconds=time.monotonic() - start,
         waited_for_environments=waited['environments'],
         waited_for_device=waited['device'], failure=failure)
 

@@ -29,11 +29,14 @@ class UpdateLog(NamedTuple):
     num_updates: number of updates, int32 [].
     first_nonfinite: number of the first update with a non-finite loss, counted
       over the whole run, int32 []; -1 if there is none.
+    metrics: sums of the other metrics by name, float32 [] each; empty outside a
+      chunk.
   """
 
   loss: Float[Array, '...']
   num_updates: Int[Array, '...']
   first_nonfinite: Int[Array, '...']
+  metrics: dict[str, Float[Array, '...']]
 
 
 class HostLog(NamedTuple):
@@ -47,6 +50,8 @@ class HostLog(NamedTuple):
     seconds: duration of the chunk.
     waited_for_environments: seconds in which the host waited for time steps.
     waited_for_device: seconds in which the host waited for actions.
+    metrics: mean over the chunk's updates of each other number that the agent's
+      `update` reports, by name, [G] each; NaN if there were none.
     failure: reason why environments ended the chunk early, or None. After a
       failure the state is complete, but the loop unusable.
   """
@@ -58,6 +63,7 @@ class HostLog(NamedTuple):
   seconds: float
   waited_for_environments: float
   waited_for_device: float
+  metrics: dict[str, np.ndarray]
   failure: str | None = None
 
 
@@ -104,7 +110,8 @@ class HostRun:
 
   def clear_log(self, state: HostState) -> HostState:
     """Returns the state with an empty log."""
-    return state._replace(log=_empty_log())
+    return state._replace(log=_empty_log()._replace(
+        metrics=chunk_log.empty_metrics(self.trainer.learn, state.train)))
 
   def step(
       self, warmup: bool, state: HostState, action: Int[Array, ' N'],
@@ -140,11 +147,17 @@ class HostRun:
     return state._replace(train=train, log=UpdateLog(
         log.loss + jnp.sum(loss),
         log.num_updates + loss.shape[0],
-        chunk_log.first_nonfinite(log.first_nonfinite, first, loss)))
+        chunk_log.first_nonfinite(log.first_nonfinite, first, loss),
+        chunk_log.add_metrics(log.metrics, metrics)))
 
 
 def _empty_log() -> UpdateLog:
-  return UpdateLog(jnp.float32(0.), jnp.int32(0), jnp.int32(-1))
+  return UpdateLog(jnp.float32(0.), jnp.int32(0), jnp.int32(-1), {})
+
+
+def without_metrics(state: HostState) -> HostState:
+  """Returns the state as it is between chunks, and in checkpoints."""
+  return state._replace(log=state.log._replace(metrics={}))
 
 
 class EvalState(NamedTuple):

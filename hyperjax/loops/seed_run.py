@@ -160,10 +160,13 @@ class SeedRun:
       return {}
     return jax.vmap(self.environment.episode_log)(env_state)
 
-  def _empty_log(self, state: RunState, max_steps: int) -> ChunkLog:
+  def _empty_log(
+      self, state: RunState, max_steps: int, warmup: bool) -> ChunkLog:
     return chunk_log.empty_log(
         max_steps * self.trainer.num_envs,
-        sorted(jax.eval_shape(self._info, state.env_state)))
+        sorted(jax.eval_shape(self._info, state.env_state)),
+        None if warmup else chunk_log.empty_metrics(
+            self.trainer.learn, state.train))
 
   def _learn(self, state: RunState, log: ChunkLog):
     """Makes the updates that are due."""
@@ -174,6 +177,7 @@ class SeedRun:
     ), log._replace(
         num_updates=log.num_updates + loss.shape[0],
         loss=log.loss + jnp.sum(loss),
+        metrics=chunk_log.add_metrics(log.metrics, metrics),
         first_nonfinite=chunk_log.first_nonfinite(
             log.first_nonfinite, state.num_updates, loss))
 
@@ -207,7 +211,7 @@ class SeedRun:
         period, num_steps // self.trainer.update_period)
     return jax.lax.fori_loop(
         0, count, lambda _, carry: body(carry),
-        (state, self._empty_log(state, max_steps)))
+        (state, self._empty_log(state, max_steps, warmup)))
 
   def run_if(
       self, max_steps: int, warmup: bool, state: RunState,
@@ -217,7 +221,7 @@ class SeedRun:
     return jax.lax.cond(
         active,
         lambda state: self.run(max_steps, warmup, state, num_steps),
-        lambda state: (state, self._empty_log(state, max_steps)),
+        lambda state: (state, self._empty_log(state, max_steps, warmup)),
         state)
 
   def evaluate(

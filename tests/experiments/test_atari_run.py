@@ -15,6 +15,7 @@ from experiments.atari import run as task_lib
 from experiments.atari import settings
 from experiments.common import cli
 from experiments.common import run as run_lib
+import hyperjax
 from hyperjax.environments import envpool
 from tests import csv_files
 from tests import states
@@ -73,6 +74,16 @@ def test_writes_what_the_analysis_reads(finished, capsys):
   for runs in found.values():
     for found_run in runs:
       assert found_run.steps.tolist() == [0, 200, 400]
+
+
+def test_its_policies_are_loaded_by_game_and_seed(finished):
+  policy = hyperjax.load(finished, seed=51, task='Breakout')
+  assert policy.updates == 75
+  frames = np.zeros((5, 4, 84, 84), np.uint8)
+  # Breakout has four of Pong's six actions.
+  assert (policy.as_trained().select_action(frames) < 4).all()
+  assert np.isfinite(policy.values(frames[0])[0]).tolist() == [True] * 4 + [
+      False] * 2
 
 
 def test_a_finished_run_is_left_alone(finished, capsys):

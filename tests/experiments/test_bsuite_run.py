@@ -15,6 +15,7 @@ from experiments.bsuite import run as run_lib
 from experiments.bsuite import settings as settings_lib
 from experiments.common import cli
 from experiments.common import stopping
+import hyperjax
 from tests import csv_files
 from tests import stops
 
@@ -68,11 +69,22 @@ def test_a_finished_id_never_runs_again(catch, capsys):
   assert 'making' not in capsys.readouterr().out
 
 
+def test_its_policies_are_loaded_by_id_and_seed(catch):
+  policy = hyperjax.load(catch, seed=1, task='catch/0')
+  board = np.zeros((10, 5), np.float32)
+  assert policy.select_action(board) in (0, 1, 2)
+  assert policy.values(board)[0].shape == (3,)
+  with pytest.raises(ValueError, match="task 'catch/0', seed 0; task"):
+    hyperjax.load(catch, seed=1, task='catch/1')
+
+
 def test_a_stopped_sweep_goes_on_and_grows(catch, tmp_path):
   arguments = (tmp_path, '--bsuite-id', 'catch/0', '--num-seeds', '2')
   with pytest.raises(stopping.Stopped):
     run_lib.sweep(parse(*arguments), stops.After(3))
   assert len(rows(tmp_path, 'catch/0')) < 15
+  assert hyperjax.load(tmp_path, seed=1).updates < hyperjax.load(
+      catch, seed=1).updates
   run_lib.sweep(parse(*arguments))
   for seed in (0, 1):
     assert rows(tmp_path, 'catch/0', seed) == rows(catch, 'catch/0', seed)

@@ -16,12 +16,16 @@ import pytest
 from experiments.common import cli
 from experiments.common import files
 from experiments.common import run as run_lib
+from experiments.common import stopping
 from experiments.deep_sea import records
 from experiments.deep_sea import run as task_lib
 from experiments.deep_sea import settings as settings_lib
+import hyperjax
 from hyperjax import checkpoint
 from tests import csv_files
+from tests import event_files
 from tests import states
+from tests import stops
 
 ROOT = Path(__file__).parents[2]
 # Random steps end with a chunk, so that all chunks of learning share a program.
@@ -124,6 +128,47 @@ def test_a_finished_run_is_left_alone(finished, capsys):
   run(finished)
   assert 'it is finished' in capsys.readouterr().out
   assert {p: p.stat().st_mtime_ns for p in finished.glob('*.*')} == before
+
+
+def test_its_policies_are_those_of_its_last_checkpoint(finished):
+  task = make(finished)
+  state, _ = checkpoint.Checkpointer(
+      finished / 'checkpoints').restore(task.abstract_state())
+  for i, seed in enumerate((30, 31)):
+    policy = hyperjax.load(finished, seed=seed)
+    assert policy.agent == task.agent
+    assert policy.updates == int(state.train.learner.steps[i])
+    for mine, of_all in zip(
+        jax.tree.leaves(policy.params),
+        jax.tree.leaves(dict(state.train.learner.params)), strict=True):
+      np.testing.assert_array_equal(mine, of_all[i])
+  with pytest.raises(ValueError, match='DeepSea-5.*seed 30.*seed 31'):
+    hyperjax.load(finished)
+
+
+def test_a_resumed_run_logs_every_step_once(tmp_path):
+  pytest.importorskip('tensorboardX')
+  arguments = (tmp_path, '--log', 'csv,tensorboard', '--num-episodes', '60')
+  with pytest.raises(stopping.Stopped):
+    run_lib.run(make(*arguments), stops.After(4))
+  begun = hyperjax.load(tmp_path, seed=31).updates
+  run(*arguments)
+  assert hyperjax.load(tmp_path, seed=31).updates > begun
+  for seed in ('30', '31'):
+    found = event_files.scalars(
+        tmp_path / 'tensorboard' / f'DeepSea-5_seed_{seed}')
+    assert {name for _, name, _ in found} == {
+        'loss', 'episode_return', 'eval_return'}
+    keys = [(step, name) for step, name, _ in found]
+    assert len(set(keys)) == len(keys)
+    expected = [
+        (int(row['env_steps']), float(row['eval_return']))
+        for row in csv_files.rows(tmp_path / 'evaluations.csv')
+        if row['seed'] == seed]
+    np.testing.assert_allclose(
+        [(step, x) for step, name, x in found if name == 'eval_return'],
+        expected, rtol=1e-5)
+    assert max(step for step, name in keys if name == 'loss') == 300
 
 
 @pytest.mark.slow

@@ -8,11 +8,11 @@ others.
 """
 
 from collections.abc import Callable
-import difflib
 import functools
 from typing import Any
 
 from hyperjax import agents
+from hyperjax import checks
 from hyperjax import networks
 from hyperjax.agents.presets.hyperagent import hyperagent_optimistic
 from hyperjax.agents.presets.hyperagent import hyperagent_paper_atari
@@ -103,15 +103,6 @@ def make(agent: str, preset: str = 'default', **overrides: Any) -> Any:
   Raises:
     ValueError: if a name is unknown; the message has near matches.
   """
-  _check_known('agent', agent, AGENTS)
-  _check_known(f'preset of {agent}', preset, PRESETS[agent])
+  checks.known('agent', agent, AGENTS)
+  checks.known(f'preset of {agent}', preset, PRESETS[agent])
   return PRESETS[agent][preset](**overrides)
-
-
-def _check_known(what: str, name: str, known):
-  if name in known:
-    return
-  near = difflib.get_close_matches(name, known)
-  did_you_mean = f'did you mean {" or ".join(near)}? ' if near else ''
-  raise ValueError(
-      f'unknown {what} {name!r}; {did_you_mean}known: {", ".join(known)}')

@@ -1,0 +1,287 @@
+"""Saves trained agents and loads them as policies.
+
+A folder of policies contains
+
+  policy.json: class, specs and config of the agent, and whose weights these
+    are: one run, or several runs of the same agent.
+  weights/: what acts, with an axis of runs: the trained parameters and the
+    fixed prior, in the format of `hyperjax.checkpoint`. Not the optimiser's
+    state, and no replay.
+
+It is written under another name and renamed when it is complete. Nothing in it
+is pickled; but loading imports the module of an agent that is not hyperjax's
+own, so load only what you trust.
+"""
+
+from collections.abc import Sequence
+import json
+import os
+from pathlib import Path
+import shutil
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import hyperjax
+from hyperjax import agents
+from hyperjax import checkpoint
+from hyperjax import checks
+from hyperjax import configs
+from hyperjax import networks
+from hyperjax import policy as policy_lib
+from hyperjax import specs
+from hyperjax import types
+from hyperjax.agents import guards
+
+FORMAT = 1
+_FILE = 'policy.json'
+# Of the folder of a run of the commands.
+FOLDER = 'policies'
+
+
+class Run(NamedTuple):
+  """One of several runs of an agent.
+
+  Attributes:
+    seed: seed of the run; None if it has no name.
+    task: what was learned, such as 'catch/0' or 'Pong'.
+  """
+
+  seed: int | None = None
+  task: str | None = None
+
+  def __str__(self):
+    words = [f'task {self.task!r}'] * (self.task is not None) + [
+        f'seed {self.seed}'] * (self.seed is not None)
+    return ', '.join(words) or 'a run'
+
+
+def save(
+    path: str | os.PathLike, agent: types.Agent, learner: types.LearnerState):
+  """Saves a trained agent, for `load`.
+
+  What acts is saved: the parameters and the prior, and what makes the agent.
+  Neither the optimiser nor the replay is: `hyperjax.checkpoint` saves whole
+  runs.
+
+  Args:
+    path: folder, which is made; one that holds policies is replaced.
+    agent: agent, of a class that can be imported where the policy is loaded.
+    learner: state of the learner of one run.
+
+  Raises:
+    ValueError: if the state is another agent's, the agent cannot be made again
+      from what JSON can say of it, or the folder holds something else.
+  """
+  params = agent.acting_params(learner)
+  guards.check_params(agent, params)
+  _save(path, agent, jax.tree.map(lambda x: x[None], params),
+        learner.steps[None], [Run()])
+
+
+def save_runs(
+    path: str | os.PathLike, agent: types.Agent, learner: types.LearnerState,
+    runs: Sequence[Run]):
+  """Saves several runs of an agent in one folder.
+
+  Args:
+    path: see `save`.
+    agent: see `save`.
+    learner: state of the learners, with a leading axis of runs [S].
+    runs: S different ones.
+
+  Raises:
+    ValueError: see `save`.
+  """
+  params = agent.acting_params(learner)
+  guards.check_params(agent, jax.eval_shape(
+      lambda: jax.tree.map(lambda x: x[0], _without_legal(params))))
+  if len(set(runs)) != len(runs) or np.shape(learner.steps) != (len(runs),):
+    raise ValueError(
+        f'expected a different name for each of the '
+        f'{np.shape(learner.steps)} runs, got {list(map(str, runs))}')
+  _save(path, agent, params, learner.steps, runs)
+
+
+def _without_legal(params: types.Params) -> dict[str, Any]:
+  return {name: x for name, x in params.items() if name != 'legal'}
+
+
+def _save(path, agent, params, updates, runs):
+  path = Path(os.path.abspath(path))
+  contents = _description(agent)
+  legal = params['legal']['actions'] if 'legal' in params else None  # [S, A]
+  contents['runs'] = [{
+      'seed': run.seed, 'task': run.task, 'updates': int(updates[i]),
+      'legal_actions': None if legal is None
+      else np.flatnonzero(legal[i]).tolist()} for i, run in enumerate(runs)]
+  if path.exists() and not (path / _FILE).exists() and (
+      not path.is_dir() or any(path.iterdir())):
+    raise ValueError(
+        f'{path} is something else than a folder of policies; expected one '
+        f'that is new, empty or has {_FILE}')
+  written = path.with_name(path.name + '.tmp')
+  shutil.rmtree(written, ignore_errors=True)  # Of a process that was killed.
+  checkpointer = checkpoint.Checkpointer(written / 'weights')
+  try:
+    checkpointer.save(0, jax.device_get(_without_legal(params)), {})
+  finally:
+    checkpointer.close()
+  with open(written / _FILE, 'w', encoding='utf-8') as file:
+    json.dump(contents, file, indent=2)
+    file.write('\n')
+    file.flush()
+    os.fsync(file.fileno())
+  replaced = path.with_name(path.name + '.replaced')
+  if path.exists():
+    shutil.rmtree(replaced, ignore_errors=True)
+    path.rename(replaced)
+  written.rename(path)
+  shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _description(agent: types.Agent) -> dict[str, Any]:
+  """Returns what makes an agent as plain data, after a check that it does."""
+  checks.component(types.Agent, 'an agent')('agent', agent)
+  contents = {
+      'format': FORMAT,
+      'hyperjax': hyperjax.__version__,
+      'agent': configs.name_of(type(agent)),
+      'observation_spec': {**agent.observation_spec._asdict()},
+      'num_actions': agent.num_actions,
+      'config_class': configs.name_of(type(agent.config)),
+      'config': configs.to_json(agent.config)}
+  try:
+    contents = json.loads(json.dumps(contents))
+  except (TypeError, ValueError) as error:
+    raise ValueError(
+        f'the config of {type(agent).__name__} must be what JSON can hold: '
+        f'{error}') from error
+  if _agent(contents) != agent:
+    raise ValueError(
+        f'{agent} is not what comes of its specs and config as JSON; expected '
+        f'classes and functions with a name in a module, and no other fields')
+  return contents
+
+
+def _agent(contents: dict[str, Any]) -> types.Agent:
+  """Returns the agent of a description."""
+  kind = configs.dataclass_of(contents['agent'], 'agent', agents)
+  config = configs.from_json(
+      configs.dataclass_of(contents['config_class'], 'config_class', agents),
+      contents['config'])
+  fields: dict[str, Any] = {
+      name: tuple(x) if isinstance(x, list) else x
+      for name, x in contents['observation_spec'].items()}
+  spec = specs.ObservationSpec(**fields)
+  try:
+    agent = kind(spec, contents['num_actions'], config)
+  except TypeError as error:
+    raise ValueError(
+        f'agent must be made of observation_spec, num_actions and config, got '
+        f'{contents["agent"]!r}: {error}') from error
+  return checks.component(types.Agent, 'an agent')('agent', agent)
+
+
+def load(
+    path: str | os.PathLike, seed: int | None = None, task: str | None = None,
+) -> policy_lib.Policy:
+  """Loads a trained agent.
+
+  Args:
+    path: folder that `save` wrote, or that of a run of one of the commands
+      `experiments.deep_sea.run`, `experiments.bsuite.run` and
+      `experiments.atari.run`, finished or not: of its newest checkpoint.
+    seed: seed of the run; may be left out if there is one.
+    task: such as 'catch/0' or 'Pong'; may be left out if there is one.
+
+  Raises:
+    ValueError: if the folder has no such policy, was damaged or changed, was
+      written by a version that this one does not understand, or has an agent
+      whose class cannot be imported.
+  """
+  runs = [(folder, contents, i) for folder, contents in _found(Path(path))
+          for i in range(len(contents['runs']))]
+  chosen = [x for x in runs if _fits(x[1]['runs'][x[2]], seed, task)]
+  if len(chosen) != 1:
+    known = [str(Run(x['seed'], x['task'])) for x in (
+        contents['runs'][i] for _, contents, i in runs)]
+    raise ValueError(
+        f'expected seed and task of one of the policies of {path}, got seed='
+        f'{seed!r} and task={task!r}; it has: '
+        f'{"; ".join(known[:20] + ["..."] * (len(known) > 20))}')
+  (folder, contents, i), = chosen
+  try:
+    agent = _agent(contents)
+    params = _weights(folder, agent, len(contents['runs']), i)
+    run = contents['runs'][i]
+    if run['legal_actions'] is not None:
+      params = networks.with_legal_actions(
+          params, jnp.isin(jnp.arange(agent.num_actions),
+                           np.array(run['legal_actions'], int)))
+    return policy_lib.Policy(agent, params, run['updates'])
+  except (ValueError, TypeError) as error:
+    text = '; '.join(line.strip() for line in str(error).splitlines())
+    raise ValueError(f'{folder / _FILE}: {text}') from error
+
+
+def _fits(run: dict[str, Any], seed: int | None, task: str | None) -> bool:
+  return seed in (None, run['seed']) and task in (None, run['task'])
+
+
+def _found(path: Path) -> list[tuple[Path, dict[str, Any]]]:
+  """Returns the folders of policies in a folder, and their policy.json."""
+  replaced = path.with_name(path.name + '.replaced')
+  if not path.exists() and (replaced / _FILE).exists():
+    path = replaced  # The process was killed between the two renames.
+  folders = [x.parent for pattern in (
+      _FILE, f'{FOLDER}/{_FILE}', f'programs/*/{FOLDER}/{_FILE}')
+             for x in sorted(path.glob(pattern))]
+  if not folders:
+    raise ValueError(
+        f'{path} has no {_FILE}, nor has its folder {FOLDER}; expected a '
+        f'folder that hyperjax.save wrote, or that of a run with a checkpoint')
+  return [(folder, _read(folder)) for folder in folders]
+
+
+def _read(folder: Path) -> dict[str, Any]:
+  """Returns the contents of a policy.json."""
+  path = folder / _FILE
+  try:
+    contents = json.loads(path.read_text(encoding='utf-8'))
+    number = contents['format']
+    if isinstance(number, int) and number > FORMAT:
+      raise ValueError(
+          f'it has format {number}, of a newer version than hyperjax '
+          f'{hyperjax.__version__}; expected at most {FORMAT}')
+    for run in contents['runs']:
+      for name in ('seed', 'task', 'updates', 'legal_actions'):
+        run[name]
+    for name in ('agent', 'observation_spec', 'num_actions', 'config_class',
+                 'config'):
+      contents[name]
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    raise ValueError(
+        f'{path} is not what hyperjax.save writes: '
+        f'{f"no {error}" if isinstance(error, KeyError) else error}') from error
+  return contents
+
+
+def _weights(folder, agent, num_runs, i) -> dict[str, Any]:
+  """Returns the weights of one run."""
+  shapes = jax.eval_shape(
+      lambda: agent.acting_params(agent.init(jax.random.key(0))))
+  # NumPy's, so that orbax needs no device; without memory of their own.
+  like = jax.tree.map(lambda x: np.broadcast_to(
+      np.zeros((), x.dtype), (num_runs, *x.shape)), dict(shapes))
+  checkpointer = checkpoint.Checkpointer(folder / 'weights')
+  try:
+    restored = checkpointer.restore(like)
+  finally:
+    checkpointer.close()
+  if restored is None:
+    raise ValueError('its weights are missing or damaged; expected them beside '
+                     'it as they were written')
+  return jax.tree.map(lambda x: x[i], restored[0])
