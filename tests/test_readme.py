@@ -1,5 +1,6 @@
 """The code of README and docs runs, and what they name is there."""
 
+import json
 from pathlib import Path
 import re
 import sys
@@ -15,10 +16,22 @@ BLOCKS = [
     for i, code in enumerate(re.findall(
         r'```python\n(.*?)```', page.read_text(encoding='utf-8'),
         flags=re.DOTALL))]
+NOTEBOOKS = sorted((ROOT / 'docs' / 'notebooks').glob('*.ipynb'))
 
 
 def test_there_is_code():
   assert len(BLOCKS) > 5
+
+
+@pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_run(path, monkeypatch):
+  monkeypatch.setenv('MPLBACKEND', 'Agg')
+  cells = json.loads(path.read_text(encoding='utf-8'))['cells']
+  code = [''.join(cell['source']) for cell in cells
+          if cell['cell_type'] == 'code']
+  assert len(code) > 2
+  assert all(cell.get('execution_count', 1) for cell in cells)  # Not empty.
+  test_code_blocks_run('\n'.join(code), monkeypatch)
 
 
 @pytest.mark.parametrize('code', BLOCKS)
