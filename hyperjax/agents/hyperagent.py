@@ -21,8 +21,9 @@ visits, as the spread of a posterior does; the prior gives the spread where
 there are no data.
 
 The default, `HyperAgentConfig()`, differs from the paper: the expectation over
-z is exact, where the paper averages over 20 draws; the prior has the same
-spread at every observation and action; z is Gaussian; the torso's biases are
+z is exact, where the paper averages over 20 draws; the target is a mean over 16
+z'; the prior has the same spread at every observation and action; z is
+Gaussian; the torso's biases are
 random initially, so that an observation of zeros has features too; and the
 rewards are in units of their measured scale.
 `hyperjax.agents.presets` has the published settings.
@@ -82,8 +83,8 @@ class HyperAgentConfig(config_lib.TDConfig):
   scale: float = 1.
   mean_std: float | None = None
   random_biases: bool = True
-  prior: priors.Prior | None = priors.Uniform(scale=0.5)
-  noise: data_noise.LinearNoise = data_noise.Perturbation(scale=0.01)
+  prior: priors.Prior | None = priors.Uniform(scale=1.)
+  noise: data_noise.LinearNoise = data_noise.Perturbation(scale=0.001)
   acting: acting_lib.Acting = acting_lib.Thompson()
   target_optimism: acting_lib.Optimism | None = None
   weight_decay: float = 0.
