@@ -18,6 +18,7 @@ _COMMANDS = {
     'deep-sea plot': 'draws episodes to solve over the size',
     'deep-sea table': 'prints a table of finished runs',
     'deep-sea pictures': "draws a run's pictures again",
+    'deep-sea animation': 'draws an agent on its way to the treasure',
     'deep-sea tabular-optimist': 'what optimism alone needs on DeepSea',
     'bsuite run': 'trains an agent on ids of bsuite',
     'bsuite analyse': 'scores runs on bsuite',

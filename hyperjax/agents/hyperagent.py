@@ -23,9 +23,8 @@ there are no data.
 The default, `HyperAgentConfig()`, differs from the paper: the expectation over
 z is exact, where the paper averages over 20 draws; the target is a mean over 16
 z'; the prior has the same spread at every observation and action; z is
-Gaussian; the torso's biases are
-random initially, so that an observation of zeros has features too; and the
-rewards are in units of their measured scale.
+Gaussian; the torso's biases are random initially, so that an observation of
+zeros has features too; and the rewards are in units of their measured scale.
 `hyperjax.agents.presets` has the published settings.
 """
 
