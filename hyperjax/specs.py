@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hyperjax import checks
+from hyperjax import spaces
 
 Bound = float | tuple[float, ...] | None
 
@@ -150,14 +151,18 @@ def check_spec(name: str, spec: Any) -> ObservationSpec:
 
 
 def observation_spec(spec: Any) -> ObservationSpec:
-  """Returns the hashable form of a dm_env observation spec.
+  """Returns the hashable form of an observation spec.
 
   Args:
-    spec: `dm_env.specs.Array` or a subclass, or an `ObservationSpec`.
+    spec: `dm_env.specs.Array` or a subclass, an `ObservationSpec`, or a space
+      of gymnasium. A Dict or Tuple space stands for the vector that
+      `hyperjax.spaces.observation` makes of its observations.
 
   Raises:
     ValueError: if the observation is not one array of numbers, or an empty one.
   """
+  if spaces.is_space(spec):
+    spec = spaces.observation_spec(spec)
   if not isinstance(spec, ObservationSpec):
     spec = _from_dm_env(spec)
   spec = check_spec('an observation spec', spec)
@@ -171,8 +176,9 @@ def observation_spec(spec: Any) -> ObservationSpec:
 def _from_dm_env(spec: Any) -> ObservationSpec:
   if not isinstance(spec, specs.Array):
     raise ValueError(
-        f'expected an observation spec of one array (dm_env.specs.Array), '
-        f'got {spec!r}')
+        f'expected an observation spec of one array (dm_env.specs.Array; '
+        f'several are made one by environments.FlatObservation) or a space of '
+        f'gymnasium, got {spec!r}')
   # Without jax_enable_x64, JAX keeps numbers in 32 bits.
   dtype = np.dtype(jax.dtypes.canonicalize_dtype(spec.dtype))
   if isinstance(spec, specs.DiscreteArray):
@@ -196,16 +202,18 @@ def _bound(bound: np.ndarray, shape: tuple[int, ...]) -> Bound:
 
 
 def num_actions(spec: Any) -> int:
-  """Returns the number of actions of a dm_env action spec.
+  """Returns the number of actions of an action spec.
 
   Args:
     spec: scalar `dm_env.specs.DiscreteArray`, scalar
-      `dm_env.specs.BoundedArray` of integers from 0, or the number of actions
-      itself.
+      `dm_env.specs.BoundedArray` of integers from 0, Discrete space of
+      gymnasium, or the number of actions itself.
 
   Raises:
     ValueError: if the actions are not discrete, or there are none.
   """
+  if spaces.is_space(spec):
+    return spaces.num_actions(spec)
   if isinstance(spec, specs.DiscreteArray) and not spec.shape:
     return int(spec.num_values)
   if (isinstance(spec, specs.BoundedArray) and not spec.shape

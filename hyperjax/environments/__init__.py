@@ -1,4 +1,5 @@
-"""Environments in pure JAX, for `hyperjax.loops.on_device`."""
+"""Environments in pure JAX, and wrappers of those of other packages."""
 
 from hyperjax.environments.base import Environment
 from hyperjax.environments.deep_sea import DeepSea
+from hyperjax.environments.flat_observation import FlatObservation

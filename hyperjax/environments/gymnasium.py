@@ -1,6 +1,10 @@
-"""Vector environments of gymnasium as those of this library.
+"""Environments of gymnasium: one as a dm_env, many as a vector environment.
 
-The actions must be discrete. For instance, with four processes that step:
+The actions must be discrete. One environment, for an acme loop:
+
+  environment = DmEnv(gymnasium.make('CartPole-v1'), seed=0)
+
+Many for `hyperjax.loops.HostLoop`, for instance with four processes that step:
 
   environments = gymnasium.make_vec(
       'CartPole-v1', num_envs=4, vectorization_mode='async',
@@ -15,10 +19,12 @@ from collections.abc import Sequence
 import contextlib
 from typing import Any
 
+import dm_env
 from dm_env import specs
 import numpy as np
 
 from hyperjax import checks
+from hyperjax import spaces
 from hyperjax.environments import vector
 
 # gymnasium is imported on demand, since Atari needs this module but not the
@@ -107,19 +113,90 @@ def observation_spec(space: Any) -> specs.Array:
   Raises:
     ValueError: if the space is of another kind.
   """
-  spaces = _gymnasium().spaces
-  if isinstance(space, spaces.Discrete):
-    return specs.DiscreteArray(int(space.n), np.int32, 'observation')
-  if isinstance(space, spaces.MultiBinary):
-    return specs.BoundedArray(space.shape, space.dtype, 0, 1, 'observation')
-  if not isinstance(space, spaces.Box):
+  if isinstance(space, (_gymnasium().spaces.Dict, _gymnasium().spaces.Tuple)):
     raise ValueError(
         f'expected an observation space of Box, Discrete or MultiBinary, got '
         f'{space}')
-  if space.is_bounded():
-    return specs.BoundedArray(
-        space.shape, space.dtype, space.low, space.high, 'observation')
-  return specs.Array(space.shape, space.dtype, 'observation')
+  return spaces.observation_spec(space)
+
+
+class DmEnv(dm_env.Environment):
+  """A `gymnasium.Env`, one environment, with the interface of dm_env.
+
+  The observations are those of `hyperjax.spaces`: several arrays are one
+  vector, and categories begin at 0, as the actions do. A last step has discount
+  0 where the environment terminated; where it was truncated, discount 1.
+  """
+
+  def __init__(self, environment: Any, seed: int | None = None):
+    """Wraps an environment.
+
+    Args:
+      environment: `gymnasium.Env` with a Discrete space of actions. Its own
+        wrappers limit the time: `gymnasium.make` adds one.
+      seed: seed of the first reset, 0..2**63 - 1; later ones go on from there.
+        None for gymnasium's default, which is random.
+
+    Raises:
+      ValueError: if it is no such environment, a space cannot be mapped, or the
+        seed is invalid.
+      ImportError: without gymnasium 1.1 or later.
+    """
+    if not isinstance(environment, _gymnasium().Env):
+      raise ValueError(
+          f'expected a gymnasium.Env, got {environment!r}; a VectorEnv is for '
+          f'hyperjax.environments.gymnasium.Gymnasium')
+    self._space = environment.observation_space
+    self._spec = spaces.observation_spec(self._space)
+    self._num_actions = spaces.num_actions(environment.action_space)
+    self._environment = environment
+    self._seed = None if seed is None else checks.integer(0, 2**63 - 1)(
+        'seed', seed)
+    self._is_over = True
+
+  def reset(self) -> dm_env.TimeStep:
+    """Begins an episode."""
+    seed, self._seed = self._seed, None
+    observation, _ = self._environment.reset(seed=seed)
+    self._is_over = False
+    return dm_env.restart(spaces.observation(self._space, observation))
+
+  def step(self, action: Any) -> dm_env.TimeStep:
+    """Takes one step; after the last one of an episode it begins the next.
+
+    Args:
+      action: integer, 0..num_actions-1.
+
+    Raises:
+      ValueError: if the action is another number.
+    """
+    if self._is_over:
+      return self.reset()
+    if not 0 <= action < self._num_actions:
+      raise ValueError(
+          f'expected an action of 0..{self._num_actions - 1}, got {action}')
+    space = self._environment.action_space
+    value, reward, terminated, truncated, _ = self._environment.step(
+        space.dtype.type(action + space.start))
+    observation = spaces.observation(self._space, value)
+    self._is_over = bool(terminated or truncated)
+    if terminated:
+      return dm_env.termination(float(reward), observation)
+    if truncated:
+      return dm_env.truncation(float(reward), observation, discount=1.)
+    return dm_env.transition(float(reward), observation)
+
+  def observation_spec(self) -> specs.Array:
+    """Returns the spec of one observation."""
+    return self._spec
+
+  def action_spec(self) -> specs.DiscreteArray:
+    """Returns the spec of one action."""
+    return specs.DiscreteArray(self._num_actions, np.int32, 'action')
+
+  def close(self):
+    """Closes the environment inside."""
+    self._environment.close()
 
 
 class _Halves:
