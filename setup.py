@@ -16,6 +16,8 @@ EXTRAS = {
     'ale': ['ale-py>=0.11', 'envpool>=1.1.1'],
     'bsuite': ['bsuite>=0.3.5'],
     'gymnasium': ['gymnasium>=1.1'],
+    # gymnax 1.0.1 imports six without saying so.
+    'gymnax': ['gymnax>=1.0', 'six'],
     # What the commands under experiments/ and benchmarks/ need.
     'experiments': ['matplotlib>=3.8', 'tqdm>=4.66', 'tyro>=0.9'],
     # The extra of pyright brings its own node, so that it needs no download.
@@ -57,5 +59,9 @@ setuptools.setup(
         'rlax>=0.1.6',
         'tensorstore>=0.1.60',  # What orbax writes with.
     ],
-    extras_require={**EXTRAS, 'all': sorted(sum(EXTRAS.values(), []))},
+    # gymnax 1.0.1 wants gymnasium below 1.4 and jax below 0.12, so that it would
+    # hold the others back.
+    extras_require={**EXTRAS, 'all': sorted(
+        requirement for name, requirements in EXTRAS.items()
+        if name != 'gymnax' for requirement in requirements)},
 )
