@@ -23,6 +23,8 @@ EXTRAS = {
     # Loggers beside CSV, see hyperjax.loggers.
     'tensorboard': ['tensorboardX>=2.6'],
     'wandb': ['wandb>=0.20'],  # Several runs in one process.
+    # gymnax 1.0.1 imports six without saying so.
+    'gymnax': ['gymnax>=1.0', 'six'],
     # What the commands under experiments/ and benchmarks/ need.
     'experiments': ['matplotlib>=3.8', 'tqdm>=4.66', 'tyro>=0.9'],
     'docs': ['mkdocs-material>=9.5', 'mkdocstrings-python>=1.10'],
@@ -76,5 +78,9 @@ setuptools.setup(
         'rlax>=0.1.6',
         'tensorstore>=0.1.60',  # What orbax writes with.
     ],
-    extras_require={**EXTRAS, 'all': sorted(sum(EXTRAS.values(), []))},
+    # gymnax 1.0.1 wants gymnasium below 1.4 and jax below 0.12, so that it would
+    # hold the others back.
+    extras_require={**EXTRAS, 'all': sorted(
+        requirement for name, requirements in EXTRAS.items()
+        if name != 'gymnax' for requirement in requirements)},
 )

@@ -96,6 +96,7 @@ EXAMPLES = [
 ]
 # Abstract, or with fields that the library alone sets.
 INTERNAL = {
+    'Gymnax',  # In test_gymnax.py, since it needs an extra.
     'TDAgent', 'HostRun', 'Evaluation', 'SeedRun', 'RunMap', 'Table',
     *(f'{agent.__name__}' for agent in vars(agents).values()
       if isinstance(agent, type) and issubclass(agent, agents.TDAgent)

@@ -13,6 +13,7 @@ import pytest
 from hyperjax import agents
 from hyperjax import replay
 from hyperjax.environments import DeepSea
+from hyperjax.environments.bsuite import catch
 from hyperjax.loops import OnDeviceLoop
 from hyperjax.loops.seed_run import SeedRun
 from tests.test_on_device import CONFIG
@@ -182,3 +183,49 @@ def test_refuses_a_replay_that_does_not_fit():
   loop = make_loop(replay_capacity=10**12)
   with pytest.raises(MemoryError, match=r'58\d{3}\.\d\d GB  replay\n'):
     begin(loop, [0, 1])
+
+
+@dataclasses.dataclass(frozen=True)
+class _Endless(catch.Catch):
+  """A catch that says it ends one step before it does."""
+
+  @property
+  def max_episode_length(self):
+    return self.rows - 2
+
+
+def _catch_loop(environment, num_envs=2):
+  agent = agents.DQN(environment.observation_spec(), environment.action_spec(),
+                     agents.DQNConfig(hidden_sizes=(4,), batch_size=4))
+  return OnDeviceLoop(agent, environment, num_envs, replay_capacity=200)
+
+
+def test_episodes_that_go_on_after_their_greatest_length_are_refused():
+  loop = _catch_loop(_Endless(rows=6))
+  state, _ = loop.run(loop.init([0, 1], ()), 3)
+  with pytest.raises(ValueError, match=(
+      'every episode to end by max_episode_length of .*got 6 of 6')):
+    loop.evaluate(state, 3)
+  with pytest.raises(ValueError, match=(
+      'end by max_episode_length, 4, of .*got 0 episodes in 4 steps of 2 env')):
+    loop.run(state, 1)
+  assert loop.last_state.num_steps.tolist() == [4, 4]
+
+
+def test_an_environment_without_parameters_runs():
+  loop = _catch_loop(catch.Catch(rows=6))
+  state, log = loop.run(loop.init([0, 1], catch.Catch().params()), 12)
+  assert log.num_episodes.tolist() == [4, 4]
+  assert loop.evaluate(state, 3).shape == (2, 3)
+
+
+@pytest.mark.parametrize('num_seeds', [2, 4])
+def test_parameters_without_the_axis_of_seeds_are_named(num_seeds):
+  # With 4 seeds the mapping's own axis passes for the missing one.
+  environment = DeepSea(4)
+  loop = OnDeviceLoop(agents.DQN(
+      environment.observation_spec(), environment.action_spec(), DQN_CONFIG),
+      environment)
+  with pytest.raises(ValueError, match=(
+      f'leading axis of {num_seeds} seeds before their own axes')):
+    loop.init(range(num_seeds), environment.params_from_seed(0))

@@ -22,20 +22,22 @@ def first(observation: Array) -> types.TimeStep:
 
 def after_step(
     reward: Float[Array, ''], is_last: Bool[Array, ''], observation: Array,
+    is_truncated: Bool[Array, ''] | bool = False,
 ) -> types.TimeStep:
   """Returns the time step after an action.
 
-  The discount of a last step is 0. bsuite has no truncation: a limit of time
-  ends an episode as a failure does.
-
   Args:
     reward: float32 [].
-    is_last: whether the step ends the episode, bool [].
+    is_last: whether the step terminates the episode, bool []; its discount is
+      then 0. bsuite has no truncation: its limits of time terminate too.
     observation: observation after the step.
+    is_truncated: whether a limit of time ends the episode, bool []; the
+      discount is 1 if it does not terminate as well.
   """
   return types.TimeStep(
       step_type=jnp.where(
-          is_last, int(dm_env.StepType.LAST), int(dm_env.StepType.MID)
+          is_last | is_truncated,
+          int(dm_env.StepType.LAST), int(dm_env.StepType.MID)
       ).astype(jnp.int32),
       reward=jnp.asarray(reward, jnp.float32),
       discount=jnp.where(is_last, 0., 1.).astype(jnp.float32),

@@ -169,8 +169,11 @@ class RunMap:
 
 def _sizes(args) -> tuple[int, int]:
   """Returns the number of runs, and the number of arguments with that axis."""
-  return jax.tree.leaves(args)[0].shape[0], sum(
-      bool(np.ndim(jax.tree.leaves(arg)[0])) for arg in args)
+  leaves = [jax.tree.leaves(arg) for arg in args]
+  # An argument without arrays, as the parameters of an environment that has
+  # none, is like one with the axis.
+  return leaves[0][0].shape[0], sum(
+      not arrays or bool(np.ndim(arrays[0])) for arrays in leaves)
 
 
 class _Program:

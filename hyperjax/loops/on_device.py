@@ -118,11 +118,15 @@ class OnDeviceLoop:
     for x in jax.tree.leaves(env_params):
       if jnp.shape(x)[:1] != checked.shape:
         raise ValueError(
-            f'expected env_params with a leading axis of {len(checked)} seeds, '
-            f'got an array of shape {jnp.shape(x)}')
+            f'expected env_params with a leading axis of {len(checked)} seeds '
+            f'before their own axes, got an array of shape {jnp.shape(x)}')
     if len(set(checked.tolist())) < len(checked):
       raise ValueError(f'expected different seeds, got {list(seeds)}')
-    self.check_memory(len(checked), env_params)
+    try:
+      self.check_memory(len(checked), env_params)
+    except ValueError as error:  # While the environment's reset was traced.
+      raise ValueError(f'{error} (env_params need a leading axis of '
+                       f'{len(checked)} seeds before their own axes)') from error
     return self._mapped(SeedRun.init, self._seed_run, donate=False)(
         jnp.asarray(checked), env_params)
 
@@ -198,7 +202,8 @@ class OnDeviceLoop:
         active, the active seeds differ in their number of steps while one of
         them is in its warm-up, the chunk does not end with a call of `learn`
         (then the state is untouched), or it trained with invalid actions or
-        discounts (see `hyperjax.faults`).
+        discounts (see `hyperjax.faults`),
+        or episodes went on after the environment's `max_episode_length`.
       FloatingPointError: if it trained with rewards or observations that are
         not finite. `last_state` has the state, as after every fault.
       MemoryError: if a new program does not fit; the state is then untouched.
@@ -230,7 +235,19 @@ class OnDeviceLoop:
       self.last_state = state
     log = chunk_log.join(logs)
     faults.check(state, ignored=faults.LOGGED)  # The log has the others.
+    self._check_episodes(state)
     return state, log
+
+  def _check_episodes(self, state):
+    """Raises ValueError if episodes were longer than the environment says."""
+    length = self.environment.max_episode_length
+    # Every `length` steps end at least one episode of each environment.
+    steps, episodes = map(np.asarray, (state.num_steps, state.num_episodes))
+    if np.any(episodes < steps // length * self.trainer.num_envs):
+      raise ValueError(
+          f'expected every episode to end by max_episode_length, {length}, of '
+          f'{self.environment}, got {episodes.min()} episodes in {steps.max()} '
+          f'steps of {self.trainer.num_envs} environments')
 
   def _steps(self, state, num_steps, active) -> list[tuple[int, bool]]:
     """Returns the parts of a chunk: (steps, whether they are warm-up)."""
@@ -269,9 +286,16 @@ class OnDeviceLoop:
       num_episodes: E, number of episodes that are played together.
 
     Raises:
-      ValueError: if `num_episodes` is below 1.
+      ValueError: if `num_episodes` is below 1, or an episode goes on after the
+        environment's `max_episode_length`.
     """
     checks.COUNT('num_episodes', num_episodes)
     evaluate = self._mapped(
         SeedRun.evaluate, self._seed_run, num_episodes, donate=False)
-    return evaluate(state)
+    returns, ended = evaluate(state)
+    if not np.all(ended):
+      raise ValueError(
+          f'expected every episode to end by max_episode_length of '
+          f'{self._seed_run.eval_environment}, got {np.sum(~ended)} of '
+          f'{ended.size} that did not')
+    return returns

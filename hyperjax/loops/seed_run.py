@@ -225,8 +225,12 @@ class SeedRun:
         state)
 
   def evaluate(
-      self, num_episodes: int, state: RunState) -> Float[Array, ' E']:
-    """Returns the returns of E episodes, see `OnDeviceLoop.evaluate`."""
+      self, num_episodes: int, state: RunState
+  ) -> tuple[Float[Array, ' E'], Bool[Array, ' E']]:
+    """Returns the returns of E episodes, and whether each has ended.
+
+    See `OnDeviceLoop.evaluate`.
+    """
     key = jax.random.fold_in(state.eval_key, state.num_steps)
     key_actor, key_reset, key_steps = jax.random.split(key, 3)
     env_state, timestep = jax.vmap(
@@ -251,4 +255,4 @@ class SeedRun:
     carry, _ = jax.lax.scan(
         step, carry,
         jax.random.split(key_steps, self.eval_environment.max_episode_length))
-    return carry[-1]
+    return carry[-1], ~carry[-2]
