@@ -78,7 +78,7 @@ setuptools.setup(
         'rlax>=0.1.6',
         'tensorstore>=0.1.60',  # What orbax writes with.
     ],
-    # gymnax 1.0.1 wants gymnasium below 1.4 and jax below 0.12, so that it would
+    # gymnax 1.0.1 wants gymnasium below 1.4 and jax below 0.12, and so would
     # hold the others back.
     extras_require={**EXTRAS, 'all': sorted(
         requirement for name, requirements in EXTRAS.items()

@@ -207,7 +207,7 @@ def test_episodes_that_go_on_after_their_greatest_length_are_refused():
       'every episode to end by max_episode_length of .*got 6 of 6')):
     loop.evaluate(state, 3)
   with pytest.raises(ValueError, match=(
-      'end by max_episode_length, 4, of .*got 0 episodes in 4 steps of 2 env')):
+      'max_episode_length of .*, 4, got 0 episodes in 4 steps of 2 env')):
     loop.run(state, 1)
   assert loop.last_state.num_steps.tolist() == [4, 4]
 

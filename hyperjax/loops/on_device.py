@@ -3,8 +3,7 @@
 Independent runs, one per seed, are mapped over the seeds of one device and
 sharded over devices, and do not communicate. The host calls for one chunk of
 steps at a time, and logs, evaluates and saves in between; a run does not depend
-on how it is cut into chunks. This is the Anakin architecture of Hessel et al.
-(2021).
+on how it is cut into chunks. This is Anakin (Hessel et al., 2021).
 
   loop = OnDeviceLoop(agent, environment)
   state = loop.init(seeds, env_params)
@@ -125,8 +124,9 @@ class OnDeviceLoop:
     try:
       self.check_memory(len(checked), env_params)
     except ValueError as error:  # While the environment's reset was traced.
-      raise ValueError(f'{error} (env_params need a leading axis of '
-                       f'{len(checked)} seeds before their own axes)') from error
+      raise ValueError(
+          f'{error} (env_params need a leading axis of {len(checked)} seeds '
+          f'before their own axes)') from error
     return self._mapped(SeedRun.init, self._seed_run, donate=False)(
         jnp.asarray(checked), env_params)
 
@@ -239,15 +239,14 @@ class OnDeviceLoop:
     return state, log
 
   def _check_episodes(self, state):
-    """Raises ValueError if episodes were longer than the environment says."""
+    """Checks that `max_episode_length` steps hold an end of each episode."""
     length = self.environment.max_episode_length
-    # Every `length` steps end at least one episode of each environment.
     steps, episodes = map(np.asarray, (state.num_steps, state.num_episodes))
     if np.any(episodes < steps // length * self.trainer.num_envs):
       raise ValueError(
-          f'expected every episode to end by max_episode_length, {length}, of '
-          f'{self.environment}, got {episodes.min()} episodes in {steps.max()} '
-          f'steps of {self.trainer.num_envs} environments')
+          f'expected every episode to end by max_episode_length of '
+          f'{self.environment}, {length}, got {episodes.min()} episodes in '
+          f'{steps.max()} steps of {self.trainer.num_envs} environments')
 
   def _steps(self, state, num_steps, active) -> list[tuple[int, bool]]:
     """Returns the parts of a chunk: (steps, whether they are warm-up)."""
