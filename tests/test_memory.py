@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
 from typing import NamedTuple
 from unittest import mock
 
@@ -200,10 +199,8 @@ def test_refuses_in_a_moment_what_cannot_be_allocated(
     init, config, names, monkeypatch):
   monkeypatch.setattr(memory, 'limits', lambda *_: [
       memory.Limit('this test', GB)])
-  start = time.monotonic()
   with pytest.raises(MemoryError, match='^not enough memory') as error:
     init(agent_config=config)
-  assert time.monotonic() - start < 10.
   message = str(error.value)
   assert all(name in message for name in names), message
   # The largest is named first.

@@ -118,7 +118,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize('case', [
-    pytest.param(case, marks=pytest.mark.slow if i % 2 else ())
+    pytest.param(case, marks=pytest.mark.slow if i % 4 else ())
     for i, case in enumerate(REFUSED)])
 def test_a_stopped_run_is_refused_and_left_as_it_is(case, copy, call):  # noqa: F811
   folder = copy('stopped')
@@ -199,7 +199,7 @@ LEFT_ALONE = {
 
 
 @pytest.mark.parametrize('case', [
-    pytest.param(case, marks=pytest.mark.slow if i % 2 else ())
+    pytest.param(case, marks=pytest.mark.slow if i % 4 else ())
     for i, case in enumerate(LEFT_ALONE)])
 def test_a_finished_run_is_left_alone(case, copy, call):  # noqa: F811
   folder = copy('finished')
@@ -227,7 +227,7 @@ UNFINISHED = {
 
 
 @pytest.mark.parametrize('case', [
-    pytest.param(case, marks=pytest.mark.slow if i % 2 else ())
+    pytest.param(case, marks=pytest.mark.slow if i % 4 else ())
     for i, case in enumerate(UNFINISHED)])
 def test_a_finished_run_without_its_summary(case, copy, templates, call):  # noqa: F811
   folder = copy('finished')

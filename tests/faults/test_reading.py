@@ -57,7 +57,7 @@ CASES = [(reader, name, damage) for reader in READERS
 @pytest.mark.parametrize(
     'reader, damage', [
         pytest.param(reader, damage, id=f'{reader}, {name}',
-                     marks=pytest.mark.slow if i % 3 else ())
+                     marks=pytest.mark.slow if i % 6 else ())
         for i, (reader, name, damage) in enumerate(CASES)])
 def test_one_line_for_a_damaged_folder(
     reader, damage, templates, tmp_path, call):  # noqa: F811

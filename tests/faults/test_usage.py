@@ -43,8 +43,8 @@ def check(result, *, status=2):
 
 
 def some(cases):
-  """Every fourth one; the others are slow tests, being many."""
-  return [pytest.param(case, marks=() if i % 4 == 0 else pytest.mark.slow,
+  """Every eighth one; the others are slow tests, being many."""
+  return [pytest.param(case, marks=() if i % 8 == 0 else pytest.mark.slow,
                        id=' '.join(case)) for i, case in enumerate(cases)]
 
 
