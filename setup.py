@@ -14,10 +14,11 @@ VERSION = next(
 COMMANDS = 'hyperjax_experiments'
 
 EXTRAS = {
-    # Later ones are 165 to 565 MB larger: the assets of other simulators.
-    'atari': ['envpool>=1.1.1,<1.2'],
+    # Before 1.2.5 its classic tasks have no faces of gymnasium 1. (Its wheels
+    # bring 600 MB of other simulators' assets.)
+    'atari': ['envpool>=1.2.5'],
     # The second backend of the Atari wrapper; envpool knows the games' names.
-    'ale': ['ale-py>=0.11', 'envpool>=1.1.1,<1.2'],
+    'ale': ['ale-py>=0.11', 'envpool>=1.2.5'],
     'bsuite': ['bsuite>=0.3.5'],
     'gymnasium': ['gymnasium>=1.1'],
     # Loggers beside CSV, see hyperjax.loggers.
