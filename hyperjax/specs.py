@@ -89,6 +89,11 @@ class ObservationSpec(NamedTuple):
         not finite or does not fit the dtype.
     """
     array = np.asarray(observation)
+    if not num_leading and (
+        array.dtype == self.dtype and array.shape == self.shape):
+      # The usual case, fast because it occurs at every step.
+      if array.dtype.kind in 'biu' or np.isfinite(array).all():
+        return array
     self.check(array, num_leading)
     if array.dtype == self.dtype:
       converted = array

@@ -18,9 +18,11 @@ from hyperjax import agents
 from hyperjax import data_noise
 from hyperjax import replay
 from hyperjax import specs
+from hyperjax import types
 from hyperjax.adapters import acme
 from hyperjax.adapters import bsuite as bsuite_adapter
 from hyperjax.adapters import checks
+from hyperjax.adapters import programs
 from hyperjax.agents import presets
 from hyperjax.environments import DeepSea
 from hyperjax.loops import EnvironmentLoop
@@ -230,6 +232,49 @@ def play(actor, num_steps, length=5):
                else dm_env.transition)
     actor.observe(action, follows(1., observation(t % length + 1)))
     actor.update()
+
+
+def _trainer_alone(trainer, num_steps, length=5):
+  """What `play` does, by the trainer's own functions on its whole state."""
+  act, observe = jax.jit(trainer.act), jax.jit(trainer.observe)
+  warm_up = jax.jit(trainer.warm_up)
+  learn = jax.jit(lambda state: trainer.learn(state, unroll=True))
+  state, metrics = jax.jit(trainer.init)(jax.random.key(3)), {}
+  for t in range(num_steps):
+    s = observation(t % length)[None]
+    if t < trainer.warmup_steps:
+      state, action = warm_up(state)
+    else:
+      state, action = act(state, s, np.array([t % length == 0]))
+    is_last = t % length == length - 1
+    state = observe(state, s, action, types.TimeStep(
+        np.array([2 if is_last else 1], np.int32), np.ones(1, np.float32),
+        np.array([0. if is_last else 1.], np.float32),
+        observation(t % length + 1)[None]))
+    if t + 1 > trainer.warmup_steps and (t + 1) % trainer.update_period == 0:
+      state, metrics = learn(state)
+  return state, metrics
+
+
+@pytest.mark.parametrize('agent', [
+    HYPERAGENT,
+    pytest.param(agents.DQN(
+        dm_specs.Array((3,), np.float32), 2, dataclasses.replace(
+            QUICK, sampler=replay.Prioritized(), n_step=2, update_period=3,
+            updates_per_period=2)), marks=pytest.mark.slow)])
+@pytest.mark.parametrize('looks', [False, True])
+def test_an_actor_has_the_bits_of_its_trainer(agent, looks):
+  """Whatever it leaves to a later call, and whoever looks meanwhile."""
+  actor = acme.Actor(agent, 3)
+  expected, metrics = _trainer_alone(actor._trainer, 30)
+  for _ in range(3):
+    play(actor, 10)
+    if looks:
+      actor.evaluator().select_action(observation())
+      assert set(actor.metrics) == set(metrics)
+  jax.tree.map(np.testing.assert_array_equal, states.plain(expected),
+               states.plain(actor.state))
+  jax.tree.map(np.testing.assert_array_equal, metrics, actor.metrics)
 
 
 def addresses(train_state):
@@ -489,8 +534,8 @@ def test_an_evaluator_follows_the_newest_weights():
 
 def test_equal_actors_share_their_programs():
   """Actors of agents that are equal, though not the same."""
-  programs = (acme._INIT, acme._WARM_UP, acme._ACT, acme._OBSERVE, acme._LEARN,
-              acme._EVALUATE)
+  compiled = (programs.INIT, programs.WARM_UP, programs.ACT, programs.OBSERVE,
+              programs.LEARN, programs.LEARN_AND_ACT, programs.EVALUATE)
 
   def run():
     actor = acme.Actor(
@@ -498,7 +543,7 @@ def test_equal_actors_share_their_programs():
                    dataclasses.replace(QUICK, batch_size=5)))
     play(actor, 8)
     actor.evaluator().select_action(observation())
-    return [program._cache_size() for program in programs]
+    return [program._cache_size() for program in compiled]
 
   first = run()
   assert run() == first

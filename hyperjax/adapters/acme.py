@@ -16,35 +16,15 @@ from hyperjax import memory
 from hyperjax import seeds
 from hyperjax import types
 from hyperjax.adapters import checks
+from hyperjax.adapters import plain_keys
+from hyperjax.adapters import programs
 from hyperjax.loops import trainer as trainer_lib
 
-_Trainer = trainer_lib.ReplayTrainer
 Seed = chex.PRNGKey | seeds.Seed
 Action = int | np.integer
 
-
-def _compile(function, **options):
-  """Compiles a method of frozen objects once for all equal objects."""
-  return jax.jit(function, static_argnums=0, **options)
-
-
-def _learn(trainer, state):
-  state, metrics = trainer.learn(state, unroll=True)
-  return state, metrics, faults.found(state)
-
-
-def _evaluate(agent, judged, params, actor, observation, is_first):
-  act = agent.evaluate_action if judged else agent.select_action
-  return act(params, actor, observation, is_first)
-
-
-# States are donated, so that the replay is updated in place.
-_INIT = _compile(_Trainer.init)
-_WARM_UP = _compile(_Trainer.warm_up, donate_argnums=1)
-_ACT = _compile(_Trainer.act, donate_argnums=1)
-_OBSERVE = _compile(_Trainer.observe, donate_argnums=1)
-_LEARN = _compile(_learn, donate_argnums=1)
-_EVALUATE = jax.jit(_evaluate, static_argnums=(0, 1), donate_argnums=3)
+# Whether a step is the first one, [1].
+_FLAGS = {flag: np.array([flag]) for flag in (False, True)}
 
 
 class Actor:
@@ -82,30 +62,37 @@ class Actor:
     """
     key = seeds.to_key(key)
     self.agent = agent
-    self.metrics: types.Metrics = {}
+    self._metrics: types.Metrics = {}
     self._trainer = trainer_lib.ReplayTrainer(agent, 1, replay_capacity)
     memory.check_fits(
         memory.needs_of_state(
             memory.traced(jax.eval_shape, self._trainer.init, key)),
         jax.devices()[0])
-    self._state = _INIT(self._trainer, key)
+    self._state = programs.INIT(self._trainer, key)
     self._faults = np.uint32(0)  # Of the newest updates.
     self._observation = None
     self._is_first = True
     self._num_steps = 0
     self._owes_learning = False
+    self._is_deferred = False  # Whether `update` has left its work to do.
 
   @property
   def state(self) -> trainer_lib.TrainState:
     """Whole state of the agent, see the class."""
-    return self._state
+    return plain_keys.to_typed(self._learned())
+
+  @property
+  def metrics(self) -> types.Metrics:
+    """Metrics of the newest updates, see the class."""
+    self._learned()
+    return self._metrics
 
   @state.setter
   def state(self, state: trainer_lib.TrainState):
-    self._state = state
+    self._state = plain_keys.to_plain(state)
     self._num_steps = int(state.num_transitions)
-    self._owes_learning = False
-    self.metrics = {}  # Of updates that this state may never have seen.
+    self._owes_learning = self._is_deferred = False
+    self._metrics = {}  # Of updates that this state may never have seen.
     self._faults = np.uint32(0)
     faults.check(state)
 
@@ -116,14 +103,20 @@ class Actor:
       ValueError: if the observation does not fit the agent's spec.
     """
     observation = self._convert(observation)
+    learner, actor = self._state.learner, self._state.actor
     if self._num_steps < self._trainer.warmup_steps:
-      self._state, action = _WARM_UP(self._trainer, self._state)
+      actor, action = programs.WARM_UP(self.agent, learner, actor)
     else:
-      self._state, action = _ACT(
-          self._trainer, self._state, observation,
-          np.array([self._is_first]))
+      inputs = actor, observation, _FLAGS[self._is_first]
+      if self._is_deferred:
+        *learned, actor, action = programs.LEARN_AND_ACT(
+            self._trainer, *self._parts(), *inputs)
+        self._keep(*learned)
+      else:
+        actor, action = programs.ACT(self.agent, learner, *inputs)
       self._is_first = False  # The episode has its index.
-    return int(action[0])
+    self._state = self._state._replace(actor=actor)
+    return _number(action)
 
   def observe_first(self, timestep: dm_env.TimeStep) -> None:
     """Begins an episode.
@@ -173,17 +166,19 @@ class Actor:
 
   def _store(self, observation, action, next_timestep):
     next_observation = self._convert(next_timestep.observation)
-    timestep = types.TimeStep(
-        step_type=_batch_of_one(next_timestep.step_type, np.int32),
-        reward=_batch_of_one(
-            checks.check_reward(next_timestep.reward), np.float32),
-        discount=_batch_of_one(
-            checks.check_discount(next_timestep.discount), np.float32),
-        observation=next_observation)
-    action = _batch_of_one(
-        checks.check_action(action, self.agent.num_actions), np.int32)
-    self._state = _OBSERVE(
-        self._trainer, self._state, observation, action, timestep)
+    numbers = (checks.check_reward(next_timestep.reward),
+               checks.check_discount(next_timestep.discount))
+    integers = (checks.check_action(action, self.agent.num_actions),
+                next_timestep.step_type)
+    state = self._learned()
+    # Few arrays, since each has its own transfer to the device.
+    seen = programs.OBSERVE(
+        self._trainer,
+        state._replace(learner=None, actor=None, replay_key=None),
+        observation, next_observation, np.array(integers, np.int32),
+        np.array(numbers, np.float32))
+    self._state = seen._replace(
+        learner=state.learner, actor=state.actor, replay_key=state.replay_key)
     self._observation = None if next_timestep.last() else next_observation
     self._num_steps += 1
     self._owes_learning = (
@@ -192,6 +187,9 @@ class Actor:
 
   def update(self, wait: bool = False) -> None:
     """Makes the updates that are due since the last `observe`, if any.
+
+    Unless it waits, it leaves them to the next call: `select_action` learns and
+    acts in one program.
 
     Args:
       wait: whether to return only when they are done.
@@ -202,19 +200,41 @@ class Actor:
       ValueError: if the state has another fault, see `hyperjax.faults`.
     """
     if self._owes_learning:
+      self._learned()
       # The previous metrics are ready, so that reading them does not wait.
       self._check_finite()
-      self._state, self.metrics, self._faults = _LEARN(
-          self._trainer, self._state)
-      self._owes_learning = False
+      self._owes_learning, self._is_deferred = False, True
     if wait:
-      jax.block_until_ready(self._state)
+      jax.block_until_ready(self._learned())
       self._check_finite()
 
+  def _learned(self):
+    """Returns the state after all updates; its keys are plain."""
+    if self._is_deferred:
+      self._keep(*programs.LEARN(self._trainer, *self._parts()))
+    return self._state
+
+  def _parts(self):
+    """Returns what learning writes, and what it reads."""
+    state, ring = self._state, self._state.replay.ring
+    return ((state.learner, state.replay._replace(ring=None)),
+            state._replace(learner=None, actor=None, replay=ring))
+
+  def _keep(self, written, metrics, found):
+    """Keeps the result of learning."""
+    learner, replay = written
+    self._state = self._state._replace(
+        learner=learner, replay=replay._replace(ring=self._state.replay.ring))
+    self._metrics, self._faults = metrics, found
+    self._is_deferred = False
+
   def _check_finite(self):
-    if self.metrics and not np.all(np.isfinite(self.metrics['loss'])):
+    if not np.asarray(self._faults):
+      return
+    loss = np.asarray(self._metrics.get('loss', 0.))
+    if not np.isfinite(loss).all():
       raise FloatingPointError(
-          f'the loss was not finite, got {np.asarray(self.metrics["loss"])} '
+          f'the loss was not finite, got {loss} '
           f'before update {int(self._state.learner.steps)}; restore an earlier '
           f'state, and look at the scale of rewards and observations')
     faults.check_mask(self._faults)
@@ -236,17 +256,15 @@ class Actor:
 class Evaluator:
   """Acts with the newest weights of an `Actor`, which does not change."""
 
-  def __init__(
-      self, actor: Actor, key: Seed = 0,
-      as_it_acts: bool = False,
-  ):
+  def __init__(self, actor: Actor, key: Seed = 0, as_it_acts: bool = False):
     """Makes an evaluator, see `Actor.evaluator`."""
     self._learning_actor = actor
     self._agent = actor.agent
-    self._is_judged = not lib_checks.flag('as_it_acts', as_it_acts)
-    init = (self._agent.init_actor if as_it_acts
-            else self._agent.init_evaluation)
-    self._actor_state = init(seeds.to_key(key), 1)
+    init, self._act = (
+        (self._agent.init_actor, programs.ACT)
+        if lib_checks.flag('as_it_acts', as_it_acts)
+        else (self._agent.init_evaluation, programs.EVALUATE))
+    self._actor_state = plain_keys.to_plain(init(seeds.to_key(key), 1))
     self._is_first = True
 
   def select_action(self, observation: Any) -> int:
@@ -256,12 +274,11 @@ class Evaluator:
       ValueError: if the observation does not fit the agent's spec.
     """
     observation = self._agent.observation_spec.convert(observation)[None]
-    params = self._agent.acting_params(self._learning_actor.state.learner)
-    self._actor_state, action = _EVALUATE(
-        self._agent, self._is_judged, params, self._actor_state, observation,
-        np.array([self._is_first]))
+    self._actor_state, action = self._act(
+        self._agent, self._learning_actor._learned().learner, self._actor_state,
+        observation, _FLAGS[self._is_first])
     self._is_first = False
-    return int(action[0])
+    return _number(action)
 
   def observe_first(self, timestep: dm_env.TimeStep) -> None:
     """Begins an episode."""
@@ -277,6 +294,5 @@ class Evaluator:
     del wait
 
 
-def _batch_of_one(value: Any, dtype: Any) -> Any:
-  """Returns a NumPy array [1], which jit moves to the device."""
-  return np.array([value], dtype)
+def _number(action: jax.Array) -> int:
+  return int(np.asarray(action)[0])  # To index a JAX array takes longer.

@@ -6,8 +6,12 @@ from typing import Any
 import jax
 import numpy as np
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 def _check_number(name: str, value: Any) -> float:
+  if type(value) is float and math.isfinite(value):
+    return value  # The usual case, fast because it occurs at every step.
   if value is None or np.shape(value):
     raise ValueError(
         f'expected a {name} that is one number, got '
@@ -30,7 +34,7 @@ def check_reward(reward: Any) -> float:
     ValueError: if the reward is not one finite number that fits float32.
   """
   number = _check_number('reward', reward)
-  if abs(number) > float(np.finfo(np.float32).max):
+  if abs(number) > _LARGEST:
     raise ValueError(f'expected a reward that fits float32, got {number}')
   return number
 
@@ -54,6 +58,8 @@ def check_action(action: Any, num_actions: int) -> int:
   Raises:
     ValueError: if the action is not an integer, 0..num_actions-1.
   """
+  if type(action) is int and 0 <= action < num_actions:
+    return action  # The usual case.
   if np.shape(action) or not np.issubdtype(np.asarray(action).dtype,
                                            np.integer):
     raise ValueError(f'expected an action that is an integer, got {action!r}')
