@@ -192,7 +192,9 @@ def _draw_shares(ax: axes_lib.Axes, groups: Sequence[tuple[str, Lines]]):
     for name, points in sorted(
         lines.items(), key=lambda line: -sum(
             p.solved / p.seeds for p in line[1])):
-      names.append((y, name.replace(': default', ''), 'normal'))
+      title = textwrap.shorten(
+          name.replace(': default', ''), 56, placeholder=' ...')
+      names.append((y, title, 'normal'))
       for p in points:
         share = p.solved / p.seeds
         ax.add_patch(patches.Rectangle(
