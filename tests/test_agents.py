@@ -665,6 +665,7 @@ def test_paper_deep_sea():
       'index_dim': 4,
       'index': index_lib.Sphere,  # noise_norm = 1.
       'num_index_samples': 20,
+      'num_target_indices': 1,
       'scale': 1.,
       'mean_std': 1.,
       'random_biases': False,

@@ -95,8 +95,9 @@ def draw_curves(runs: reading.Runs, path: Path):
       mean, low, high = scores_lib.mean_interval(returns)
       ax.plot(steps, mean, dashes, color=color, linewidth=1.1, label=name)
       seen = steps <= end
-      lowest.append(np.min(low[seen]))
-      highest.append(np.max(high[seen]))
+      # A single run has no interval.
+      lowest.append(np.nanmin([low[seen], mean[seen]]))
+      highest.append(np.nanmax([high[seen], mean[seen]]))
       means.append(mean[seen])
       if len(returns) > 1:
         ax.fill_between(steps, low, high, color=color, alpha=0.18, linewidth=0)

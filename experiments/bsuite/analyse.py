@@ -46,7 +46,7 @@ class Settings:
 
   def __post_init__(self):
     if not self.folders:
-      raise ValueError('folders must be at least one folder, got none')
+      raise ValueError('expected at least one folder, got none')
 
 
 def _notes(runs: reading.Runs, scores: dict[str, table.Scores]) -> list[str]:
