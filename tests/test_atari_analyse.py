@@ -385,7 +385,10 @@ def test_nothing_to_analyse(tmp_path, capsys):
   (tmp_path / 'run').mkdir()
   (tmp_path / 'run' / 'config.json').write_text('{}')
   assert 'error: no finished run in' in refusal([str(tmp_path)], capsys)
-  assert 'PATH' in refusal([], capsys)
+  with pytest.raises(SystemExit) as end:
+    analyse.main([])
+  assert end.value.code == 2
+  assert 'PATH' in capsys.readouterr().err
 
 
 def test_the_same_seed_twice(tmp_path, capsys):
