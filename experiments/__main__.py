@@ -70,6 +70,8 @@ def main(argv: Sequence[str] | None = None):
     print(f'error: the commands need {", ".join(missing)}; install '
           f'hyperjax[experiments]', file=sys.stderr)
     sys.exit(1)
+  # As with `python -m`: modules of a user's own, for --agent my_module:MyAgent.
+  sys.path.append('')
   module = '.' + name.replace(' ', '.').replace('-', '_')
   importlib.import_module(module, __package__).main(argv[num_words:])
 

@@ -71,7 +71,7 @@ def run_one(
   environment = csv_logging.wrap_environment(
       make_environment(bsuite_id, prng_seed), bsuite_id, str(unfinished),
       overwrite=True)
-  agent = presets.AGENTS[settings.agent](
+  agent = presets.agent_class(settings.agent)(
       *specs.of_environment(environment), settings.config)
   actor = acme.Actor(agent, prng_seed, min(
       settings.config.replay_capacity,

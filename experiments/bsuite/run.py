@@ -113,7 +113,7 @@ class ProgramTask(task_lib.Task):
         lambda *x: jnp.stack(x), *(x.params for x in loaded))
     self._ends = np.array([
         points_lib.num_episodes(settings, x.bsuite_id) for x in points])
-    agent = presets.AGENTS[settings.agent](
+    agent = presets.agent_class(settings.agent)(
         environment.observation_spec(), environment.action_spec(),
         settings.config)
     # A run needs no more replay than it may have steps.

@@ -21,7 +21,7 @@ class RunSettings(Generic[Config]):
   Attributes:
     output: folder to write to; resumed if it holds the same run.
     config: the agent's settings.
-    agent: name of the agent.
+    agent: name of the agent; my_module:MyAgent is the class of one's own.
     preset: name of the agent's settings before the options given here.
     num_seeds: independent runs, of the seeds seed, seed + 1, ...
     seed: the first one.
@@ -36,7 +36,8 @@ class RunSettings(Generic[Config]):
   output: Path
   config: Annotated[Config, tyro.conf.arg(name='')]
   agent: Annotated[str, tyro.conf.arg(
-      metavar='{' + ','.join(presets.AGENTS) + '}')] = 'hyperagent'
+      metavar='{' + ','.join((*presets.AGENTS, 'MODULE:CLASS')) + '}'
+  )] = 'hyperagent'
   preset: str = 'default'
   num_seeds: int = 1
   seed: int = 0

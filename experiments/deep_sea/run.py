@@ -49,7 +49,7 @@ class DeepSeaTask(task_lib.Task):
     self.settings = settings
     size, config = settings.size, settings.config
     self.environment = deep_sea.DeepSea(size, settings.stochastic)
-    self.agent = presets.AGENTS[settings.agent](
+    self.agent = presets.agent_class(settings.agent)(
         self.environment.observation_spec(), self.environment.action_spec(),
         config)
     num_steps = settings.num_episodes * size

@@ -37,7 +37,8 @@ class Settings:
 
   Attributes:
     output: folder to write to; resumed if it holds the same sweep.
-    agents: names, with commas between them; NAME:PRESET for a preset.
+    agents: names, with commas between them; NAME:PRESET for a preset, and
+      my_module:MyAgent or my_module:MyAgent:PRESET for an agent of one's own.
     sizes: N of the N x N grids, with commas between them.
     num_seeds: independent runs of each point.
     seed: the first one.
@@ -75,7 +76,8 @@ class Settings:
       for chosen in self.agents.split(','):
         agent, preset = registry.agent_and_preset(chosen)
         points.append(settings_lib.Settings(
-            output=self.output / f'{agent}_{preset}{noise}_{size}',
+            output=self.output / (
+                f'{agent.replace(":", ".")}_{preset}{noise}_{size}'),
             config=presets.make(agent, preset), agent=agent, preset=preset,
             size=size, num_seeds=self.num_seeds, seed=self.seed,
             num_episodes=self.num_episodes, stochastic=self.stochastic,

@@ -4,15 +4,18 @@
 `--preset`) and `config.json` use the same names. Every agent has the presets
 `default`, its config without changes, and `nature_atari`, the same for stacks
 of frames with the torso of Mnih et al. (2015). The functions here are the
-others.
+others. An agent from outside hyperjax is named by its import path,
+'my_module:MyAgent', and has these two presets.
 """
 
 from collections.abc import Callable
+import dataclasses
 import functools
 from typing import Any
 
 from hyperjax import agents
 from hyperjax import checks
+from hyperjax import configs
 from hyperjax import networks
 from hyperjax.agents.presets.hyperagent import hyperagent_optimistic
 from hyperjax.agents.presets.hyperagent import hyperagent_paper_atari
@@ -92,17 +95,53 @@ PRESETS: dict[str, dict[str, Callable[..., agents.TDConfig]]] = {
 }
 
 
+def agent_class(agent: str) -> type[agents.TDAgent]:
+  """Returns the class of an agent.
+
+  Args:
+    agent: its name, a key of `AGENTS`, or 'my_module:MyAgent'.
+
+  Raises:
+    ValueError: if the name is unknown, with near matches, or names no agent.
+  """
+  if ':' not in agent:
+    checks.known('agent', agent, AGENTS)
+    return AGENTS[agent]
+  found = configs.find(agent, 'agent')
+  if not (isinstance(found, type) and issubclass(found, agents.TDAgent)):
+    raise ValueError(
+        f'agent must be a subclass of hyperjax.agents.TDAgent, got {agent!r}')
+  if not hasattr(found, 'config'):
+    raise ValueError(
+        f'agent {agent} must be a dataclass whose field config has a default')
+  return found
+
+
+def names(agent: str) -> list[str]:
+  """Returns the names of an agent's presets; see `agent_class`."""
+  return list(_presets(agent))
+
+
+def _presets(agent: str) -> dict[str, Callable[..., Any]]:
+  default = agent_class(agent).config
+  return PRESETS.get(agent) or {
+      'default': functools.partial(dataclasses.replace, default),
+      'nature_atari': functools.partial(
+          dataclasses.replace, default, torso=networks.NatureTorso,
+          hidden_sizes=(512,))}
+
+
 def make(agent: str, preset: str = 'default', **overrides: Any) -> Any:
   """Returns the config of a preset.
 
   Args:
-    agent: name of the agent, a key of `AGENTS`.
-    preset: name of the preset, a key of `PRESETS[agent]`.
+    agent: name of the agent, a key of `AGENTS`, or 'my_module:MyAgent'.
+    preset: name of the preset, one of `names(agent)`.
     **overrides: fields of the config that replace the preset's.
 
   Raises:
     ValueError: if a name is unknown; the message has near matches.
   """
-  checks.known('agent', agent, AGENTS)
-  checks.known(f'preset of {agent}', preset, PRESETS[agent])
-  return PRESETS[agent][preset](**overrides)
+  known = _presets(agent)
+  checks.known(f'preset of {agent}', preset, known)
+  return known[preset](**overrides)
