@@ -23,6 +23,7 @@ _COMMANDS = {
     'bsuite run': 'trains an agent on ids of bsuite',
     'bsuite analyse': 'scores runs on bsuite',
     'atari run': 'trains an agent on Atari games',
+    'atari sweep': 'trains an agent on Atari, game by game, on many machines',
     'atari analyse': 'scores runs on Atari',
     'atari pictures': "draws a run's pictures again",
     'regression': 'errors of approximate posteriors, where they are known',

@@ -5,6 +5,7 @@ import time
 
 import tqdm
 
+from hyperjax import multihost
 from hyperjax.loops import host
 
 
@@ -23,7 +24,8 @@ class Bar:
     self._bar = tqdm.tqdm(
         total=total, initial=done, unit=unit, desc=title,
         file=sys.stderr if is_terminal else _Lines(),
-        mininterval=0.5 if is_terminal else seconds, postfix='compiling')
+        mininterval=0.5 if is_terminal else seconds, postfix='compiling',
+        disable=not multihost.is_first())
     self._start: float | None = None  # When the first chunk was done.
 
   def _updates_per_second(self, updates: int) -> str:

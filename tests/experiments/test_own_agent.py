@@ -4,7 +4,8 @@ import pytest
 
 from experiments.common import cli
 from experiments.common import registry
-from experiments.deep_sea import run as run_lib
+from experiments.common import run as run_lib
+from experiments.deep_sea import run as deep_sea_lib
 from experiments.deep_sea import settings as settings_lib
 import hyperjax
 from hyperjax import networks
@@ -36,13 +37,11 @@ def module(tmp_path, monkeypatch):
   return 'an_own_agent'
 
 
-def test_it_trains_by_a_command_and_its_policy_is_loaded(
-    module, tmp_path, capsys):
+def test_it_trains_by_a_command_and_its_policy_is_loaded(module, tmp_path):
   folder = tmp_path / 'run'
-  run_lib.main([
+  run_lib.run(deep_sea_lib.DeepSeaTask(cli.parse(settings_lib.Settings, [
       '--agent', f'{module}:Agent', '--temperature', '0.7', '--size', '3',
-      '--num-seeds', '1', '--num-episodes', '8', '--output', str(folder)])
-  capsys.readouterr()
+      '--num-seeds', '1', '--num-episodes', '8', '--output', str(folder)])))
   (row,) = csv_files.rows(folder / 'summary.csv')
   assert row['agent'] == f'{module}:Agent'
   policy = hyperjax.load(folder)
