@@ -26,6 +26,7 @@ _COMMANDS = {
     'atari sweep': 'trains an agent on Atari, game by game, on many machines',
     'atari analyse': 'scores runs on Atari',
     'atari pictures': "draws a run's pictures again",
+    'minatar run': 'trains an agent on a game of MinAtar',
     'regression': 'errors of approximate posteriors, where they are known',
 }
 

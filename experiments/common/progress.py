@@ -91,16 +91,18 @@ class Steps(Bar):
 
 
 class Runs(Bar):
-  """Progress of several runs that count their episodes together."""
+  """Progress of several runs that count their episodes or steps together."""
 
-  def __init__(self, title: str, episode: int, num_episodes: int, runs: int):
-    """Begins at an episode."""
-    super().__init__(title, 'episode', episode, num_episodes, 20.)
+  def __init__(
+      self, title: str, done: int, total: int, runs: int,
+      unit: str = 'episode'):
+    """Begins after what is done; the counts are sums over runs."""
+    super().__init__(title, unit, done, total, 20.)
     self._runs = runs
 
-  def update(self, episodes: int, updates: int, finished: int):
+  def update(self, count: int, updates: int, finished: int):
     """Counts what a chunk did; `updates` is the sum over runs."""
-    self._advance(episodes, f'{finished}/{self._runs} runs finished, '
+    self._advance(count, f'{finished}/{self._runs} runs finished, '
                   f'{self._updates_per_second(updates)}')
 
 

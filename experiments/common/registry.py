@@ -24,6 +24,7 @@ INDICES = {
 TORSOS = {
     'mlp': networks.MLPTorso,
     'nature': networks.NatureTorso,
+    'minatar': networks.MinAtarTorso,
     'data_efficient': networks.DataEfficientTorso,
     'hyperagent': networks.HyperAgentTorso,
     'small_hyperagent': networks.SmallHyperAgentTorso,

@@ -50,7 +50,8 @@ def test_it_trains_by_a_command_and_its_policy_is_loaded(module, tmp_path):
 
 
 def test_it_has_a_preset_for_frames(module):
-  assert presets.names(f'{module}:Agent') == ['default', 'nature_atari']
+  assert presets.names(f'{module}:Agent') == [
+      'default', 'nature_atari', 'minatar']
   config = presets.make(f'{module}:Agent', 'nature_atari', batch_size=8)
   assert config.torso is networks.NatureTorso
   assert config.hidden_sizes == (512,)
@@ -76,7 +77,8 @@ def test_what_is_no_agent_is_refused(module, tmp_path, capsys, name, expected):
 def test_help_lists_the_presets_of_the_agent(capsys):
   with pytest.raises(SystemExit):
     cli.parse(settings_lib.Settings, ['--agent', 'enn_dqn', '--help'])
-  assert 'default, nature_atari, enn_acme_bsuite' in capsys.readouterr().out
+  said = capsys.readouterr().out
+  assert 'default, nature_atari, minatar, enn_acme_bsuite' in said
 
 
 @pytest.mark.parametrize(('text', 'agent', 'preset'), [
