@@ -137,9 +137,14 @@ def cluster(address: str) -> Iterator[jobs.Pool]:
     target = address
     if address.startswith('local:'):
       places = machine.places(int(address.partition(':')[2]))
-      target = stack.enter_context(distributed.LocalCluster(
-          n_workers=len(places), threads_per_worker=1, processes=True,
-          dashboard_address=None, silence_logs=logging.CRITICAL))
+      try:
+        target = stack.enter_context(distributed.LocalCluster(
+            n_workers=len(places), threads_per_worker=1, processes=True,
+            dashboard_address=None, silence_logs=logging.CRITICAL))
+      except RuntimeError as error:
+        raise ValueError(
+            f'the workers of cluster {address} have not started: {error}'
+        ) from error
     try:
       client = stack.enter_context(
           distributed.Client(target, timeout=TIMEOUT))

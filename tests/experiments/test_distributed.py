@@ -1,6 +1,7 @@
 """One run of several processes: the same bits, and what a death does."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -149,6 +150,24 @@ def test_a_request_to_one_process_stops_all_before_one_is_killed(
   assert statuses == [75, 75], err
   assert 'stopped by SIGTERM: ' in err[0] and 'holds the run after' in err[0]
   assert 'stopped by' not in err[1]
+  statuses, err = finish(begin_run(folder, cache))
+  assert statuses == [0, 0], err
+  assert commands.results(folder) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('seed', range(10))
+def test_stopped_or_killed_anywhere_it_ends_in_the_same_bytes(
+    whole, tmp_path, seed):
+  expected, cache = whole
+  rng = random.Random(seed)
+  folder = tmp_path / 'run'
+  for _ in range(2):
+    processes = begin_run(folder, cache)
+    time.sleep(rng.uniform(1., 25.))
+    processes[rng.randrange(2)].send_signal(
+        rng.choice([signal.SIGTERM, signal.SIGKILL]))
+    finish(processes)
   statuses, err = finish(begin_run(folder, cache))
   assert statuses == [0, 0], err
   assert commands.results(folder) == expected
