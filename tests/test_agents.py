@@ -1026,6 +1026,8 @@ def _domain(preset):
   """A spec that the preset is for."""
   if preset.endswith('_atari'):
     return dm_specs.BoundedArray((4, 84, 84), np.uint8, 0, 255)
+  if preset == 'minatar':
+    return dm_specs.Array((10, 10, 4), np.float32)
   return _SPEC
 
 
@@ -1069,7 +1071,7 @@ def test_every_preset_makes_an_agent_that_learns(agent, preset):
 def test_presets_are_of_every_agent():
   assert presets.PRESETS.keys() == presets.AGENTS.keys()
   for agent, all_presets in presets.PRESETS.items():
-    assert {'default', 'nature_atari'} <= all_presets.keys()
+    assert {'default', 'nature_atari', 'minatar'} <= all_presets.keys()
     for preset in all_presets:
       config = presets.make(agent, preset, discount=0.5)
       assert config.discount == 0.5

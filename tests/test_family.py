@@ -61,6 +61,9 @@ _AGENTS = {
         agents.SANEConfig(
             latent_size=5, q_values_in=True,
             **{**_SMALL, 'hidden_sizes': (8, 7)})),
+    'rainbow': agents.Rainbow(
+        _SPEC, _ACTIONS,
+        agents.RainbowConfig(**{**_SMALL, 'hidden_sizes': (8, 7)})),
     'langevin_adam': agents.LangevinAdam(
         _SPEC, _ACTIONS, agents.LangevinAdamConfig(**_SMALL)),
 }

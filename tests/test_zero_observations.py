@@ -32,6 +32,7 @@ _AGENTS = {
     'hyperdqn': (agents.HyperDQN, agents.HyperDQNConfig),
     'enn_dqn': (agents.ENNDQN, agents.ENNDQNConfig),
     'noisy_dqn': (agents.NoisyDQN, agents.NoisyDQNConfig),
+    'rainbow': (agents.Rainbow, agents.RainbowConfig),
     'sane': (agents.SANE, agents.SANEConfig),
 }
 # One of each kind of loss and of observation; the others take longer.

@@ -19,6 +19,8 @@ from hyperjax.agents.langevin import LangevinAdam
 from hyperjax.agents.langevin import LangevinAdamConfig
 from hyperjax.agents.noisy_dqn import NoisyDQN
 from hyperjax.agents.noisy_dqn import NoisyDQNConfig
+from hyperjax.agents.rainbow import Rainbow
+from hyperjax.agents.rainbow import RainbowConfig
 from hyperjax.agents.sane import SANE
 from hyperjax.agents.sane import SANEConfig
 from hyperjax.agents.td import TDAgent

@@ -13,10 +13,12 @@ without sampling noise.
 Algorithms differ in the components of a loss: the pairs of indices z and z'
 (`Independent`, `Shared`, `Members`), the noise of a transition
 (`hyperjax.data_noise`), and optimism over several z' in the target
-(`hyperjax.acting.Optimism`). Regularisers wrap a loss
+(`hyperjax.acting.Optimism`). `CategoricalTD` is for values that are
+distributions of returns. Regularisers wrap a loss
 (`hyperjax.regularizers`).
 """
 
+from hyperjax.losses.categorical import CategoricalTD
 from hyperjax.losses.pairs import Independent
 from hyperjax.losses.pairs import Members
 from hyperjax.losses.pairs import Pairs

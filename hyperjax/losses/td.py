@@ -136,7 +136,7 @@ def _selected(
   return jnp.take_along_axis(values, action, axis=-1)[..., 0]
 
 
-def _reduce(losses, batch: types.Batch):
+def reduce(losses, batch: types.Batch):
   """Returns the loss of a batch and its metrics."""
   weighted = losses if batch.weights is None else batch.weights * losses
   loss = jnp.mean(weighted)
@@ -211,7 +211,7 @@ class SampledTD(_TD):
     losses = jax.vmap(example)(
         self._encode(params, transitions.observation), next_value,
         transitions, offsets, weights, indices)
-    return _reduce(losses, batch)
+    return reduce(losses, batch)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -267,4 +267,4 @@ class ExactTD(_TD):
             params, target_params, transitions, key_target, self.optimism),
         transitions,
         self.noise.vectors(noise_key, transitions.uid, self.index.dim))
-    return _reduce(losses, batch)
+    return reduce(losses, batch)

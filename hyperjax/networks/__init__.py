@@ -7,6 +7,9 @@ and `value` maps the encoding and an index [M] to values [A].
 
 from hyperjax.networks import initializers
 from hyperjax.networks.affine import AffineValue
+from hyperjax.networks.categorical import NoisyDuelingValue
+from hyperjax.networks.categorical import Support
+from hyperjax.networks.categorical import mean_of
 from hyperjax.networks.convolutions import Conv
 from hyperjax.networks.convolutions import ConvTorso
 from hyperjax.networks.convolutions import DataEfficientTorso

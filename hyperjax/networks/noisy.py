@@ -1,5 +1,6 @@
 """Noisy networks: value functions with random weights."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from flax import linen as nn
@@ -64,21 +65,8 @@ class NoisyValue(nn.Module):
     """Makes the parameters of both layers."""
     sizes = (self.num_features, self.hidden_size, self.num_actions)
     self.layers = [
-        self._layer_params(i, n, m)
+        layer_params(self, i, n, m, self.initial_sigma)
         for i, (n, m) in enumerate(zip(sizes[:-1], sizes[1:], strict=True))]
-
-  def _layer_params(self, i, n, m):
-    bound = n**-0.5
-
-    def mean(key, shape, dtype):
-      return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-    sigma = nn.initializers.constant(self.initial_sigma * bound)
-    return {
-        name: self.param(f'{name}_{i}', init, shape, jnp.float32)
-        for name, init, shape in (
-            ('mean_kernel', mean, (n, m)), ('mean_bias', mean, (m,)),
-            ('sigma_kernel', sigma, (n, m)), ('sigma_bias', sigma, (m,)))}
 
   def __call__(self, observation: Array) -> Float[Array, ' F']:
     """Returns the encoding of one observation: its features, float32 [F]."""
@@ -88,14 +76,10 @@ class NoisyValue(nn.Module):
       self, features: Float[Array, ' F'], index: Float[Array, ' M']
   ) -> Float[Array, ' A']:
     """Returns Q(s, .; z), float32 [A]; index 0 gives the mean weights."""
-    noise = _factor(index)
+    noise = factor(index)
     x = features
     for layer in self.layers:
-      n, m = layer['mean_kernel'].shape
-      d, e, noise = jnp.split(noise, (n, n + m))
-      # (mu + sigma * e d^T) x without forming the weights.
-      x = (x @ layer['mean_kernel'] + layer['mean_bias']
-           + e * ((d * x) @ layer['sigma_kernel'] + layer['sigma_bias']))
+      x, noise = apply_layer(layer, x, noise)
       if noise.size:  # Not the last layer.
         x = nn.relu(x)
     return x
@@ -165,7 +149,7 @@ class StateAwareNoisyValue(nn.Module):
       self, encoding: StateAwareEncoding, index: Float[Array, ' M']
   ) -> Float[Array, ' A']:
     """Returns Q(s, .; z), float32 [A]; index 0 gives the mean weights."""
-    noise = _factor(index)
+    noise = factor(index)
     x = encoding.features
     for layer, width in zip(
         self.layers, (self.hidden_size, self.num_actions), strict=True):
@@ -176,6 +160,49 @@ class StateAwareNoisyValue(nn.Module):
     return x
 
 
-def _factor(noise: Float[Array, ' M']) -> Float[Array, ' M']:
+def layer_params(
+    module: nn.Module, i: int, n: int, m: int, initial_sigma: float,
+) -> dict[str, Array]:
+  """Makes the parameters of a noisy layer, in the `setup` of a module.
+
+  Args:
+    module: whose parameters they are.
+    i: number of the layer, in the parameters' names.
+    n: number of inputs.
+    m: number of outputs.
+    initial_sigma: initial sigma times sqrt(n).
+  """
+  bound = n**-0.5
+
+  def mean(key, shape, dtype):
+    return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+  sigma = nn.initializers.constant(initial_sigma * bound)
+  return {
+      name: module.param(f'{name}_{i}', init, shape, jnp.float32)
+      for name, init, shape in (
+          ('mean_kernel', mean, (n, m)), ('mean_bias', mean, (m,)),
+          ('sigma_kernel', sigma, (n, m)), ('sigma_bias', sigma, (m,)))}
+
+
+def apply_layer(
+    layer: Mapping[str, Array], x: Float[Array, ' n'],
+    noise: Float[Array, ' noise'],
+) -> tuple[Float[Array, ' m'], Float[Array, ' left']]:
+  """Returns a noisy layer's output, and the noise that it has not used.
+
+  Args:
+    layer: its parameters.
+    x: its inputs.
+    noise: f of the noise of this layer, n + m numbers, and of those after it.
+  """
+  n, m = layer['mean_kernel'].shape
+  d, e, noise = jnp.split(noise, (n, n + m))
+  # (mu + sigma * e d^T) x without forming the weights.
+  return (x @ layer['mean_kernel'] + layer['mean_bias']
+          + e * ((d * x) @ layer['sigma_kernel'] + layer['sigma_bias'])), noise
+
+
+def factor(noise: Float[Array, ' M']) -> Float[Array, ' M']:
   """Returns f(e) = sign(e) sqrt|e| of factorised noise."""
   return jnp.sign(noise) * jnp.sqrt(jnp.abs(noise))

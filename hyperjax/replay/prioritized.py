@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from hyperjax import checks
+from hyperjax import schedules
 from hyperjax.replay import samplers
 from hyperjax.replay import sum_tree
 
@@ -17,10 +18,12 @@ class PrioritizedState(NamedTuple):
   Attributes:
     nodes: tree of priorities, see `hyperjax.replay.sum_tree`.
     largest: largest priority of the run, float32 []; new entries have it.
+    num_updates: number of updates so far, int32 [].
   """
 
   nodes: Float[Array, '...']
   largest: Float[Array, '...']
+  num_updates: Int[Array, '...']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,18 +39,20 @@ class Prioritized:
     exponent: exponent of the loss, at least 0. For a squared TD error, 0.3 is
       the published 0.6 of its absolute value; 0 draws uniformly.
     correction: exponent of the importance weights, in [0, 1]: 0 for no weights,
-      1 for unbiased updates.
+      1 for unbiased updates; a number, or a schedule of the number of updates.
     offset: positive number added to every loss.
   """
 
   exponent: float = 0.3
-  correction: float = 0.4
+  correction: float | schedules.Schedule = 0.4
   offset: float = 1e-6
 
   def __post_init__(self):
     checks.fields(
         self, 'Prioritized', exponent=checks.NONNEGATIVE,
-        correction=checks.FRACTION, offset=checks.positive)
+        offset=checks.positive)
+    if not callable(self.correction):
+      checks.fields(self, 'Prioritized', correction=checks.FRACTION)
 
   @property
   def needs_losses(self) -> bool:
@@ -61,7 +66,8 @@ class Prioritized:
 
   def init(self, num_slots) -> samplers.SamplerState:
     """See `Sampler`."""
-    return PrioritizedState(sum_tree.init(num_slots), jnp.float32(1.))
+    return PrioritizedState(
+        sum_tree.init(num_slots), jnp.float32(1.), jnp.int32(0))
 
   def add(self, state, slots, drawable) -> samplers.SamplerState:
     """See `Sampler`."""
@@ -78,7 +84,10 @@ class Prioritized:
     num_items = ring.num_streams * ring.num_ages
     probabilities = (sum_tree.get_priorities(state.nodes, slots)
                      / sum_tree.total(state.nodes))
-    weights = (num_items * probabilities)**-self.correction
+    correction = self.correction
+    if callable(correction):
+      correction = jnp.clip(correction(state.num_updates), 0., 1.)
+    weights = (num_items * probabilities)**-correction
     return weights / jnp.max(weights)
 
   def update(self, state, slots, losses) -> samplers.SamplerState:
@@ -86,4 +95,5 @@ class Prioritized:
     priorities = (losses + self.offset)**self.exponent
     return PrioritizedState(
         sum_tree.set_priorities(state.nodes, slots, priorities),
-        jnp.maximum(state.largest, jnp.max(priorities)))
+        jnp.maximum(state.largest, jnp.max(priorities)),
+        state.num_updates + 1)

@@ -32,6 +32,8 @@ from hyperjax.agents.presets.others import dqn_paper_atari
 from hyperjax.agents.presets.others import dqn_random
 from hyperjax.agents.presets.others import dqn_small_atari
 from hyperjax.agents.presets.others import enn_dqn_enn_acme_bsuite
+from hyperjax.agents.presets.others import rainbow_der_atari
+from hyperjax.agents.presets.others import rainbow_paper_atari
 
 AGENTS: dict[str, type[agents.TDAgent]] = {
     'hyperagent': agents.HyperAgent,
@@ -42,6 +44,7 @@ AGENTS: dict[str, type[agents.TDAgent]] = {
     'enn_dqn': agents.ENNDQN,
     'adam_lmcdqn': agents.AdamLMCDQN,
     'noisy_dqn': agents.NoisyDQN,
+    'rainbow': agents.Rainbow,
     'sane': agents.SANE,
     'langevin_adam': agents.LangevinAdam,
 }
@@ -97,6 +100,11 @@ PRESETS: dict[str, dict[str, Callable[..., agents.TDConfig]]] = {
     'adam_lmcdqn': _own(agents.AdamLMCDQNConfig),
     # The last two layers are noisy: one hidden layer and the output.
     'noisy_dqn': _own(agents.NoisyDQNConfig, 512),
+    'rainbow': {
+        **_own(agents.RainbowConfig),  # Of one layer, which is noisy.
+        'paper_atari': rainbow_paper_atari,
+        'der_atari': rainbow_der_atari,
+    },
     'sane': _own(agents.SANEConfig, 512),
     'langevin_adam': _own(agents.LangevinAdamConfig),
 }
