@@ -25,6 +25,9 @@ _COMMANDS = {
     'atari run': 'trains an agent on Atari games',
     'atari analyse': 'scores runs on Atari',
     'atari pictures': "draws a run's pictures again",
+    'tabular run': 'exact regret of tabular agents in one environment',
+    'tabular lemma': 'how long the perturbations keep within their band',
+    'bandits run': 'regret of agents in linear bandits',
     'regression': 'errors of approximate posteriors, where they are known',
 }
 
