@@ -26,7 +26,9 @@ _COMMANDS = {
     'atari analyse': 'scores runs on Atari',
     'atari pictures': "draws a run's pictures again",
     'tabular run': 'exact regret of tabular agents in one environment',
+    'tabular cost': 'arithmetic of tabular agents against S, A, H, M and K',
     'tabular lemma': 'how long the perturbations keep within their band',
+    'tabular table': 'prints tables of tabular runs, and draws them',
     'bandits run': 'regret of agents in linear bandits',
     'regression': 'errors of approximate posteriors, where they are known',
 }

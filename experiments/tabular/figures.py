@@ -52,7 +52,7 @@ def _draw(ax: axes_lib.Axes, curves: dict[str, regret_lib.Curves]):
   ax.set_xscale('log')
   ax.set_yscale('log')
   last = [regret_lib.mean(found.regret).mean for found in curves.values()]
-  ax.set_ylim(max(0.3, 0.7 * min(x[0] for x in last)),
+  ax.set_ylim(max(0.3, 0.5 * min(x[0] for x in last)),
               1.5 * max(x[-1] for x in last))
   ax.set_xlabel('episodes')
   ax.set_ylabel('cumulative regret')
@@ -76,7 +76,7 @@ def regret(
     _draw(ax, curves)
   fig.suptitle('Mean over seeds and its 95% interval', fontsize='small')
   fig.subplots_adjust(
-      left=0.65 / (6.6 * columns), right=1. - 1.9 / (6.6 * columns),
-      wspace=0.62, hspace=0.32, top=1. - 0.75 / (4.6 * rows),
+      left=0.85 / (6.6 * columns), right=1. - 1.9 / (6.6 * columns),
+      wspace=0.68, hspace=0.32, top=1. - 0.75 / (4.6 * rows),
       bottom=0.55 / (4.6 * rows))
   return fig

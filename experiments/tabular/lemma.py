@@ -136,7 +136,7 @@ def draw(rows: list[tuple], curves: dict[tuple[str, int], np.ndarray]
   """
   fig = figure.Figure(figsize=(12., 4.4), layout='constrained')
   over_time, over_dim = fig.subplots(1, 2)
-  colors = dict(zip(DIMS, style.COLORS + (style.GREY,), strict=True))
+  colors = dict(zip(DIMS, style.COLORS + (style.GREY,), strict=False))
   for (sequence, dim), share in curves.items():
     over_time.plot(
         np.arange(1, len(share) + 1), 100. * share, color=colors[dim],
