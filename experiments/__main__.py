@@ -28,6 +28,7 @@ _COMMANDS = {
     'tabular run': 'exact regret of tabular agents in one environment',
     'tabular cost': 'arithmetic of tabular agents against S, A, H, M and K',
     'tabular lemma': 'how long the perturbations keep within their band',
+    'tabular scaling': 'how regret grows with S, A, H and K',
     'tabular table': 'prints tables of tabular runs, and draws them',
     'bandits run': 'regret of agents in linear bandits',
     'regression': 'errors of approximate posteriors, where they are known',

@@ -11,6 +11,7 @@ from experiments.common import regret as regret_lib
 from experiments.tabular import cost
 from experiments.tabular import lemma
 from experiments.tabular import run
+from experiments.tabular import scaling
 from experiments.tabular import table
 from experiments.tabular import tasks
 from hyperjax import index as index_lib
@@ -165,3 +166,11 @@ def test_pairs_are_all_twenty_five():
 def test_a_bandit_agent_that_is_not_there_is_refused(name, expected):
   with pytest.raises(ValueError, match=expected):
     bandits_run.agents(name, 3)
+
+
+def test_exponents_are_slopes_of_logarithms():
+  seeds = np.arange(1., 9.)
+  by_value = {x: 3. * x**1.5 * seeds for x in (2, 4, 8)}
+  assert scaling.exponent(by_value) == pytest.approx(1.5)
+  # The same seeds at all sizes: the slope does not depend on which.
+  assert scaling.interval(by_value) == pytest.approx((1.5, 1.5))
