@@ -3,7 +3,7 @@
   python -m experiments.tabular.scaling --output DIR
 
 Random MDPs with independent Dirichlet(3 / S) transitions at each stage, counts
-of each stage by itself, known rewards. From a base of S = 5, A = 3, H = 5 and
+of each stage by itself, known rewards. From a base of S = 6, A = 4, H = 6 and
 K = 2000 one size at a time takes half, the same and twice its value, and the
 exponent is the slope of log regret over log size by least squares. `scaled` has
 noise of c = 0.3, `theorem` the constants of the theorems (see
@@ -35,7 +35,7 @@ from ..common import files
 from ..common import folder as folder_lib
 from ..common import study
 
-BASE = {'S': 5, 'A': 3, 'H': 5, 'K': 2000}
+BASE = {'S': 6, 'A': 4, 'H': 6, 'K': 2000}
 AGENTS = (('scaled', 'psrl'), ('scaled', 'rlsvi'), ('scaled', 'hyperagent'),
           ('scaled', 'ucbvi'), ('theorem', 'rlsvi'), ('theorem', 'hyperagent'))
 NUM_BOOTSTRAPS = 1000
