@@ -145,7 +145,8 @@ def draw(rows: list[tuple], curves: dict[tuple[str, int], np.ndarray]
   over_time.set(
       xscale='log', xlabel='visits of a pair', ylabel='pairs outside [%]',
       title='Outside [1/2, 3/2] (sphere; dashed: adversary)', ylim=(-2, 102))
-  over_time.legend(fontsize='small', ncol=2)
+  over_time.legend(
+      fontsize='small', loc='upper left', bbox_to_anchor=(1., 1.))
   for name, color in style.colors(PERTURBATIONS).items():
     for sequence, dashes in (('independent', '-'), ('adaptive', '--')):
       mine = [r for r in rows if r[0] == name and r[2] == sequence]
