@@ -3,12 +3,29 @@
 import re
 
 from matplotlib import figure
+from matplotlib import ticker
 import numpy as np
 
 from ..common import regret as regret_lib
 from ..common import style
 
 _PAIR = re.compile(r'hyperagent_(\d+)_([a-z]+)_([a-z]+)')
+
+
+def _looks(names: list[str]) -> dict[str, dict]:
+  """Returns a colour for each M, and dashes for all but HyperAgent."""
+  sizes = sorted({int(name.rsplit('_', 1)[1]) for name in names
+                  if name.rsplit('_', 1)[-1].isdecimal()})
+  colors = style.colors(sizes)
+  dashes = {'hyperagent': '-', 'ensemble': '--', 'langevin': ':'}
+  found = {}
+  for name in names:
+    kind, _, size = name.rpartition('_')
+    if kind in dashes:
+      found[name] = {'color': colors[int(size)], 'linestyle': dashes[kind]}
+    else:
+      found[name] = {'color': '0.3', 'linestyle': '-.'}
+  return found
 
 
 def regret(
@@ -28,10 +45,10 @@ def regret(
   left, right = fig.subplots(1, 2)
   actions = f'{num_actions:,} actions' if num_actions else 'unit sphere'
   ends = []
-  for name, color in style.colors(plain).items():
-    found = plain[name]
+  for name, look in _looks(list(plain)).items():
+    found, color = plain[name], look['color']
     mean = regret_lib.mean(found.regret)
-    left.plot(found.times, mean.mean, color=color, linewidth=1.3)
+    left.plot(found.times, mean.mean, linewidth=1.3, **look)
     left.fill_between(
         found.times, mean.mean - mean.half, mean.mean + mean.half,
         color=color, alpha=0.2, linewidth=0)
@@ -44,18 +61,19 @@ def regret(
     _draw_pairs(right, pairs, curves.get('thompson'))
   else:
     _draw_runs(right, plain)
-  fig.subplots_adjust(left=0.06, right=0.98, wspace=0.62, top=0.9, bottom=0.12)
+  fig.subplots_adjust(left=0.08, right=0.98, wspace=0.62, top=0.9, bottom=0.12)
   return fig
 
 
 def _draw_runs(ax, curves: dict[str, regret_lib.Curves]):
   """Draws the share of runs whose regret is above a value."""
-  for name, color in style.colors(curves).items():
+  for name, look in _looks(list(curves)).items():
     last = np.sort(curves[name].regret[:, -1])
-    ax.step(last, 1. - np.arange(len(last)) / len(last), color=color,
-            linewidth=1.3, label=name.replace('_', ' '))
+    ax.step(last, 1. - np.arange(len(last)) / len(last), linewidth=1.3,
+            label=name.replace('_', ' '), **look)
   ax.set(xscale='log', yscale='log', xlabel='regret of a run',
          ylabel='share of runs above', title='Tails')
+  ax.xaxis.set_minor_formatter(ticker.NullFormatter())
   ax.legend(fontsize='x-small')
 
 
