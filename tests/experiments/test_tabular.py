@@ -102,6 +102,7 @@ def test_every_task_has_all_agents(name):
   assert all(sigma == 0. for sigma in found['greedy'].noise.sigmas)
 
 
+@pytest.mark.slow
 def test_the_band_is_kept_longer_with_more_dimensions(tmp_path, monkeypatch):
   monkeypatch.setattr(lemma, 'DIMS', (4, 64))
   monkeypatch.setattr(

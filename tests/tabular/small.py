@@ -14,6 +14,7 @@ from hyperjax.tabular import presets
 RIVER = environments.river_swim(num_states=3, horizon=4)
 SIZES = RIVER.sizes(pooled=True)
 CHAIN = environments.chain(num_states=3, horizon=4)
+GRID = environments.grid_world(2, 4)
 AGENTS = presets.scaled(SIZES, gaussian.scaled(4, 0.3), dim=3)
 run = jax.jit(tabular.run, static_argnums=(0, 3))
 
