@@ -31,7 +31,9 @@ def _looks(names: list[str]) -> dict[str, dict]:
 def regret(
     dim: int, num_actions: int, curves: dict[str, regret_lib.Curves],
 ) -> figure.Figure:
-  """Returns regret over steps, and the last regret of each run.
+  """Returns regret over steps and the last regret of each run.
+
+  With pairs of distributions it is a matrix of these for each M instead.
 
   Args:
     dim: d.
@@ -41,9 +43,11 @@ def regret(
   plain = {name: found for name, found in curves.items()
            if not _PAIR.fullmatch(name)}
   pairs = {name: found for name, found in curves.items() if name not in plain}
+  actions = f'{num_actions:,} actions' if num_actions else 'unit sphere'
+  if pairs:
+    return _of_pairs(dim, actions, pairs, curves.get('thompson'))
   fig = figure.Figure(figsize=(12., 4.6))
   left, right = fig.subplots(1, 2)
-  actions = f'{num_actions:,} actions' if num_actions else 'unit sphere'
   ends = []
   for name, look in _looks(list(plain)).items():
     found, color = plain[name], look['color']
@@ -57,10 +61,7 @@ def regret(
   left.set(xlabel='steps', ylabel='cumulative regret', xscale='log',
            yscale='log', title=f'd = {dim}, {actions}')
   style.label_ends(left, ends)
-  if pairs:
-    _draw_pairs(right, pairs, curves.get('thompson'))
-  else:
-    _draw_runs(right, plain)
+  _draw_runs(right, plain)
   fig.subplots_adjust(left=0.08, right=0.98, wspace=0.62, top=0.9, bottom=0.12)
   return fig
 
@@ -77,33 +78,31 @@ def _draw_runs(ax, curves: dict[str, regret_lib.Curves]):
   ax.legend(fontsize='x-small')
 
 
-def _draw_pairs(
-    ax, pairs: dict[str, regret_lib.Curves],
-    exact: regret_lib.Curves | None):
-  """Draws the regret over M of each reference, a line for each perturbation."""
-  lines = {}
-  for name, found in pairs.items():
-    size, reference, perturbation = _PAIR.fullmatch(name).groups()
-    lines.setdefault((reference, perturbation), []).append(
-        (int(size), float(found.regret[:, -1].mean())))
-  colors = style.colors(dict.fromkeys(r for r, _ in lines))
-  dashes = dict(zip(dict.fromkeys(p for _, p in lines),
-                    ('-', '--', ':', '-.', (0, (5, 1, 1, 1, 1, 1))),
-                    strict=False))
-  for (reference, perturbation), line in lines.items():
-    sizes, regrets = zip(*sorted(line), strict=True)
-    ax.plot(sizes, regrets, color=colors[reference],
-            linestyle=dashes[perturbation], linewidth=1.2, marker='o',
-            markersize=3)
-  if exact is not None:
-    ax.axhline(exact.regret[:, -1].mean(), color=style.GREY, linewidth=0.8)
-  for reference, color in colors.items():
-    ax.plot([], [], color=color, label=f'reference {reference}')
-  for perturbation, dash in dashes.items():
-    ax.plot([], [], color='0.3', linestyle=dash, label=f'z {perturbation}')
-  sizes = sorted({size for line in lines.values() for size, _ in line})
-  ax.set(xscale='log', yscale='log', xlabel='M', ylabel='regret',
-         title='Pairs of distributions (grey: exact)')
-  ax.set_xticks(sizes, [str(size) for size in sizes])
-  ax.minorticks_off()
-  ax.legend(fontsize='x-small', ncol=2)
+def _of_pairs(
+    dim: int, actions: str, pairs: dict[str, regret_lib.Curves],
+    exact: regret_lib.Curves | None,
+) -> figure.Figure:
+  """Returns a matrix of the mean regret for each M."""
+  found = {}
+  for name, curves in pairs.items():
+    size, *pair = _PAIR.fullmatch(name).groups()
+    found.setdefault(int(size), {})[tuple(pair)] = curves.regret[:, -1].mean()
+  unit = exact.regret[:, -1].mean() if exact else 1.
+  names = [list(dict.fromkeys(pair[i] for line in found.values()
+                              for pair in line)) for i in (0, 1)]
+  fig = figure.Figure(figsize=(4.6 * len(found), 4.4), layout='constrained')
+  axes = fig.subplots(1, len(found), squeeze=False)[0]
+  for ax, size in zip(axes, sorted(found), strict=True):
+    values = np.array([[found[size].get((r, p), np.nan) / unit
+                        for p in names[1]] for r in names[0]])
+    ax.imshow(np.log(values), cmap='Blues', vmin=-0.1, vmax=np.log(8.))
+    for (row, column), value in np.ndenumerate(values):
+      if np.isfinite(value):
+        ax.text(column, row, f'{value:.2f}', ha='center', va='center',
+                color='white' if value > 2.5 else 'black', fontsize='small')
+    ax.set_xticks(range(len(names[1])), names[1], rotation=30)
+    ax.set_yticks(range(len(names[0])), names[0])
+    ax.set(xlabel='perturbation', ylabel='reference', title=f'M = {size}')
+  fig.suptitle(f'd = {dim}, {actions}: mean regret'
+               f'{" over that of exact sampling" if exact else ""}', fontsize='small')
+  return fig
