@@ -104,5 +104,6 @@ def _of_pairs(
     ax.set_yticks(range(len(names[0])), names[0])
     ax.set(xlabel='perturbation', ylabel='reference', title=f'M = {size}')
   fig.suptitle(f'd = {dim}, {actions}: mean regret'
-               f'{" over that of exact sampling" if exact else ""}', fontsize='small')
+               f'{" over that of exact sampling" if exact else ""}',
+               fontsize='small')
   return fig
