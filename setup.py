@@ -26,6 +26,8 @@ EXTRAS = {
     'wandb': ['wandb>=0.20'],  # Several runs in one process.
     # gymnax 1.0.1 imports six without saying so.
     'gymnax': ['gymnax>=1.0', 'six'],
+    # Sweeps over machines.
+    'cluster': ['distributed>=2024.8'],
     # What the commands under experiments/ and benchmarks/ need.
     'experiments': ['matplotlib>=3.8', 'tqdm>=4.66', 'tyro>=0.9'],
     'docs': ['mkdocs-material>=9.5', 'mkdocstrings-python>=1.10'],

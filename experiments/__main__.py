@@ -23,6 +23,7 @@ _COMMANDS = {
     'bsuite run': 'trains an agent on ids of bsuite',
     'bsuite analyse': 'scores runs on bsuite',
     'atari run': 'trains an agent on Atari games',
+    'atari sweep': 'trains an agent on Atari, game by game, on many machines',
     'atari analyse': 'scores runs on Atari',
     'atari pictures': "draws a run's pictures again",
     'tabular run': 'exact regret of tabular agents in one environment',
@@ -31,6 +32,7 @@ _COMMANDS = {
     'tabular scaling': 'how regret grows with S, A, H and K',
     'tabular table': 'prints tables of tabular runs, and draws them',
     'bandits run': 'regret of agents in linear bandits',
+    'minatar run': 'trains an agent on a game of MinAtar',
     'regression': 'errors of approximate posteriors, where they are known',
 }
 
@@ -76,6 +78,8 @@ def main(argv: Sequence[str] | None = None):
     print(f'error: the commands need {", ".join(missing)}; install '
           f'hyperjax[experiments]', file=sys.stderr)
     sys.exit(1)
+  # As with `python -m`: modules of a user's own, for --agent my_module:MyAgent.
+  sys.path.append('')
   module = '.' + name.replace(' ', '.').replace('-', '_')
   importlib.import_module(module, __package__).main(argv[num_words:])
 

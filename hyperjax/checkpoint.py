@@ -9,8 +9,14 @@ A checkpoint is a folder whose name is its step number. It contains
 
 A checkpoint is written as `<step>.tmp` and renamed when it is complete. One
 that is damaged later is detected by its checksums and skipped.
+
+In a job of several processes (`hyperjax.multihost`) all call `save` and
+`restore` together, on a folder that all of them see. Each writes the shards of
+its own devices, and the first one the rest. What is restored depends neither on
+the number of processes nor on that of devices.
 """
 
+from collections.abc import Collection
 import gc
 import json
 import logging
@@ -28,12 +34,11 @@ import orbax.checkpoint as ocp
 
 from hyperjax import checkpoint_arrays as arrays_lib
 from hyperjax import checkpoint_pieces as pieces
+from hyperjax import multihost
 
-# Arrays are written in pieces of at most this size, so that neither writing nor
-# reading needs a second copy of a replay.
-_PIECE_BYTES = 2**22
-# Larger arrays are read in pieces too, on a CPU.
-_LARGE = 2**25
+# Arrays are written in pieces of at most `_PIECE_BYTES`, and `_LARGE` ones read
+# so on a CPU: neither needs a second copy of a replay.
+_PIECE_BYTES, _LARGE = 2**22, 2**25
 
 
 def _text_checksum(contents: dict[str, Any]) -> int:
@@ -113,33 +118,42 @@ class Checkpointer:
     json.dumps(metadata)  # Fails before anything is written.
     leaves = arrays_lib.by_name(state)
     arrays = [arrays_lib.to_saved(leaf) for leaf in leaves.values()]
-    # Orbax saves neither empty arrays, such as the index of an agent without
-    # one, nor arrays under arbitrary names; so they are numbered.
+    # Orbax saves neither empty arrays nor any under arbitrary names.
     to_save = {str(i): array for i, array in enumerate(arrays) if array.size}
     if not to_save:
-      raise ValueError('the state has no arrays, or only empty ones; expected '
-                       'something to save')
-    self._check_step(step)
-    for path in self._directory.glob('*.*'):  # Left by a killed process.
-      if path.suffix == '.tmp' or (
-          path.suffix == '.replaced' and path.with_suffix('').exists()):
-        shutil.rmtree(path)
+      raise ValueError('the state has no arrays, or only empty ones')
+    multihost.agree(lambda: self._prepare(step))
     written = self._directory / f'{step}.tmp'
     self._orbax.save(
         written / 'arrays', to_save, save_args=dict.fromkeys(
             to_save, ocp.SaveArgs(chunk_byte_size=_PIECE_BYTES)))
+    found = multihost.gather([arrays_lib.checksums(x) for x in arrays])
     contents = {
         'arrays': {name: {'type': arrays_lib.type_name(leaf),
-                          'checksums': arrays_lib.checksums(array)}
-                   for (name, leaf), array in zip(
-                       leaves.items(), arrays, strict=True)},
+                          'checksums': arrays_lib.joined_checksums(blocks)}
+                   for (name, leaf), *blocks in zip(
+                       leaves.items(), *found, strict=True)},
         'metadata': metadata}
+    multihost.agree(lambda: self._complete(step, contents, to_save.keys()))
+
+  def _prepare(self, step: int):
+    """Checks the number, and removes what a killed process has left."""
+    self._check_step(step)
+    for path in self._directory.glob('*.*'):
+      if path.suffix == '.tmp' or (
+          path.suffix == '.replaced' and path.with_suffix('').exists()):
+        shutil.rmtree(path)
+
+  def _complete(
+      self, step: int, contents: dict[str, Any], numbers: Collection[str]):
+    """Writes what is not an array, shows the checkpoint, and deletes others."""
+    written = self._directory / f'{step}.tmp'
     with open(written / 'metadata.json', 'w') as file:
       json.dump({'checksum': _text_checksum(contents), **contents}, file)
       file.flush()
       os.fsync(file.fileno())  # Orbax does the same with the arrays.
     listed = self._orbax.metadata(written / 'arrays').item_metadata
-    if (listed is None or listed.tree.keys() != to_save.keys()
+    if (listed is None or listed.tree.keys() != numbers
         or not _read_json(written)):
       raise RuntimeError(f'checkpoint {written} was not written')
     self._show(step, written)
@@ -220,6 +234,7 @@ class Checkpointer:
         raise ValueError(
             f'an older version wrote checkpoint {path}, in a format that this '
             f'one cannot read; expected that version, or another folder')
+      contents, stored, arrays, problem = {}, {}, {}, None
       try:
         contents = _read_json(path)
         stored = {name: x['type'] for name, x in contents['arrays'].items()}
@@ -228,11 +243,12 @@ class Checkpointer:
       except MemoryError:  # Does not mean that it is damaged.
         raise
       except Exception as error:  # pylint: disable=broad-except
-        # Whatever the error, an older checkpoint may be undamaged.
+        problem = str(error)  # Whatever it is, an older one may be undamaged.
+      if problems := [x for x in multihost.gather(problem) if x is not None]:
         self._damaged.add(steps[-1])
         if path.exists():
           warnings.warn(f'checkpoint {path} is damaged and passed over: '
-                        f'{error}', stacklevel=2)
+                        f'{problems[0]}', stacklevel=2)
         continue
       if stored != expected:
         raise ValueError(
@@ -262,7 +278,7 @@ class Checkpointer:
              if arrays_lib.num_bytes(leaves[name]) > _LARGE}
     for number, leaf in large.items():
       sharding = arrays_lib.cpu_sharding(leaf)
-      if sharding is not None:
+      if sharding is not None and not multihost.is_many():
         read[number] = pieces.read(folder, number, leaf, sharding)
     others = [x for x in numbers.values() if x not in read]
     if others:

@@ -73,14 +73,21 @@ def from_saved(array: np.ndarray | jax.Array | None, leaf):
   """Returns an array that orbax read in the form of `leaf`; None if empty."""
   if isinstance(leaf, np.ndarray | np.generic):
     return np.empty(leaf.shape, leaf.dtype) if array is None else array
+  sharding: Any = getattr(leaf, 'sharding', None)
+  is_here = sharding is None or sharding.is_fully_addressable
+  restored: Any = array
   if array is None:
-    restored = jnp.empty(leaf.shape, leaf.dtype)
-  elif _is_key(leaf):
-    impl = jax.random.key_impl(jnp.empty((), leaf.dtype))
-    restored = jax.random.wrap_key_data(jnp.asarray(array), impl=impl)
-  else:
-    restored = array
-  restored = jax.device_put(restored, getattr(leaf, 'sharding', None))
+    restored = jnp.empty(leaf.shape, leaf.dtype) if _is_key(
+        leaf) else np.empty(leaf.shape, leaf.dtype)
+  if not is_here and sharding is not None:  # Each process gives its part.
+    restored = jax.make_array_from_callback(
+        restored.shape, sharding, np.asarray(restored).__getitem__)
+  if _is_key(leaf) and array is not None:
+    restored = jax.random.wrap_key_data(
+        jnp.asarray(restored),
+        impl=jax.random.key_impl(jnp.empty((), leaf.dtype)))
+  if is_here:
+    restored = jax.device_put(restored, sharding)
   if restored.dtype != leaf.dtype:
     raise ValueError(f'an array of {leaf.dtype} became one of {restored.dtype};'
                      f' expected jax_enable_x64, or NumPy arrays')
@@ -138,3 +145,14 @@ def checksums(array: np.ndarray | jax.Array) -> list[list[Any]]:
       for shard in array.addressable_shards}
   return [[block, crc32(np.asarray(shard.data))]
           for block, shard in blocks.items()]
+
+
+def joined_checksums(blocks: list[list[list[Any]]]) -> list[list[Any]]:
+  """Returns the checksums of all blocks of an array, each once.
+
+  Args:
+    blocks: for each process what `checksums` returned.
+  """
+  found = {str(block): [block, checksum]
+           for part in blocks for block, checksum in part}
+  return list(found.values())

@@ -23,6 +23,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, UInt
 import numpy as np
 
+from hyperjax import multihost
+
 
 class Fault(enum.IntFlag):
   """Kinds of faults, one bit each."""
@@ -114,7 +116,7 @@ def check(state: Any, ignored: Fault = Fault(0)):
     FloatingPointError: if all faults are numbers that are not finite.
     ValueError: if there is a fault of another kind.
   """
-  masks = jax.device_get(_masks(state))
+  masks = multihost.fetch(_masks(state))
   check_mask(functools.reduce(operator.or_, masks, np.uint32(0)), ignored)
 
 

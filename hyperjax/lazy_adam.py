@@ -61,8 +61,8 @@ def find_tables(
         f'that marks its parameter as networks.Table, got a network with '
         f'{names}; set lazy_adam=False')
   # Looking makes the network's variables, and once more with other rows.
-  memory.check_fits(
-      [memory.parameters(networks.unbox(boxed), times=2)], jax.devices()[0])
+  memory.check_fits([memory.parameters(networks.unbox(boxed), times=2)],
+                    jax.local_devices()[0])
   _check_reads_tables_alone(network, spec, tables)
   return tables
 

@@ -29,6 +29,7 @@ from hyperjax import agents
 from hyperjax import checkpoint
 from hyperjax import checks
 from hyperjax import configs
+from hyperjax import multihost
 from hyperjax import networks
 from hyperjax import policy as policy_lib
 from hyperjax import specs
@@ -112,23 +113,34 @@ def _without_legal(params: types.Params) -> dict[str, Any]:
 def _save(path, agent, params, updates, runs):
   path = Path(os.path.abspath(path))
   contents = _description(agent)
+  params, updates = multihost.fetch((params, updates))
   legal = params['legal']['actions'] if 'legal' in params else None  # [S, A]
   contents['runs'] = [{
       'seed': run.seed, 'task': run.task, 'updates': int(updates[i]),
       'legal_actions': None if legal is None
       else np.flatnonzero(legal[i]).tolist()} for i, run in enumerate(runs)]
+  written = path.with_name(path.name + '.tmp')
+  multihost.agree(lambda: _prepare(path, written))
+  checkpointer = checkpoint.Checkpointer(written / 'weights')
+  try:
+    checkpointer.save(0, _without_legal(params), {})
+  finally:
+    checkpointer.close()
+  multihost.agree(lambda: _complete(path, written, contents))
+
+
+def _prepare(path: Path, written: Path):
+  """Checks that a folder may be replaced, and removes what a kill has left."""
   if path.exists() and not (path / _FILE).exists() and (
       not path.is_dir() or any(path.iterdir())):
     raise ValueError(
         f'{path} is something else than a folder of policies; expected one '
         f'that is new, empty or has {_FILE}')
-  written = path.with_name(path.name + '.tmp')
-  shutil.rmtree(written, ignore_errors=True)  # Of a process that was killed.
-  checkpointer = checkpoint.Checkpointer(written / 'weights')
-  try:
-    checkpointer.save(0, jax.device_get(_without_legal(params)), {})
-  finally:
-    checkpointer.close()
+  shutil.rmtree(written, ignore_errors=True)
+
+
+def _complete(path: Path, written: Path, contents: dict[str, Any]):
+  """Writes what is no weight, and shows the folder under its name."""
   with open(written / _FILE, 'w', encoding='utf-8') as file:
     json.dump(contents, file, indent=2)
     file.write('\n')

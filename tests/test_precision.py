@@ -12,8 +12,7 @@ BOTH = {'JAX_ENABLE_X64': '1', 'JAX_DEBUG_NANS': '1'}
 
 
 @pytest.mark.parametrize('settings, names', [
-    (BOTH, ['hyperagent_optimistic:on_device', 'dqn:on_host',
-            'dqn:in_adapter']),
+    (BOTH, ['hyperagent_optimistic:on_device', 'dqn:in_adapter']),
     *[pytest.param(settings, list(every_loop.AGENTS), marks=pytest.mark.slow)
       for settings in ({'JAX_ENABLE_X64': '1'}, {'JAX_DEBUG_NANS': '1'},
                        BOTH)]])

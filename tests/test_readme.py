@@ -11,11 +11,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 README = (ROOT / 'README.md').read_text(encoding='utf-8')
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').rglob('*.md'))]
-BLOCKS = [
-    pytest.param(code, id=f'{page.stem}-{i}') for page in PAGES
+# A block that stands on two pages runs once.
+BLOCKS = [pytest.param(code, id=name) for code, name in {
+    code: f'{page.stem}-{i}' for page in PAGES
     for i, code in enumerate(re.findall(
         r'```python\n(.*?)```', page.read_text(encoding='utf-8'),
-        flags=re.DOTALL))]
+        flags=re.DOTALL))}.items()]
 NOTEBOOKS = sorted((ROOT / 'docs' / 'notebooks').glob('*.ipynb'))
 
 
@@ -23,7 +24,9 @@ def test_there_is_code():
   assert len(BLOCKS) > 5
 
 
-@pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize('path', [
+    pytest.param(path, id=path.stem, marks=() if path.stem == 'first_steps' else
+                 pytest.mark.slow) for path in NOTEBOOKS])
 def test_notebooks_run(path, monkeypatch):
   monkeypatch.setenv('MPLBACKEND', 'Agg')
   cells = json.loads(path.read_text(encoding='utf-8'))['cells']

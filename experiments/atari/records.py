@@ -89,7 +89,7 @@ def _num_parameters(task: Any, game: str) -> int:
   """Trainable parameters of an agent with the actions of its own game."""
   num_actions, = {x.num_actions for x in task.loop.environments.environments
                   if x.name == game}
-  agent = presets.AGENTS[task.settings.agent](
+  agent = presets.agent_class(task.settings.agent)(
       task.agent.observation_spec, num_actions, task.settings.config)
   return networks.num_parameters(
       jax.eval_shape(agent.init, jax.random.key(0)).params)

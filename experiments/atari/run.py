@@ -79,7 +79,7 @@ class AtariTask(task_lib.Task):
           f'num_steps must be more than the {settings.config.warmup_steps} '
           f'steps before the first update, got {settings.num_steps}')
     environments = self.environments(settings.num_envs, purposes.TRAINING, 0)
-    self.agent = presets.AGENTS[settings.agent](
+    self.agent = presets.agent_class(settings.agent)(
         specs.ObservationSpec((STACK, envpool.HEIGHT, envpool.WIDTH), 'uint8'),
         max(x.num_actions for x in environments), settings.config)
     self.loop = self._make_loop(environments)

@@ -1,6 +1,7 @@
 """Ids and seeds that are run, and those of them that are one program."""
 
 from collections.abc import Iterable, Iterator, Sequence
+import functools
 import itertools
 from pathlib import Path
 from typing import NamedTuple
@@ -70,9 +71,11 @@ def images(settings: settings_lib.Settings) -> mnist.Images | None:
   Raises:
     ValueError: if the folder lacks one of its files; it is named.
   """
-  if settings.mnist_dir is None:
-    return None
-  return mnist.load(settings.mnist_dir)
+  return None if settings.mnist_dir is None else _load(settings.mnist_dir)
+
+
+# Every program of a sweep asks for them.
+_load = functools.cache(mnist.load)
 
 
 def is_finished(

@@ -1,20 +1,14 @@
-"""bsuite's own environments, stepped in processes of their own.
+"""bsuite's own environments, each id stepped in a process of its own.
 
 Slower by far than the compiled path, for comparison with it: the agent is the
 same, by way of `hyperjax.adapters`. An id that was stopped begins anew.
 """
 
 from collections.abc import Sequence
-import concurrent.futures
 import os
-from pathlib import Path
-import pickle
-import subprocess
-import sys
 from typing import Any
 
-import tqdm
-
+from ..common import jobs
 from ..common import stopping
 from . import points as points_lib
 from . import records
@@ -71,7 +65,7 @@ def run_one(
   environment = csv_logging.wrap_environment(
       make_environment(bsuite_id, prng_seed), bsuite_id, str(unfinished),
       overwrite=True)
-  agent = presets.AGENTS[settings.agent](
+  agent = presets.agent_class(settings.agent)(
       *specs.of_environment(environment), settings.config)
   actor = acme.Actor(agent, prng_seed, min(
       settings.config.replay_capacity,
@@ -81,68 +75,25 @@ def run_one(
   unfinished.rmdir()
 
 
+def _run_job(*arguments, requests: stopping.Requests):
+  """Runs one id as a job, see `run_one`; it can stop at any moment."""
+  with requests.interruptible():
+    run_one(*arguments)
+
+
 def run(
     settings: settings_lib.Settings, todo: Sequence[points_lib.Point],
-    requests: stopping.Requests | None = None):
+    pool: jobs.Pool, requests: stopping.Requests | None = None):
   """Runs each id in a process of its own; one that fails leaves the others.
 
   Raises:
     ValueError: if runs have failed; their errors are in files beside the CSVs.
     stopping.Stopped: if a request to stop came.
   """
-  requests = requests or stopping.Requests()
-  requests.what_is_kept = lambda: (
-      f'{settings.output} holds the ids that are finished; the same command '
-      f'runs the others')
-  workers = settings.num_processes or len(os.sched_getaffinity(0))
-  processes: set[subprocess.Popen] = set()
-
-  def run_process(point: points_lib.Point) -> str | None:
-    """Returns what a process that failed wrote, or None."""
-    process = subprocess.Popen(
-        [sys.executable, '-m', __spec__.name],
-        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, start_new_session=True,
-        env={**os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)})
-    processes.add(process)
-    _, err = process.communicate(pickle.dumps((
-        settings, *point, point.prng_seed,
-        points_lib.num_episodes(settings, point.bsuite_id))))
-    processes.discard(process)
-    if not process.returncode:
-      return None
-    return err.decode(errors='replace') + (
-        f'exit status {process.returncode}')
-
-  failed: list[str] = []
-  pool = concurrent.futures.ThreadPoolExecutor(workers)
-  try:
-    with requests.interruptible():
-      futures = {pool.submit(run_process, point): point for point in todo}
-      for future in tqdm.tqdm(
-          concurrent.futures.as_completed(futures), total=len(futures),
-          unit='id', desc=f'{settings.agent}, reference'):
-        error = future.result()
-        if error is not None:
-          failed.append(_report(settings.output, futures[future], error))
-  finally:
-    pool.shutdown(wait=False, cancel_futures=True)
-    for process in list(processes):
-      process.kill()
-  if failed:
-    raise ValueError(
-        f'{len(failed)} of {len(todo)} runs have failed, the others are '
-        f'finished: {"; ".join(failed[:3])}')
-
-
-def _report(output: Path, point: points_lib.Point, error: str) -> str:
-  """Writes an error beside the CSVs; returns the id and its last line."""
-  path = output / f'{records.log_name(*point)}.error.txt'
-  path.parent.mkdir(parents=True, exist_ok=True)
-  path.write_text(error)
-  *_, cause, status = ['', *error.strip().splitlines()]
-  return f'{point.bsuite_id}, seed {point.seed}: {cause}, {status} ({path})'
-
-
-if __name__ == '__main__':
-  run_one(*pickle.load(sys.stdin.buffer))
+  jobs.run([
+      jobs.Job(
+          f'{point.bsuite_id}, seed {point.seed}',
+          settings.output / records.log_name(*point), _run_job,
+          (settings, *point, point.prng_seed,
+           points_lib.num_episodes(settings, point.bsuite_id)))
+      for point in todo], pool, f'{settings.agent}, reference', requests)

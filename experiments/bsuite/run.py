@@ -8,12 +8,12 @@ DIR/seed_0 then has one CSV for each id, as bsuite writes it. Ids of equal
 shapes are one compiled program, some runs at a time, each in a folder of
 DIR/programs. The same command again resumes the program that was stopped and
 runs no finished id again; with another --sweep it adds ids. With --reference
-bsuite's own environments are stepped in processes of their own, through the
-adapter.
+bsuite's own environments are stepped, one id in a process, through the adapter.
 """
 
 from collections.abc import Sequence
 import dataclasses
+import os
 import sys
 from typing import Any
 
@@ -23,7 +23,6 @@ import numpy as np
 
 from hyperjax import policy_folder
 from hyperjax.agents import presets
-from hyperjax.environments.bsuite import mnist
 from hyperjax.environments.bsuite import suite
 from hyperjax.loops import on_device
 
@@ -31,7 +30,9 @@ from ..common import cli
 from ..common import command
 from ..common import files
 from ..common import folder as folder_lib
+from ..common import jobs
 from ..common import machine
+from ..common import pools
 from ..common import progress
 from ..common import run as run_lib
 from ..common import stopping
@@ -44,7 +45,7 @@ from . import settings as settings_lib
 # Most steps of a chunk; its log has room for as many episodes.
 MAX_STEPS = 4096
 # Of a folder's settings those that ids may be added under.
-GROWING = ('bsuite_id', 'sweep', 'mnist_dir', 'num_processes', 'output',
+GROWING = ('bsuite_id', 'sweep', 'mnist_dir', 'workers', 'cluster', 'output',
            'checkpoint_seconds', 'log', 'restart')
 SUMMARY = ('bsuite_id', 'seed', 'episodes', 'env_steps', 'updates',
            'wall_seconds')
@@ -84,13 +85,12 @@ class ProgramTask(task_lib.Task):
 
   def __init__(
       self, settings: settings_lib.Settings,
-      points: Sequence[points_lib.Point], images: mnist.Images | None):
+      points: Sequence[points_lib.Point]):
     """Checks everything; trains and writes nothing yet.
 
     Args:
       settings: of the command.
       points: runs whose ids have equal shapes.
-      images: of MNIST, if they need them.
 
     Raises:
       ValueError: if the agent does not fit the environment.
@@ -107,13 +107,14 @@ class ProgramTask(task_lib.Task):
         f'../../{records.log_name(*point)}' for point in points]
     self.logs = {name: records.fields(point.bsuite_id)
                  for name, point in zip(self._log_names, points, strict=True)}
+    images = points_lib.images(settings)
     loaded = [suite.load(point.bsuite_id, images) for point in points]
     environment = loaded[0].environment
     self._env_params = jax.tree.map(
         lambda *x: jnp.stack(x), *(x.params for x in loaded))
     self._ends = np.array([
         points_lib.num_episodes(settings, x.bsuite_id) for x in points])
-    agent = presets.AGENTS[settings.agent](
+    agent = presets.agent_class(settings.agent)(
         environment.observation_spec(), environment.action_spec(),
         settings.config)
     # A run needs no more replay than it may have steps.
@@ -212,11 +213,18 @@ class ProgramTask(task_lib.Task):
 
 def sweep(
     settings: settings_lib.Settings,
-    requests: stopping.Requests | None = None):
+    requests: stopping.Requests | None = None,
+    pool: jobs.Pool | None = None):
   """Runs all that a command names and that is not finished.
 
+  Args:
+    settings: of the command.
+    requests: to stop; None if nobody asks.
+    pool: where the programs run, see `pools`; None for this process.
+
   Raises:
-    ValueError: for settings or a folder that cannot be used.
+    ValueError: for settings or a folder that cannot be used, or if jobs have
+      failed in a pool; the others are finished then.
     MemoryError: if a program does not fit into memory.
     stopping.Stopped: if a request to stop came; the program is saved then.
   """
@@ -238,13 +246,13 @@ def sweep(
             points_lib.Point(i, seed) for seed in settings.seeds)
         if not points_lib.is_finished(settings, settings.output, point)]
     if settings.reference:
-      reference.run(settings, todo, requests)
+      reference.run(settings, todo, pool, requests)
     else:
-      _run_programs(settings, todo, images, requests)
+      _run_programs(settings, todo, images, pool, requests)
     print(f'All runs of {settings.output} are finished.')
 
 
-def _run_programs(settings, todo, images, requests):
+def _run_programs(settings, todo, images, pool, requests):
   # A program that was stopped goes on as it is, whatever is finished of it.
   covered = set()
   groups = []
@@ -254,8 +262,15 @@ def _run_programs(settings, todo, images, requests):
       covered |= set(stopped)
   groups += points_lib.groups(
       settings, [x for x in todo if x not in covered], images)
-  for group in groups:
-    run_lib.run(ProgramTask(settings, group, images), requests)
+  if pool is None:
+    for group in groups:
+      run_lib.run(ProgramTask(settings, group), requests)
+    return
+  jobs.run([
+      jobs.Job(name, settings.output / 'programs' / name, run_lib.run_job,
+               (ProgramTask, settings, group))
+      for group in groups for name in (points_lib.folder_name(group),)],
+           pool, settings.agent, requests)
 
 
 def _stopped_programs(settings):
@@ -271,13 +286,18 @@ def _stopped_programs(settings):
 def main(argv: Sequence[str] | None = None):
   """Runs the command; see the module."""
   with command.running() as requests:
-    machine.use_all_cores()
     settings = cli.parse(
         settings_lib.Settings, argv, command.name_of(__spec__.name))
+    workers = settings.workers
+    if settings.reference and settings.cluster is None:
+      workers = workers or len(os.sched_getaffinity(0))
     with command.usage():
       points_lib.ids(settings)
       points_lib.images(settings)
-    sweep(settings, requests)
+      pools.check(workers, settings.cluster)
+    with pools.opened(workers, settings.cluster) as pool:
+      machine.use_all_cores()
+      sweep(settings, requests, pool)
 
 
 if __name__ == '__main__':

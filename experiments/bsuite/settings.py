@@ -23,7 +23,11 @@ class Settings(settings_lib.RunSettings[settings_lib.Config]):
       for each CPU device, and all of a family on an accelerator.
     reference: whether bsuite's own environments are run, in processes, through
       the adapter, instead of those in JAX.
-    num_processes: of `reference`; the number of cores if None.
+    workers: programs, or ids of `reference`, at a time, each in a process with
+      its part of the CPU cores or a GPU of its own; if None programs run one
+      after another in this process, and as many ids as there are cores.
+    cluster: or the address of a Dask scheduler on whose workers they run, such
+      as tcp://10.0.0.1:8786; local:4 begins four workers here.
   """
 
   bsuite_id: str | None = None
@@ -32,12 +36,13 @@ class Settings(settings_lib.RunSettings[settings_lib.Config]):
   mnist_dir: Path | None = None
   runs_together: int | None = None
   reference: bool = False
-  num_processes: int | None = None
+  workers: int | None = None
+  cluster: str | None = None
   checkpoint_seconds: float = 120.
 
   def __post_init__(self):
     super().__post_init__()
-    self.check_at_least_one('num_episodes', 'runs_together', 'num_processes')
+    self.check_at_least_one('num_episodes', 'runs_together')
     if self.reference and run_logs.parse(self.log):
       raise ValueError(
           f'log must be csv with --reference, whose processes write no other, '

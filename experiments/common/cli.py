@@ -118,7 +118,7 @@ def _fields(dataclass: Any) -> dict[str, Any]:
 
 def _default_preset(agent: str, wanted: Sequence[str]) -> str:
   """Returns the first of the wanted presets that an agent has."""
-  known = presets.PRESETS.get(agent, {})
+  known = presets.names(agent)
   return next((name for name in wanted if name in known), 'default')
 
 
@@ -148,16 +148,19 @@ def parse(
   first.add_argument('--agent', default='hyperagent')
   first.add_argument('--preset')
   chosen, _ = first.parse_known_args(argv)
-  preset = chosen.preset or _default_preset(chosen.agent, default_presets)
   with command.usage():
+    preset = chosen.preset or _default_preset(chosen.agent, default_presets)
     config = presets.make(chosen.agent, preset)
     narrowed = _narrowed(config)
+    known = ', '.join(presets.names(chosen.agent))
+    about, _, _ = settings_class.__doc__.partition('\n\n')
     default = settings_class(
         output=tyro.MISSING, config=narrowed(**_fields(config)),
         agent=chosen.agent, preset=preset)
     with _registry:
       settings = tyro.cli(
           settings_class[narrowed], default=default, args=argv, prog=prog,
+          description=f'{about}\n\nPresets of {chosen.agent}: {known}.',
           config=(tyro.conf.AvoidSubcommands,))
     return dataclasses.replace(
         settings, config=type(config)(**_fields(settings.config)))

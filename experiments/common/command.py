@@ -21,8 +21,10 @@ import warnings
 
 import jax
 
+from hyperjax import multihost
 from hyperjax.environments import vector
 
+from . import settings as settings_lib
 from . import stopping
 
 # What a user can mend. Others are faults of this program.
@@ -103,6 +105,39 @@ def _quiet() -> Iterator[None]:
     logging.disable(disabled)
 
 
+def _fail_together(error: BaseException):
+  """Ends a process of a job so that the others, who wait for it, end too."""
+  text = str(error)
+  if any(name in text for name in ('Gloo', 'NCCL', 'coordination')):
+    error = RuntimeError(
+        'another process of the job has ended; the same command goes on from '
+        'the newest checkpoint')
+  try:
+    fail(error)
+  finally:
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def join(settings: settings_lib.DistributedSettings):
+  """Joins the processes of a job, if the settings say that there are several.
+
+  Args:
+    settings: see `settings.DistributedSettings`.
+  """
+  if not settings.distributed:
+    return
+  with usage():
+    multihost.initialize(
+        settings.coordinator, settings.num_processes, settings.process_id)
+
+
+def let_first_speak():
+  """Silences the other processes of a job, but for their errors."""
+  if not multihost.is_first():
+    sys.stdout = open(os.devnull, 'w')
+
+
 @contextlib.contextmanager
 def running() -> Iterator[stopping.Requests]:
   """Runs a command within: yields its requests to stop.
@@ -117,9 +152,12 @@ def running() -> Iterator[stopping.Requests]:
       try:
         yield requests
       except stopping.Stopped as stopped:
-        print(stopped, file=sys.stderr)
+        if multihost.is_first():
+          print(stopped, file=sys.stderr)
         sys.exit(requests.status)
       except _ERRORS as error:
+        if multihost.is_many():
+          _fail_together(error)
         fail(error)
   finally:
     sys.stdout.flush()

@@ -17,12 +17,19 @@ import zlib
 from matplotlib import figure
 import numpy as np
 
+from hyperjax import multihost
+
 # Bytes of a log under one checksum: some hundred rows.
 _BLOCK = 4096
 
 
 def write_atomically(path: Path, data: bytes):
-  """Writes a file that is either whole or not there."""
+  """Writes a file that is either whole or not there.
+
+  In a job of several processes only the first one writes.
+  """
+  if not multihost.is_first():
+    return
   temporary = path.with_name(path.name + '.tmp')
   with open(temporary, 'wb') as f:
     f.write(data)
@@ -41,6 +48,19 @@ class Position(NamedTuple):
 
   length: int
   checksums: list[int]
+
+
+class NoLog:
+  """The log of a process that writes none; see `CsvLog`."""
+
+  def append(self, rows: list[tuple[Any, ...]]):
+    """Does nothing."""
+
+  def sync(self):
+    """Does nothing."""
+
+  def close(self):
+    """Does nothing."""
 
 
 class CsvLog:

@@ -25,6 +25,10 @@ CONFIG = 'config.json'
 _FIRST = ('agent', 'preset')
 
 
+class InUseError(ValueError):
+  """Another process has the folder."""
+
+
 class Folder:
   """A folder that this process has, until it is closed or the process ends.
 
@@ -187,7 +191,7 @@ def _lock(path: Path) -> int:
   except OSError as error:
     os.close(descriptor)
     if isinstance(error, BlockingIOError):
-      raise ValueError(
+      raise InUseError(
           f'output folder {path} is in use by another run; expected one that '
           f'no other process writes to') from None
     raise ValueError(

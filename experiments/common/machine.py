@@ -2,6 +2,8 @@
 
 import ctypes
 import os
+import pathlib
+from typing import NamedTuple
 
 import jax
 
@@ -50,3 +52,53 @@ def keep_freed_memory():
     return
   mallopt(_M_MMAP_THRESHOLD, 2**28)
   mallopt(_M_TRIM_THRESHOLD, 2**30)
+
+
+class Place(NamedTuple):
+  """A part of a machine, for one process.
+
+  Attributes:
+    cores: numbers of its CPU cores; none for all that the process has.
+    gpu: of the GPUs the only one that JAX is to see, as CUDA numbers them; None
+      for all.
+  """
+
+  cores: tuple[int, ...] = ()
+  gpu: str | None = None
+
+  def environment(self) -> dict[str, str]:
+    """Returns the variables that a process must begin with."""
+    return {} if self.gpu is None else {'CUDA_VISIBLE_DEVICES': self.gpu}
+
+
+def places(workers: int) -> list[Place]:
+  """Divides this machine.
+
+  Args:
+    workers: number of parts. Cores are shared by turns if there are fewer.
+
+  Raises:
+    ValueError: if there are GPUs, but fewer than parts.
+  """
+  cores = sorted(os.sched_getaffinity(0))
+  gpus = _gpus()
+  if gpus and workers > len(gpus):
+    raise ValueError(
+        f'workers must be at most {len(gpus)}, the GPUs of this machine, got '
+        f'{workers}')
+  return [Place(tuple(cores[i::workers] or [cores[i % len(cores)]]),
+                gpus[i] if gpus else None) for i in range(workers)]
+
+
+def _gpus() -> list[str]:
+  """Returns the names of the NVIDIA GPUs that a process sees, without JAX.
+
+  JAX would take their memory.
+  """
+  if os.environ.get('JAX_PLATFORMS', '') == 'cpu':
+    return []
+  visible = os.environ.get('CUDA_VISIBLE_DEVICES')
+  if visible is not None:
+    return [x for x in visible.split(',') if x.strip()]
+  folder = pathlib.Path('/proc/driver/nvidia/gpus')
+  return [str(i) for i, _ in enumerate(folder.glob('*'))]

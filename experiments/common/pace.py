@@ -4,6 +4,8 @@ from collections.abc import Iterator
 import contextlib
 import time
 
+from hyperjax import multihost
+
 CHUNK_SECONDS = 3.
 
 
@@ -29,7 +31,9 @@ class Pace:
       self._rate, self._is_warmup = None, warmup > 0
     if warmup > 0:
       most = min(most, -(-warmup // unit) * unit)
-    wanted = 0 if self._rate is None else int(CHUNK_SECONDS * self._rate)
+    # The clocks of the processes of a job differ, and so would their chunks.
+    rate = multihost.agree(lambda: self._rate)
+    wanted = 0 if rate is None else int(CHUNK_SECONDS * rate)
     return min(most, max(unit, wanted // unit * unit))
 
   @contextlib.contextmanager

@@ -5,6 +5,7 @@ import time
 
 import tqdm
 
+from hyperjax import multihost
 from hyperjax.loops import host
 
 
@@ -23,7 +24,8 @@ class Bar:
     self._bar = tqdm.tqdm(
         total=total, initial=done, unit=unit, desc=title,
         file=sys.stderr if is_terminal else _Lines(),
-        mininterval=0.5 if is_terminal else seconds, postfix='compiling')
+        mininterval=0.5 if is_terminal else seconds, postfix='compiling',
+        disable=not multihost.is_first())
     self._start: float | None = None  # When the first chunk was done.
 
   def _updates_per_second(self, updates: int) -> str:
@@ -89,16 +91,18 @@ class Steps(Bar):
 
 
 class Runs(Bar):
-  """Progress of several runs that count their episodes together."""
+  """Progress of several runs that count their episodes or steps together."""
 
-  def __init__(self, title: str, episode: int, num_episodes: int, runs: int):
-    """Begins at an episode."""
-    super().__init__(title, 'episode', episode, num_episodes, 20.)
+  def __init__(
+      self, title: str, done: int, total: int, runs: int,
+      unit: str = 'episode'):
+    """Begins after what is done; the counts are sums over runs."""
+    super().__init__(title, unit, done, total, 20.)
     self._runs = runs
 
-  def update(self, episodes: int, updates: int, finished: int):
+  def update(self, count: int, updates: int, finished: int):
     """Counts what a chunk did; `updates` is the sum over runs."""
-    self._advance(episodes, f'{finished}/{self._runs} runs finished, '
+    self._advance(count, f'{finished}/{self._runs} runs finished, '
                   f'{self._updates_per_second(updates)}')
 
 

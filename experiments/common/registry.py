@@ -24,6 +24,7 @@ INDICES = {
 TORSOS = {
     'mlp': networks.MLPTorso,
     'nature': networks.NatureTorso,
+    'minatar': networks.MinAtarTorso,
     'data_efficient': networks.DataEfficientTorso,
     'hyperagent': networks.HyperAgentTorso,
     'small_hyperagent': networks.SmallHyperAgentTorso,
@@ -43,9 +44,17 @@ FORMER_NAMES = {
 
 
 def agent_and_preset(text: str) -> tuple[str, str]:
-  """Returns the names in agent:preset; without one the preset is default."""
-  agent, _, preset = text.partition(':')
-  return agent, preset or 'default'
+  """Returns the names in agent:preset; without one the preset is default.
+
+  Args:
+    text: such as dqn, dqn:paper_atari, my_module:MyAgent or
+      my_module:MyAgent:nature_atari.
+  """
+  first, _, rest = text.partition(':')
+  if rest and first not in presets.AGENTS:  # A module.
+    name, _, preset = rest.partition(':')
+    return f'{first}:{name}', preset or 'default'
+  return first, rest or 'default'
 
 
 @functools.cache

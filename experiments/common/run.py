@@ -15,6 +15,7 @@ import sys
 import time
 from typing import Any
 
+from hyperjax import multihost
 from hyperjax.environments import vector
 
 from . import cli
@@ -23,6 +24,7 @@ from . import machine
 from . import pace as pace_lib
 from . import run_folder
 from . import run_logs
+from . import settings as settings_lib
 from . import stopping
 from . import study
 from .task import Metadata
@@ -52,7 +54,11 @@ class Runner:
       print(f'{self._folder.path} holds this run, and it is finished.')
     else:
       self._train(*self.begin_or_resume())
-    with self._requests.interruptible():
+    if not multihost.is_first():
+      return
+    with contextlib.ExitStack() as stack:
+      if not multihost.is_many():  # Else the others would have to follow.
+        stack.enter_context(self._requests.interruptible())
       draw(self._folder.path, {
           name: function for name, function in task.pictures.items()
           if not (self._folder.path / name).exists()})
@@ -111,8 +117,8 @@ class Runner:
     if identity == self._saved:
       return
     policies = None
-    if is_last or (
-        time.monotonic() - self._policies_written >= _POLICIES_SECONDS):
+    if is_last or multihost.agree(
+        lambda: time.monotonic() - self._policies_written >= _POLICIES_SECONDS):
       policies = (*self._task.policies(state), self._task.run_names())
       self._policies_written = time.monotonic()
     with self._requests.patient():
@@ -176,7 +182,8 @@ def opened(
     task.folder = run_folder.RunFolder(task.settings, task.logs)
     stack.callback(task.folder.close)
     task.run_logs = run_logs.RunLogs(
-        task.settings.log, task.settings.output, task.run_names(),
+        task.settings.log if multihost.is_first() else 'csv',
+        task.settings.output, task.run_names(),
         task.folder.config)
     stack.callback(task.run_logs.close)
     yield Runner(task, requests or stopping.Requests())
@@ -195,6 +202,20 @@ def run(task: Task, requests: stopping.Requests | None = None):
     runner()
 
 
+def run_job(
+    make_task: Callable[..., Task], *arguments: Any,
+    requests: stopping.Requests):
+  """Runs a task as a job, see `jobs`; the arguments are those of the task."""
+  prepare_machine()
+  run(make_task(*arguments), requests)
+
+
+def prepare_machine():
+  """Prepares a process that trains, before JAX has looked for devices."""
+  machine.use_all_cores()
+  machine.keep_freed_memory()
+
+
 def main(
     make_task: Callable[[Any], Task], settings_class: Any, module: str,
     argv: Sequence[str] | None = None,
@@ -210,10 +231,12 @@ def main(
     default_presets: see `cli.parse`.
   """
   with command.running() as requests:
-    machine.use_all_cores()
-    machine.keep_freed_memory()
     settings = cli.parse(
         settings_class, argv, command.name_of(module), default_presets)
+    if isinstance(settings, settings_lib.DistributedSettings):
+      command.join(settings)
+    prepare_machine()
+    command.let_first_speak()
     with command.usage():
       task = make_task(settings)
     run(task, requests)

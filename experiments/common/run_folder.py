@@ -30,6 +30,7 @@ from typing import Any
 import chex
 
 from hyperjax import checkpoint
+from hyperjax import multihost
 from hyperjax import policy_folder
 from hyperjax import types
 
@@ -38,7 +39,8 @@ from . import folder as folder_lib
 from . import provenance
 
 # How a run is saved and where it lies is not what is run.
-WITHOUT = ('output', 'checkpoint_seconds', 'log', 'restart')
+WITHOUT = ('output', 'checkpoint_seconds', 'log', 'restart', 'distributed',
+           'coordinator', 'num_processes', 'process_id')
 SUMMARY = 'summary.csv'
 Policies = tuple[types.Agent, types.LearnerState, list[policy_folder.Run]]
 
@@ -70,32 +72,41 @@ class RunFolder:
         damaged run.json.
     """
     self.path = settings.output
-    self._folder = folder_lib.Folder(
-        self.path, settings, WITHOUT, settings.restart)
-    try:
-      self.config = self._folder.config
-      self._run = self._read_run()
-      self.saved: int | None = self._run['saved']
-      self.is_finished = self._run['finished'] and (
-          self.path / SUMMARY).exists()
-      self.logs = {} if self.is_finished else {
-          name: files.CsvLog(self.path / name, fields)
-          for name, fields in logs.items()}
-      self._checkpointer = checkpoint.Checkpointer(self.path / 'checkpoints')
-    except BaseException:
-      self._folder.close()
-      raise
+    self._folder: folder_lib.Folder | None = None
+    # The first process of a job has the folder; the others write nothing.
+    self.logs: dict[str, Any] = {name: files.NoLog() for name in logs}
+    self.config, self._run, self.is_finished = multihost.agree(
+        lambda: self._open(settings, logs))
+    self.saved: int | None = self._run['saved']
+    self._checkpointer = checkpoint.Checkpointer(self.path / 'checkpoints')
     self.saved_seconds = 0.
     self._earlier_seconds = 0.
     self._checkpoint_seconds = settings.checkpoint_seconds
     self._session_start = self._last_saved = time.monotonic()
 
-  def _read_run(self) -> dict[str, Any]:
+  def _open(
+      self, settings, logs) -> tuple[dict[str, Any], dict[str, Any], bool]:
+    """Takes the folder; returns config.json, run.json, whether it is over."""
+    folder = folder_lib.Folder(
+        self.path, settings, WITHOUT, settings.restart)
+    try:
+      run = self._read_run(folder)
+      is_finished = run['finished'] and (self.path / SUMMARY).exists()
+      if not is_finished:
+        self.logs = {name: files.CsvLog(self.path / name, fields)
+                     for name, fields in logs.items()}
+    except BaseException:
+      folder.close()
+      raise
+    self._folder = folder
+    return folder.config, run, is_finished
+
+  def _read_run(self, folder: folder_lib.Folder) -> dict[str, Any]:
     path = self.path / 'run.json'
-    if self._folder.is_new:
+    if folder.is_new:
       return {'finished': False, 'saved': None, 'starts': []}
     if not path.exists():
-      is_old = self._folder.config.get('format', 1) < 3
+      is_old = folder.config.get('format', 1) < 3
       # A run that was killed before it wrote run.json has no rows yet.
       if not is_old and any(p.read_bytes().count(b'\n') > 1
                             for p in self.path.glob('*.csv')):
@@ -142,30 +153,38 @@ class RunFolder:
     """
     restored = self._checkpointer.restore(like)
     if restored is None:
-      steps = self._checkpointer.steps()
-      if steps or self.saved is not None or self._run['finished']:
-        what = 'can be read' if steps else 'is there'
-        raise ValueError(
-            f'{self.path} holds a run with a checkpoint after step '
-            f'{steps[-1] if steps else self.saved}, but none {what}; put '
-            f'{self.path / "checkpoints"} back, or add --restart, which moves '
-            f'aside what is there and begins anew')
-      for log in self.logs.values():
-        log.truncate(None)
-      self._record_start(None)
+      multihost.agree(self._begin)
       return None
     state, saved = restored
+    multihost.agree(lambda: self._go_on(saved))
+    self.saved = saved['step']
+    self.saved_seconds = self._earlier_seconds = saved['seconds']
+    self._last_saved = time.monotonic()
+    return state, saved['metadata']
+
+  def _begin(self):
+    """Prepares the files of a run without a checkpoint."""
+    steps = self._checkpointer.steps()
+    if steps or self.saved is not None or self._run['finished']:
+      what = 'can be read' if steps else 'is there'
+      raise ValueError(
+          f'{self.path} holds a run with a checkpoint after step '
+          f'{steps[-1] if steps else self.saved}, but none {what}; put '
+          f'{self.path / "checkpoints"} back, or add --restart, which moves '
+          f'aside what is there and begins anew')
+    for log in self.logs.values():
+      log.truncate(None)
+    self._record_start(None)
+
+  def _go_on(self, saved: dict[str, Any]):
+    """Cuts the files of a run back to what they were at its checkpoint."""
     for name, log in self.logs.items():
       log.truncate(files.Position(*saved['positions'][name]))
     if self.saved is not None and saved['step'] < self.saved:
       print(f'the checkpoint after step {self.saved} is gone or damaged; the '
             f'run goes on from the one after step {saved["step"]}',
             file=sys.stderr)
-    self.saved = saved['step']
-    self.saved_seconds = self._earlier_seconds = saved['seconds']
-    self._last_saved = time.monotonic()
-    self._record_start(self.saved)
-    return state, saved['metadata']
+    self._record_start(saved['step'])
 
   def _record_start(self, step: int | None):
     """Notes commit, versions and devices, and says where they are others."""
@@ -217,13 +236,14 @@ class RunFolder:
 
   def finish(self):
     """Notes that the run is over; its summary has been written."""
-    os.stat(self.path / SUMMARY)
+    multihost.agree(lambda: os.stat(self.path / SUMMARY))
     self._run['finished'] = self.is_finished = True
     self._write_run()
 
   def is_due(self) -> bool:
     """Returns whether a checkpoint is due."""
-    return time.monotonic() - self._last_saved > self._checkpoint_seconds
+    return multihost.agree(
+        lambda: time.monotonic() - self._last_saved > self._checkpoint_seconds)
 
   def seconds(self) -> float:
     """Returns the seconds of the run so far, in all sessions."""
@@ -238,4 +258,5 @@ class RunFolder:
     for log in self.logs.values():
       log.close()
     self._checkpointer.close()
-    self._folder.close()
+    if self._folder is not None:
+      self._folder.close()

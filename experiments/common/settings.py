@@ -21,7 +21,7 @@ class RunSettings(Generic[Config]):
   Attributes:
     output: folder to write to; resumed if it holds the same run.
     config: the agent's settings.
-    agent: name of the agent.
+    agent: name of the agent; my_module:MyAgent is the class of one's own.
     preset: name of the agent's settings before the options given here.
     num_seeds: independent runs, of the seeds seed, seed + 1, ...
     seed: the first one.
@@ -36,7 +36,8 @@ class RunSettings(Generic[Config]):
   output: Path
   config: Annotated[Config, tyro.conf.arg(name='')]
   agent: Annotated[str, tyro.conf.arg(
-      metavar='{' + ','.join(presets.AGENTS) + '}')] = 'hyperagent'
+      metavar='{' + ','.join((*presets.AGENTS, 'MODULE:CLASS')) + '}'
+  )] = 'hyperagent'
   preset: str = 'default'
   num_seeds: int = 1
   seed: int = 0
@@ -63,3 +64,30 @@ class RunSettings(Generic[Config]):
   def seeds(self) -> list[int]:
     """The seeds of the runs."""
     return [self.seed + i for i in range(self.num_seeds)]
+
+
+@dataclasses.dataclass(frozen=True)
+class DistributedSettings(RunSettings[Config]):
+  """Runs an agent, in one process or in several that share the runs.
+
+  Attributes:
+    distributed: whether this process is one of several, each of which is begun
+      with the same command; their devices share the runs.
+    coordinator: address of the first of these processes, host:port; neither
+      this nor the next two where JAX knows the cluster (SLURM, Open MPI,
+      Kubernetes, Cloud TPU).
+    num_processes: of the job.
+    process_id: number of this process, from 0.
+  """
+
+  distributed: bool = False
+  coordinator: str | None = None
+  num_processes: int | None = None
+  process_id: int | None = None
+
+  def __post_init__(self):
+    super().__post_init__()
+    if not self.distributed:
+      for name in ('coordinator', 'num_processes', 'process_id'):
+        if getattr(self, name) is not None:
+          raise ValueError(f'{name} needs --distributed')

@@ -17,6 +17,8 @@ import threading
 import time
 from typing import NoReturn
 
+from hyperjax import multihost
+
 from .. import process
 
 # Seconds until what is in flight is given up, so that all is over after ten.
@@ -81,14 +83,21 @@ class Requests:
     return f'stopped by {name}: {self.what_is_kept()}'
 
   def check(self):
-    """Raises Stopped if a request has come."""
+    """Raises Stopped if a request has come, to any process of a job."""
+    if multihost.is_many():
+      self.signal = next(
+          (x for x in multihost.gather(self.signal) if x is not None), None)
     if self.signal is not None:
       raise Stopped(self.line())
 
   @contextlib.contextmanager
   def interruptible(self) -> Iterator[None]:
-    """Within, a request raises Stopped at once; nothing may be half done."""
-    self._is_interruptible = True
+    """Within, a request raises Stopped at once; nothing may be half done.
+
+    In a job of several processes it waits for the next `check`, since all have
+    to stop at the same point.
+    """
+    self._is_interruptible = not multihost.is_many()
     try:
       self.check()
       yield
@@ -116,7 +125,7 @@ class Requests:
       wait = None if first is None else max(
           first + GRACE - time.monotonic(), 0.1)
       if not select.select([self._read], [], [], wait)[0]:
-        if not self._is_patient:
+        if not (self._is_patient or multihost.is_many()):
           self._end()
         continue
       numbers = os.read(self._read, 64)

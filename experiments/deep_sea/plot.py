@@ -82,6 +82,15 @@ def bsuite_episode(returns: np.ndarray) -> float:
   return float(good[0] + 1) if len(good) else np.inf
 
 
+def _bsuite_episodes(folder: Path) -> np.ndarray:
+  """Returns `bsuite_episode` of each seed of a run, [S]."""
+  rows = files.read_columns(
+      folder / 'episodes.csv', ('seed', 'episode_return'))
+  return np.array([
+      bsuite_episode(rows['episode_return'][rows['seed'] == seed].astype(
+          float)) for seed in dict.fromkeys(rows['seed'])])
+
+
 def ours(folder: Path) -> tuple[Lines, Lines, Lines]:
   """Returns our points by run: by the published criterion, and by bsuite's.
 
@@ -90,16 +99,12 @@ def ours(folder: Path) -> tuple[Lines, Lines, Lines]:
   before bsuite's criterion was met: what is left would be those that failed.
   """
   by_paper, by_bsuite, stochastic = {}, {}, {}
-  for path in folder.glob('*/summary.csv'):
-    config = folder_lib.read_config(path.parent, table.FIELDS)
+  for paths in table.points(folder):
+    config = folder_lib.read_config(paths[0], table.FIELDS)
     settings = config['settings']
     name = f'{settings["agent"]}: {registry.settings_in_words(config)}'
-    episodes = table.episodes_to_learn(path.parent)
-    rows = files.read_columns(
-        path.parent / 'episodes.csv', ('seed', 'episode_return'))
-    bsuite = np.array([
-        bsuite_episode(rows['episode_return'][rows['seed'] == seed].astype(
-            float)) for seed in dict.fromkeys(rows['seed'])])
+    episodes = np.concatenate([table.episodes_to_learn(x) for x in paths])
+    bsuite = np.concatenate([_bsuite_episodes(x) for x in paths])
     # In a stochastic DeepSea noise hides which episodes were bad.
     criteria = [(stochastic if settings.get('stochastic') else by_paper,
                  episodes)]

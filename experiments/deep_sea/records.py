@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from hyperjax import multihost
 from hyperjax.loops import on_device
 
 from ..common import files
@@ -30,7 +31,7 @@ def record_episodes(
     active: which seeds it was of, bool [S].
   """
   settings, rows = task.settings, []
-  first = np.asarray(state.num_episodes) - log.num_episodes + 1
+  first = multihost.fetch(state.num_episodes) - log.num_episodes + 1
   # All episodes have N steps, so the seeds end theirs together.
   for j in range(int(log.num_episodes.max())):
     rows += [
@@ -54,9 +55,8 @@ def record_evaluation(
     returns: of the episodes of each seed, [S, E].
   """
   settings, rows = task.settings, []
-  num_episodes, num_steps, updates = (
-      np.asarray(x)
-      for x in (state.num_episodes, state.num_steps, state.num_updates))
+  num_episodes, num_steps, updates = multihost.fetch(
+      (state.num_episodes, state.num_steps, state.num_updates))
   means = returns.mean(axis=1, dtype=np.float64)
   active = task.active(state, metadata)
   if metadata['evaluated'] < 0:
@@ -79,23 +79,27 @@ def record_evaluation(
 
 def save_posterior(task: Any, state: on_device.RunState, moment: str):
   """Keeps the first seed's posterior over the grid, for the picture."""
-  params = jax.tree.map(lambda x: x[0], state.train.learner.params)
+  num_episodes, params = multihost.fetch(
+      (state.num_episodes, state.train.learner.params))
+  params = jax.tree.map(lambda x: x[0], params)
   mean, std = jax.jit(pictures.posterior_of_values, static_argnums=(0, 1))(
       task.agent, task.environment, params)
   pictures.save_posterior(
-      task.settings.output, moment, int(state.num_episodes[0]),
+      task.settings.output, moment, int(num_episodes[0]),
       np.asarray(mean), np.asarray(std))
 
 
 def finish(task: Any, state: on_device.RunState, metadata: dict[str, Any]):
   """Writes the summary, and what the pictures need."""
   settings = task.settings
+  num_steps, num_updates = multihost.fetch(
+      (state.num_steps, state.num_updates))
   rows = []
   for i, seed in enumerate(settings.seeds):
     solved = metadata['solved'][i]
     rows.append((
         settings.agent, settings.size, seed, int(solved is not None),
-        *(solved or ('', int(state.num_steps[i]), int(state.num_updates[i]),
+        *(solved or ('', int(num_steps[i]), int(num_updates[i]),
                      round(task.folder.seconds(), 2)))))
   save_posterior(task, state, 'after')
   files.write_csv(settings.output / 'summary.csv', SUMMARY, rows)

@@ -19,6 +19,7 @@ import math
 import jax
 import numpy as np
 
+from hyperjax import multihost
 from hyperjax import policy_folder
 from hyperjax.agents import presets
 from hyperjax.environments import deep_sea
@@ -49,7 +50,7 @@ class DeepSeaTask(task_lib.Task):
     self.settings = settings
     size, config = settings.size, settings.config
     self.environment = deep_sea.DeepSea(size, settings.stochastic)
-    self.agent = presets.AGENTS[settings.agent](
+    self.agent = presets.agent_class(settings.agent)(
         self.environment.observation_spec(), self.environment.action_spec(),
         config)
     num_steps = settings.num_episodes * size
@@ -118,7 +119,8 @@ class DeepSeaTask(task_lib.Task):
       for i, solved in enumerate(metadata['solved']):
         if solved is not None:
           end[i] = min(end[i], (1. + settings.stop_margin) * solved[0])
-    return np.minimum(state.num_episodes, metadata['evaluated']) < end
+    return np.minimum(
+        multihost.fetch(state.num_episodes), metadata['evaluated']) < end
 
   def is_done(self, state, metadata) -> bool:
     return not self.active(state, metadata).any()
@@ -139,7 +141,8 @@ class DeepSeaTask(task_lib.Task):
     task_lib.check_finite(
         log.first_nonfinite, [f'seed {seed}' for seed in settings.seeds])
     records.record_episodes(self, state, log, active)
-    self.run_logs.write_chunk(log, state.num_steps.tolist(), active)
+    self.run_logs.write_chunk(
+        log, multihost.fetch(state.num_steps).tolist(), active)
     bar.update(num_episodes, int(log.num_updates.sum()),
                [x is not None for x in metadata['solved']])
     return state
@@ -150,7 +153,7 @@ class DeepSeaTask(task_lib.Task):
         not done % self._evaluate_every or done == self.settings.num_episodes)
 
   def evaluate(self, state, metadata):
-    return np.asarray(self.loop.evaluate(state, self.settings.eval_episodes))
+    return self.loop.evaluate(state, self.settings.eval_episodes)
 
   def record(self, state, metadata, evaluation):
     records.record_evaluation(self, state, metadata, evaluation)
@@ -166,7 +169,7 @@ class DeepSeaTask(task_lib.Task):
 
 def furthest(counts: jax.Array) -> int:
   """Returns how far the seeds that still go on have come: all alike."""
-  return max(counts.tolist())
+  return int(multihost.fetch(counts).max())
 
 
 def main(argv: Sequence[str] | None = None):

@@ -6,7 +6,7 @@ from ..common import settings as settings_lib
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(settings_lib.RunSettings[settings_lib.Config]):
+class Settings(settings_lib.DistributedSettings[settings_lib.Config]):
   """Runs an agent on DeepSea.
 
   Attributes:

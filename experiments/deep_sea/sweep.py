@@ -8,7 +8,8 @@ Each point is a run of `experiments.deep_sea.run` in a folder of its own, in
 which each seed ends soon after it has learned. The same command again resumes
 the point that was interrupted and runs no finished one again; with more agents
 or sizes it adds theirs. An agent's preset stands behind a colon:
-hyperagent:paper_deep_sea.
+hyperagent:paper_deep_sea. With --workers or --cluster the points are processes,
+some at a time, here or on many machines.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,9 @@ from ..common import cli
 from ..common import command
 from ..common import files
 from ..common import folder as folder_lib
+from ..common import jobs
 from ..common import machine
+from ..common import pools
 from ..common import registry
 from ..common import run as run_lib
 from ..common import stopping
@@ -37,7 +40,8 @@ class Settings:
 
   Attributes:
     output: folder to write to; resumed if it holds the same sweep.
-    agents: names, with commas between them; NAME:PRESET for a preset.
+    agents: names, with commas between them; NAME:PRESET for a preset, and
+      my_module:MyAgent or my_module:MyAgent:PRESET for an agent of one's own.
     sizes: N of the N x N grids, with commas between them.
     num_seeds: independent runs of each point.
     seed: the first one.
@@ -45,6 +49,12 @@ class Settings:
     evaluate_every: episodes between evaluations; as published if None.
     eval_episodes: in an evaluation.
     stochastic: whether the environment is noisy while learning.
+    seeds_together: seeds of a point that are one run, in a folder of their own;
+      all if None.
+    workers: runs at a time, each in a process with its part of the CPU cores or
+      a GPU of its own; None for one after another in this process.
+    cluster: or the address of a Dask scheduler on whose workers they run, such
+      as tcp://10.0.0.1:8786; local:4 begins four workers here.
   """
 
   output: Path
@@ -56,6 +66,9 @@ class Settings:
   evaluate_every: int | None = None
   eval_episodes: int = 100
   stochastic: bool = False
+  seeds_together: int | None = None
+  workers: int | None = None
+  cluster: str | None = None
 
   def points(self) -> list[settings_lib.Settings]:
     """Returns the runs of the sweep, size by size.
@@ -69,19 +82,29 @@ class Settings:
       raise ValueError(
           f'sizes must be numbers with commas between them, '
           f'got {self.sizes!r}') from error
+    if self.seeds_together is not None and self.seeds_together < 1:
+      raise ValueError(
+          f'seeds_together must be at least 1, got {self.seeds_together}')
     points, noise = [], '_stochastic' if self.stochastic else ''
+    together = self.seeds_together or self.num_seeds
     for size in sizes:
       deep_sea.DeepSea(size)  # Checks the size, before the first run begins.
       for chosen in self.agents.split(','):
         agent, preset = registry.agent_and_preset(chosen)
-        points.append(settings_lib.Settings(
-            output=self.output / f'{agent}_{preset}{noise}_{size}',
-            config=presets.make(agent, preset), agent=agent, preset=preset,
-            size=size, num_seeds=self.num_seeds, seed=self.seed,
-            num_episodes=self.num_episodes, stochastic=self.stochastic,
-            evaluate_every=self.evaluate_every,
-            eval_episodes=self.eval_episodes,
-            stop_when_solved=True))
+        name = f'{agent.replace(":", ".")}_{preset}{noise}_{size}'
+        for first in range(0, self.num_seeds, together):
+          seed, num_seeds = self.seed + first, min(
+              together, self.num_seeds - first)
+          points.append(settings_lib.Settings(
+              output=self.output / (
+                  name if num_seeds == self.num_seeds else
+                  f'{name}_seeds_{seed}-{seed + num_seeds - 1}'),
+              config=presets.make(agent, preset), agent=agent, preset=preset,
+              size=size, num_seeds=num_seeds, seed=seed,
+              num_episodes=self.num_episodes, stochastic=self.stochastic,
+              evaluate_every=self.evaluate_every,
+              eval_episodes=self.eval_episodes,
+              stop_when_solved=True))
     return points
 
   def check(self):
@@ -90,24 +113,34 @@ class Settings:
       task_lib.DeepSeaTask(point)
 
 
-def sweep(settings: Settings, requests: stopping.Requests | None = None):
+def sweep(
+    settings: Settings, requests: stopping.Requests | None = None,
+    pool: jobs.Pool | None = None):
   """Runs all points that are not finished, and writes summary.csv.
 
   Args:
     settings: of the sweep.
     requests: to stop; None if nobody asks.
+    pool: where the points run, see `pools`; None for this process.
 
   Raises:
-    ValueError: for settings or a folder that cannot be used.
+    ValueError: for settings or a folder that cannot be used, or if points have
+      failed in a pool; the others are finished then.
     MemoryError: if the replays of a point do not fit into memory.
     stopping.Stopped: if a request to stop came; the point is saved then.
   """
   points = settings.points()
   # A sweep may grow by agents and sizes.
-  with folder_lib.Folder(
-      settings.output, settings, ('output', 'agents', 'sizes')):
-    for point in points:
-      run_lib.run(task_lib.DeepSeaTask(point), requests)
+  with folder_lib.Folder(settings.output, settings, (
+      'output', 'agents', 'sizes', 'workers', 'cluster')):
+    if pool is None:
+      for point in points:
+        run_lib.run(task_lib.DeepSeaTask(point), requests)
+    else:
+      jobs.run([
+          jobs.Job(point.output.name, point.output, run_lib.run_job,
+                   (task_lib.DeepSeaTask, point))
+          for point in points], pool, 'DeepSea', requests)
     rows = []
     for path in sorted(settings.output.glob('*/summary.csv')):
       columns = files.read_columns(path, records.SUMMARY)
@@ -120,12 +153,15 @@ def sweep(settings: Settings, requests: stopping.Requests | None = None):
 def main(argv: Sequence[str] | None = None):
   """Runs the command; see the module."""
   with command.running() as requests:
-    machine.use_all_cores()
     settings = cli.parse_plain(
         Settings, argv, command.name_of(__spec__.name))
     with command.usage():
-      settings.check()
-    sweep(settings, requests)
+      pools.check(settings.workers, settings.cluster)
+    with pools.opened(settings.workers, settings.cluster) as pool:
+      machine.use_all_cores()
+      with command.usage():
+        settings.check()
+      sweep(settings, requests, pool)
 
 
 if __name__ == '__main__':

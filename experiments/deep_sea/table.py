@@ -6,6 +6,7 @@
 from collections.abc import Sequence
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -56,6 +57,31 @@ def episodes_to_learn(folder: Path) -> np.ndarray:
           summary['solved'], summary['episodes_to_learn'], strict=True)])
 
 
+def points(folder: Path) -> list[list[Path]]:
+  """Returns the folders of finished runs, those of one point together.
+
+  Runs of the same settings are one point if their seeds differ: a sweep may
+  give each some of the seeds.
+
+  Args:
+    folder: of a sweep, or of several runs.
+  """
+  found: list[tuple[Any, set[int], list[Path]]] = []
+  for path in sorted(folder.glob('*/summary.csv')):
+    settings = dict(folder_lib.read_config(path.parent, FIELDS)['settings'])
+    for name in ('seed', 'num_seeds'):
+      settings.pop(name, None)
+    seeds = {int(x) for x in files.read_columns(path, ('seed',))['seed']}
+    for others, taken, paths in found:
+      if others == settings and not taken & seeds:
+        taken |= seeds
+        paths.append(path.parent)
+        break
+    else:
+      found.append((settings, seeds, [path.parent]))
+  return [paths for _, _, paths in found]
+
+
 def interval(episodes: np.ndarray) -> tuple[float, float]:
   """Returns the 95% interval of the mean, Student's t, over seeds [S]."""
   if len(episodes) < 2 or np.ptp(episodes) == 0:
@@ -65,43 +91,48 @@ def interval(episodes: np.ndarray) -> tuple[float, float]:
   return float(low), float(high)
 
 
-def row(folder: Path) -> str:
-  """Returns the table's row of one run."""
-  config = folder_lib.read_config(folder, FIELDS)
+def row(folders: Sequence[Path]) -> str:
+  """Returns the table's row of one point; see `points`."""
+  config = folder_lib.read_config(folders[0], FIELDS)
   settings = config['settings']
-  summary = files.read_columns(
-      folder / 'summary.csv', ('solved', 'wall_seconds'))
-  solved = summary['solved'] == '1'
-  episodes = episodes_to_learn(folder)
+  episodes = np.concatenate([episodes_to_learn(x) for x in folders])
+  solved, hours = 0, 0.
+  for folder in folders:
+    path = folder / 'summary.csv'
+    summary = files.read_columns(path, ('solved', 'wall_seconds'))
+    solved += int((summary['solved'] == '1').sum())
+    # Until the last seed had learned, on all devices; a CPU device is a core.
+    seconds = [files.read_number(x, path, 'wall_seconds')
+               for x in summary['wall_seconds']]
+    hours += max(seconds) / 3600 * len(
+        folder_lib.read_config(folder, FIELDS)['devices'])
   published = None
   if not settings.get('stochastic'):
     published = published_episodes(
         settings['agent'], registry.preset_of(config), settings['size'])
   low, high = interval(episodes)
-  # Until the last seed had learned, on all devices; a CPU device is a core.
-  seconds = [files.read_number(x, folder / 'summary.csv', 'wall_seconds')
-             for x in summary['wall_seconds']]
-  hours = max(seconds) / 3600 * len(config['devices'])
   return (f'| {settings["agent"]} | {registry.settings_in_words(config)} '
           f'| {settings["size"]} '
           f'| {"-" if published is None else f"{published:,.0f}"} '
           f'| {np.mean(episodes):,.0f} | {low:,.0f} to {high:,.0f} '
-          f'| {solved.sum()} of {len(solved)} '
+          f'| {solved} of {len(episodes)} '
           f'| {settings["num_episodes"]:,} | {hours:.3f} |')
 
 
 def print_table(folder: Path):
   """Prints the table of all finished runs in a folder."""
-  runs = [(folder_lib.read_config(p.parent, FIELDS), p)
-          for p in folder.glob('*/summary.csv')]
-  if not runs:
+  found = points(folder)
+  if not found:
     raise ValueError(f'no finished run in {folder}')
-  runs.sort(key=lambda run: (
-      run[0]['settings']['agent'], registry.settings_in_words(run[0]),
-      run[0]['settings']['size']))
+
+  def order(paths: Sequence[Path]):
+    config = folder_lib.read_config(paths[0], FIELDS)
+    return (config['settings']['agent'], registry.settings_in_words(config),
+            config['settings']['size'])
+
   print(HEADER)
-  for _, path in runs:
-    print(row(path.parent))
+  for paths in sorted(found, key=order):
+    print(row(paths))
 
 
 def main(argv: Sequence[str] | None = None):

@@ -67,7 +67,7 @@ class Actor:
     memory.check_fits(
         memory.needs_of_state(
             memory.traced(jax.eval_shape, self._trainer.init, key)),
-        jax.devices()[0])
+        jax.local_devices()[0])
     self._state = programs.INIT(self._trainer, key)
     self._faults = np.uint32(0)  # Of the newest updates.
     self._observation = None

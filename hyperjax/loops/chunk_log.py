@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 import numpy as np
 
+from hyperjax import multihost
+
 
 class ChunkLog(NamedTuple):
   """Log of a chunk; every field has a leading axis of seeds [S].
@@ -112,7 +114,7 @@ def first_nonfinite(
 
 def join(logs: Sequence[ChunkLog]) -> ChunkLog:
   """Returns the logs of consecutive chunks as one, in host memory."""
-  logs = jax.device_get(logs)
+  logs = multihost.fetch(logs)
   num_seeds = logs[0].num_updates.shape[0]
   width = sum(log.episode_return.shape[1] for log in logs)
   # Only the last one can have learned.

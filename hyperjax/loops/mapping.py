@@ -6,9 +6,11 @@ import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from hyperjax import memory
+from hyperjax import multihost
 
 RUNS = 'runs'  # Name of the mesh axis.
 
@@ -20,8 +22,10 @@ class RunMap:
   The runs are sharded over devices and do not communicate.
 
   Attributes:
-    devices: devices that the runs are spread over, all by default. The number
-      of devices used is the largest that divides the number of runs.
+    devices: devices that the runs are spread over, all by default, those of the
+      other processes of a job included (see `hyperjax.multihost`). The number
+      of devices used is the largest that divides the number of runs; in a job
+      of several processes that must be all.
     vectorize: whether the runs of one device advance together (`vmap`) or
       sequentially. By default they are sequential on CPUs.
   """
@@ -37,9 +41,17 @@ class RunMap:
       object.__setattr__(self, 'vectorize', devices[0].platform != 'cpu')
 
   def mesh(self, num_runs: int) -> jax.sharding.Mesh:
-    """Returns the devices that `num_runs` runs are spread over evenly."""
+    """Returns the devices that `num_runs` runs are spread over evenly.
+
+    Raises:
+      ValueError: if some processes of a job would have no run.
+    """
     devices = tuple(self.devices or ())
     size = max(d for d in range(1, len(devices) + 1) if num_runs % d == 0)
+    if size < len(devices) and multihost.is_many():
+      raise ValueError(
+          f'expected a number of runs that the {len(devices)} devices of the '
+          f'{jax.process_count()} processes divide, got {num_runs}')
     return jax.sharding.Mesh(np.array(devices[:size]), (RUNS,))
 
   def sharding(self, num_runs: int) -> jax.sharding.NamedSharding:
@@ -47,10 +59,27 @@ class RunMap:
     return jax.sharding.NamedSharding(
         self.mesh(num_runs), jax.sharding.PartitionSpec(RUNS))
 
+  def put(self, tree: Any, num_runs: int) -> Any:
+    """Returns arrays of all runs, equal on all processes, on the devices.
+
+    In a job of one process the program puts them there when it is called.
+    """
+    if not multihost.is_many():
+      return jax.tree.map(jnp.asarray, tree)
+    return jax.device_put(
+        jax.tree.map(np.asarray, tree), self.sharding(num_runs))
+
+  def device(self, num_runs: int) -> jax.Device:
+    """Returns one of the devices that belong to this process."""
+    return next(x for x in self.mesh(num_runs).devices
+                if x.process_index == jax.process_index())
+
   def num_memories(self, num_runs: int) -> int:
-    """Returns the number of memories; CPU devices share one."""
+    """Returns the number of memories; CPU devices of a process share one."""
     devices = self.mesh(num_runs).devices
-    return 1 if devices[0].platform == 'cpu' else devices.size
+    if devices[0].platform == 'cpu':
+      return len({x.process_index for x in devices})
+    return devices.size
 
   def abstract(
       self, function: Callable[..., Any], num_runs: int, *args: Any) -> Any:
@@ -110,12 +139,12 @@ class RunMap:
       MemoryError: if the state does not fit, or the copy of it that the host
         makes to save or restore the state of other devices than CPUs.
     """
-    device = self.mesh(num_runs).devices[0]
+    device = self.device(num_runs)
     needs = memory.needs_of_state(state, times, self.num_memories(num_runs))
     memory.check_fits(needs, device)
     if saved and device.platform != 'cpu':
-      memory.check_fits(
-          [memory.copy_on_host(state, times)], jax.devices('cpu')[0])
+      memory.check_fits([memory.copy_on_host(state, times)],
+                        jax.local_devices(backend='cpu')[0])
     return needs
 
   def check_program(
@@ -142,7 +171,8 @@ class RunMap:
     devices = self.mesh(num_runs).devices
     return _Program(
         self._compiled(function, static, num_runs, mapped, donate),
-        getattr(function, '__qualname__', str(function)), devices[0],
+        getattr(function, '__qualname__', str(function)),
+        self.device(num_runs),
         devices.size // self.num_memories(num_runs))
 
   @functools.cache  # Equal maps share their programs.

@@ -1,9 +1,10 @@
 """Acting, environment, replay and learning in one compiled program.
 
 Independent runs, one per seed, are mapped over the seeds of one device and
-sharded over devices, and do not communicate. The host calls for one chunk of
-steps at a time, and logs, evaluates and saves in between; a run does not depend
-on how it is cut into chunks. This is Anakin (Hessel et al., 2021).
+sharded over devices, those of other processes included (`hyperjax.multihost`),
+and do not communicate. The host calls for one chunk of steps at a time, and
+logs, evaluates and saves in between; a run does not depend on how it is cut
+into chunks. This is Anakin (Hessel et al., 2021).
 
   loop = OnDeviceLoop(agent, environment)
   state = loop.init(seeds, env_params)
@@ -15,12 +16,13 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 import numpy as np
 
 from hyperjax import checks
 from hyperjax import faults
 from hyperjax import memory
+from hyperjax import multihost
 from hyperjax import seeds as seeds_lib
 from hyperjax import specs
 from hyperjax import types
@@ -128,7 +130,7 @@ class OnDeviceLoop:
           f'{error} (env_params need a leading axis of {len(checked)} seeds '
           f'before their own axes)') from error
     return self._mapped(SeedRun.init, self._seed_run, donate=False)(
-        jnp.asarray(checked), env_params)
+        *self._mapped.put((checked, env_params), len(checked)))
 
   def check_memory(
       self, num_seeds: int, env_params: base.EnvParams | None = None,
@@ -160,15 +162,12 @@ class OnDeviceLoop:
           jax.ShapeDtypeStruct((num_seeds,), np.uint32), env_params), 1
     needs = mapped.check_state(state, num_seeds, times, saved)
     if max_steps is not None and env_params is not None:
-      count = np.int32(max_steps)
+      function, mask = SeedRun.run, ()
       if masked or not mapped.vectorize:  # As in `run`.
-        mapped.check_program(
-            needs, SeedRun.run_if, self._seed_run, max_steps, False,
-            args=(state, np.ones(num_seeds, bool), count))
-      else:
-        mapped.check_program(
-            needs, SeedRun.run, self._seed_run, max_steps, False,
-            args=(state, count))
+        function, mask = SeedRun.run_if, (np.ones(num_seeds, bool),)
+      mapped.check_program(
+          needs, function, self._seed_run, max_steps, False,
+          args=(state, *mask, np.int32(max_steps)))
 
   def abstract_state(
       self, seeds: seeds_lib.Seeds, env_params: base.EnvParams) -> RunState:
@@ -202,8 +201,8 @@ class OnDeviceLoop:
         active, the active seeds differ in their number of steps while one of
         them is in its warm-up, the chunk does not end with a call of `learn`
         (then the state is untouched), or it trained with invalid actions or
-        discounts (see `hyperjax.faults`),
-        or episodes went on after the environment's `max_episode_length`.
+        discounts (see `hyperjax.faults`), or episodes went on after the
+        environment's `max_episode_length`.
       FloatingPointError: if it trained with rewards or observations that are
         not finite. `last_state` has the state, as after every fault.
       MemoryError: if a new program does not fit; the state is then untouched.
@@ -226,9 +225,10 @@ class OnDeviceLoop:
               SeedRun.run, self._seed_run, max_steps, warmup)(
                   state, np.int32(count))
         else:
+          mask = self._mapped.put(active, len(active))
           state, log = self._mapped(
               SeedRun.run_if, self._seed_run, max_steps, warmup)(
-                  state, jnp.asarray(active), np.int32(count))
+                  state, mask, np.int32(count))
         logs.append(log)
     finally:
       # Set after an interrupt too, which is likely while the host waits below.
@@ -241,7 +241,7 @@ class OnDeviceLoop:
   def _check_episodes(self, state):
     """Checks that `max_episode_length` steps hold an end of each episode."""
     length = self.environment.max_episode_length
-    steps, episodes = map(np.asarray, (state.num_steps, state.num_episodes))
+    steps, episodes = multihost.fetch((state.num_steps, state.num_episodes))
     if np.any(episodes < steps // length * self.trainer.num_envs):
       raise ValueError(
           f'expected every episode to end by max_episode_length of '
@@ -250,7 +250,7 @@ class OnDeviceLoop:
 
   def _steps(self, state, num_steps, active) -> list[tuple[int, bool]]:
     """Returns the parts of a chunk: (steps, whether they are warm-up)."""
-    done = np.asarray(state.num_steps)
+    done = multihost.fetch(state.num_steps)
     if active is not None:
       if np.shape(active) != done.shape or not np.any(active):
         raise ValueError(
@@ -273,7 +273,7 @@ class OnDeviceLoop:
         (warmup, True), (num_steps - warmup, False)) if count]
 
   def evaluate(
-      self, state: RunState, num_episodes: int) -> Float[Array, 'S E']:
+      self, state: RunState, num_episodes: int) -> Float[np.ndarray, 'S E']:
     """Returns the returns of episodes, played by the evaluation policy.
 
     For most agents the policy is greedy for one index per episode (see
@@ -291,7 +291,7 @@ class OnDeviceLoop:
     checks.COUNT('num_episodes', num_episodes)
     evaluate = self._mapped(
         SeedRun.evaluate, self._seed_run, num_episodes, donate=False)
-    returns, ended = evaluate(state)
+    returns, ended = multihost.fetch(evaluate(state))
     if not np.all(ended):
       raise ValueError(
           f'expected every episode to end by max_episode_length of '

@@ -11,6 +11,7 @@ from hyperjax.networks.convolutions import Conv
 from hyperjax.networks.convolutions import ConvTorso
 from hyperjax.networks.convolutions import DataEfficientTorso
 from hyperjax.networks.convolutions import HyperAgentTorso
+from hyperjax.networks.convolutions import MinAtarTorso
 from hyperjax.networks.convolutions import NatureTorso
 from hyperjax.networks.convolutions import SmallHyperAgentTorso
 from hyperjax.networks.epinet import EpinetValue

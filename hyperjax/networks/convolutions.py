@@ -79,7 +79,8 @@ class ConvTorso(nn.Module):
 
   Attributes:
     hidden_sizes: widths of the dense layers; the last one is F.
-    spec: spec of the observation, a stack of frames [stack, H, W].
+    spec: spec of the observation, a stack of frames [stack, H, W], or an image
+      [H, W, C].
     kernel_init: initialiser of every kernel.
     bias_init: initialiser of every bias, see `torsos.InputLayer`.
     scale_input: whether observations are divided by 255.
@@ -87,6 +88,7 @@ class ConvTorso(nn.Module):
       the range [0, 1], for each observation separately.
     activation: elementwise activation function.
     layers: (features, kernel size, stride) of each convolution.
+    channels_last: whether observations are images [H, W, C].
 
   Raises:
     ValueError: if observations are no stacks of frames; and, when the module is
@@ -101,24 +103,25 @@ class ConvTorso(nn.Module):
   normalize: bool = False
   activation: Callable[[Array], Array] = nn.relu
   layers: Sequence[tuple[int, int, int]] = dataclasses.field(kw_only=True)
+  channels_last: bool = False
 
   def __post_init__(self):
     checks.fields(
         self, 'a torso', hidden_sizes=checks.widths(0), spec=specs.check_spec,
         kernel_init=checks.function, bias_init=checks.function,
         scale_input=checks.flag, normalize=checks.flag,
-        activation=checks.function, layers=_layers)
+        activation=checks.function, layers=_layers, channels_last=checks.flag)
     super().__post_init__()
     if len(self.spec.shape) != 3:
       raise ValueError(
-          f'expected stacks of frames, [stack, H, W], got observations of '
-          f'shape {self.spec.shape}')
+          f'expected stacks of frames, [stack, H, W], or images, [H, W, C], '
+          f'got observations of shape {self.spec.shape}')
 
   @nn.compact
   def __call__(
-      self, observation: Shaped[Array, 'stack H W']) -> Float[Array, ' F']:
+      self, observation: Shaped[Array, '_ _ _']) -> Float[Array, ' F']:
     """Returns the features of one observation, float32 [F]."""
-    x = jnp.moveaxis(observation, 0, -1)
+    x = observation if self.channels_last else jnp.moveaxis(observation, 0, -1)
     scale = 1. / 255. if self.scale_input else 1.
     for features, kernel_size, stride in self.layers:
       x = self.activation(Conv(
@@ -144,6 +147,14 @@ class DataEfficientTorso(ConvTorso):
   """Torso of van Hasselt, Hessel and Aslanides (2019)."""
 
   layers: Sequence[tuple[int, int, int]] = ((32, 5, 5), (64, 5, 5))
+
+
+class MinAtarTorso(ConvTorso):
+  """Torso of Young and Tian (2019), for images of 10 x 10 with C channels."""
+
+  scale_input: bool = False
+  layers: Sequence[tuple[int, int, int]] = ((16, 3, 1),)
+  channels_last: bool = True
 
 
 class HyperAgentTorso(NatureTorso):

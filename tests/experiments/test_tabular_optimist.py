@@ -51,7 +51,7 @@ def test_unequal_bonuses_need_more():
 def test_writes_every_run(tmp_path, monkeypatch, capsys):
   monkeypatch.setattr(optimist, 'SIZES', [5])
   monkeypatch.setattr(optimist, 'DISCOUNTS', [0.98])
-  optimist.main(tmp_path)
+  optimist.main([str(tmp_path)])
   rows = csv_files.rows(tmp_path / 'episodes.csv')
   assert len(rows) == len(optimist.DIMS) * len(optimist.SEEDS)
   assert all(1 <= int(row['episodes']) < 100 for row in rows)

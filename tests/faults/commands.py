@@ -47,7 +47,7 @@ class Result(NamedTuple):
   seconds: float
 
 
-def _environment(cache: Path, **more: str) -> dict[str, str]:
+def variables(cache: Path, **more: str) -> dict[str, str]:
   return {
       **os.environ, 'PYTHONPATH': str(ROOT), 'PYTHONWARNINGS': 'ignore',
       'JAX_COMPILATION_CACHE_DIR': str(cache),
@@ -77,7 +77,7 @@ def run(
     quoted = ' '.join(f"'{word}'" for word in arguments)
     arguments = ['bash', '-c', shell.replace('COMMAND', quoted)]
   process = subprocess.Popen(
-      arguments, cwd=ROOT, env=_environment(cache, **(environment or {})),
+      arguments, cwd=ROOT, env=variables(cache, **(environment or {})),
       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
       text=True)
   try:

@@ -5,6 +5,7 @@ from typing import Any
 from hyperjax import acting
 from hyperjax import losses
 from hyperjax import networks
+from hyperjax import schedules
 from hyperjax import targets
 from hyperjax.agents import dqn
 from hyperjax.agents import enn_dqn
@@ -45,6 +46,29 @@ def dqn_small_atari(**overrides: Any) -> dqn.DQNConfig:
   return dqn_paper_atari(**{
       'gradient_penalty': 0.,
       'torso': networks.SmallHyperAgentTorso,
+      **overrides})
+
+
+def dqn_minatar(**overrides: Any) -> dqn.DQNConfig:
+  """Returns the settings of Young and Tian (2019) for MinAtar.
+
+  kenjyoung/MinAtar, `examples/dqn.py`. They have centred RMSProp with a step
+  size of 2.5e-4, here it is Adam with the same.
+
+  Args:
+    **overrides: fields of the config that replace the preset's.
+  """
+  return dqn.DQNConfig(**{
+      'torso': networks.MinAtarTorso,
+      'hidden_sizes': (128,),
+      'double': False,
+      'acting': acting.EpsilonGreedy(
+          epsilon=schedules.Linear(1., 0.1, 100_000)),
+      'learning_rate': 2.5e-4,
+      'target': targets.Periodic(1000),
+      'batch_size': 32,
+      'replay_capacity': 100_000,
+      'warmup_steps': 5000,
       **overrides})
 
 

@@ -1,0 +1,1 @@
+"""MinAtar's games in the compiled loop."""

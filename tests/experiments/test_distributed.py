@@ -1,0 +1,183 @@
+"""One run of several processes: the same bits, and what a death does."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from experiments.deep_sea import run as run_lib
+from tests.faults import commands
+
+AGREE = '''
+import sys
+import jax
+import numpy as np
+jax.config.update('jax_num_cpu_devices', 2)
+from hyperjax import multihost
+from hyperjax.loops import mapping
+number = int(sys.argv[2])
+multihost.initialize(sys.argv[1], 2, number)
+assert multihost.is_many() and multihost.is_first() == (number == 0)
+assert multihost.gather('x' * (1 + 9 * number)) == ['x', 'x' * 10]
+assert multihost.agree(lambda: number + 7) == 7
+try:
+  multihost.agree(lambda: int('seven'))
+  raise AssertionError('no error')
+except ValueError as error:
+  assert 'seven' in str(error)
+runs = mapping.RunMap()
+spread = runs.put(np.arange(8.), 8)
+assert not spread.is_fully_addressable
+assert len(spread.addressable_shards) == 2
+np.testing.assert_array_equal(multihost.fetch(spread), np.arange(8.))
+try:
+  runs.mesh(6)
+  raise AssertionError('no error')
+except ValueError as error:
+  assert 'the 4 devices of the 2 processes divide, got 6' in str(error)
+print('agreed')
+'''
+
+
+def free_port():
+  with socket.socket() as s:
+    s.bind(('127.0.0.1', 0))
+    return s.getsockname()[1]
+
+
+def begin(arguments, cache, of_process, **more):
+  """Begins two processes of a job; returns them."""
+  address = f'127.0.0.1:{free_port()}'
+  environment = commands.variables(cache, **more)
+  return [subprocess.Popen(
+      [sys.executable, *arguments, *of_process(address, i)],
+      cwd=commands.ROOT, env=environment, stdin=subprocess.DEVNULL,
+      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+          for i in range(2)]
+
+
+def begin_run(folder, cache):
+  """Begins a run on DeepSea of two processes."""
+  return begin(
+      ['-m', *commands.DEEP_SEA, *commands.ALL_CHECKPOINTS, '--num-seeds',
+       '4', '--output', str(folder), '--distributed'], cache,
+      lambda address, i: ['--coordinator', address, '--num-processes', '2',
+                          '--process-id', str(i)])
+
+
+def finish(processes, timeout=240.):
+  """Returns the statuses of processes and what they wrote to stderr."""
+  try:
+    err = [x.communicate(timeout=timeout)[1] for x in processes]
+  finally:
+    for x in processes:
+      x.kill()
+  return [x.returncode for x in processes], err
+
+
+def wait_for(path, size):
+  grown = commands.grows(path, size)
+  deadline = time.monotonic() + 200.
+  while not grown():
+    assert time.monotonic() < deadline, f'{path} did not grow'
+    time.sleep(0.01)
+
+
+def test_processes_agree(tmp_path):
+  statuses, err = finish(begin(
+      ['-c', AGREE], tmp_path, lambda address, i: [address, str(i)]))
+  assert statuses == [0, 0], err
+
+
+@pytest.fixture(scope='module')
+def whole(tmp_path_factory):
+  """The results of a run of one process, and the cache of its programs."""
+  cache = tmp_path_factory.mktemp('cache')
+  folder = tmp_path_factory.mktemp('distributed') / 'whole'
+  result = commands.run(
+      [*commands.DEEP_SEA, '--num-seeds', '4', '--output', str(folder)], cache)
+  assert result.status == 0
+  return commands.results(folder), cache
+
+
+@pytest.mark.slow
+def test_two_processes_come_to_what_one_does(whole, tmp_path):
+  """Also where one is killed; what is saved does not depend on how many."""
+  expected, cache = whole
+  statuses, err = finish(begin_run(tmp_path / 'run', cache))
+  assert statuses == [0, 0], err
+  assert commands.results(tmp_path / 'run') == expected
+  assert (tmp_path / 'run' / 'learning_curves.png').exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('number', [0, 1])
+def test_a_killed_process_ends_the_other(whole, tmp_path, number):
+  """Then one process alone, with the devices that it has, goes on."""
+  expected, cache = whole
+  folder = tmp_path / 'run'
+  processes = begin_run(folder, cache)
+  wait_for(folder / 'evaluations.csv', 400)
+  processes[number].kill()
+  start = time.monotonic()
+  statuses, err = finish(processes)
+  assert time.monotonic() - start < 30.
+  assert statuses[number] == -signal.SIGKILL and statuses[1 - number] not in (
+      0, -signal.SIGKILL), err
+  if number == 1:  # Without the first, JAX ends the others in its own words.
+    assert 'another process of the job has ended' in err[0]
+  result = commands.run(
+      [*commands.DEEP_SEA, '--num-seeds', '4', '--output', str(folder)], cache)
+  assert result.status == 0, result.err
+  assert 'resuming after' in result.out
+  assert commands.results(folder) == expected
+
+
+@pytest.mark.slow
+def test_a_request_to_one_process_stops_all_before_one_is_killed(
+    whole, tmp_path):
+  expected, cache = whole
+  folder = tmp_path / 'run'
+  processes = begin_run(folder, cache)
+  wait_for(folder / 'evaluations.csv', 400)
+  processes[1].send_signal(signal.SIGTERM)
+  statuses, err = finish(processes)
+  assert statuses == [75, 75], err
+  assert 'stopped by SIGTERM: ' in err[0] and 'holds the run after' in err[0]
+  assert 'stopped by' not in err[1]
+  statuses, err = finish(begin_run(folder, cache))
+  assert statuses == [0, 0], err
+  assert commands.results(folder) == expected
+
+
+@pytest.mark.parametrize(('options', 'message'), [
+    (('--coordinator', '127.0.0.1:1'), 'coordinator needs --distributed'),
+    (('--distributed', '--coordinator', '127.0.0.1:1'),
+     'coordinator, num_processes and process_id or none of them'),
+    (('--distributed', '--coordinator', 'here', '--num-processes', '1',
+      '--process-id', '0'), "coordinator must be host:port, got 'here'"),
+    (('--distributed', '--coordinator', 'a:1', '--num-processes', '2',
+      '--process-id', '2'), 'process_id must be between 0 and'),
+])
+def test_bad_options_are_named(tmp_path, capsys, options, message):
+  with pytest.raises(SystemExit) as caught:
+    run_lib.main(['--output', str(tmp_path / 'run'), *options])
+  assert caught.value.code == 2
+  text = ' '.join(capsys.readouterr().err.replace('│', '').split())
+  assert message in text
+  assert not (tmp_path / 'run').exists()
+
+
+def test_outside_of_a_cluster_the_others_must_be_named(tmp_path):
+  clusters = {name: '' for name in os.environ if name.startswith(
+      ('SLURM_', 'OMPI_', 'KUBERNETES_', 'TPU_'))}
+  result = commands.run(
+      [*commands.DEEP_SEA, '--output', str(tmp_path / 'run'), '--distributed'],
+      tmp_path / 'cache', environment=clusters)
+  assert result.status == 2
+  assert 'JAX knows no cluster here' in result.err[-1]
+  assert not (tmp_path / 'run').exists()
