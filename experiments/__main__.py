@@ -26,6 +26,12 @@ _COMMANDS = {
     'atari sweep': 'trains an agent on Atari, game by game, on many machines',
     'atari analyse': 'scores runs on Atari',
     'atari pictures': "draws a run's pictures again",
+    'tabular run': 'exact regret of tabular agents in one environment',
+    'tabular cost': 'arithmetic of tabular agents against S, A, H, M and K',
+    'tabular lemma': 'how long the perturbations keep within their band',
+    'tabular scaling': 'how regret grows with S, A, H and K',
+    'tabular table': 'prints tables of tabular runs, and draws them',
+    'bandits run': 'regret of agents in linear bandits',
     'minatar run': 'trains an agent on a game of MinAtar',
     'regression': 'errors of approximate posteriors, where they are known',
 }

@@ -2,8 +2,8 @@
 
 `ReplayTrainer` is an agent with a replay of transitions. `StreamTrainer` is an
 agent with a replay of streams, for loops in which the first time step of an
-episode has a step of its own. Agents without a replay, such as tabular ones,
-implement `Trainer` directly.
+episode has a step of its own. Agents without a replay implement `Trainer`
+directly.
 """
 
 from typing import Any, Protocol, runtime_checkable

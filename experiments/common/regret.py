@@ -1,0 +1,167 @@
+"""Tables of regret: rows of agents, seeds and times, and what they say.
+
+A time is a number of episodes, or of steps of a bandit.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from . import files
+from . import stopping
+
+NAME = 'regret.csv'
+FIELDS = ('agent', 'seed', 'time', 'regret')
+
+
+class Curves(NamedTuple):
+  """Cumulative regret of one agent.
+
+  Attributes:
+    seeds: seed of each run, [S].
+    times: times at which it is known, [P].
+    regret: sum until then, [S, P].
+  """
+
+  seeds: np.ndarray
+  times: np.ndarray
+  regret: np.ndarray
+
+
+class Mean(NamedTuple):
+  """A mean over seeds, with its 95% interval by Student's t.
+
+  Attributes:
+    mean: the mean, of any shape.
+    half: half of the interval's width; 0 for a single seed.
+  """
+
+  mean: np.ndarray
+  half: np.ndarray
+
+
+def points(last: int, num_points: int = 40) -> np.ndarray:
+  """Returns times evenly on a log scale, at which regret is written, [P]."""
+  return np.unique(np.round(np.geomspace(
+      min(10, last), last, num_points)).astype(int))
+
+
+def mean(values: np.ndarray) -> Mean:
+  """Returns the mean over seeds of values [S, ...]."""
+  num = len(values)
+  if num < 2:
+    return Mean(values.mean(axis=0), np.zeros(values.shape[1:]))
+  factor = stats.t.ppf(0.975, num - 1) / num**0.5
+  return Mean(values.mean(axis=0), factor * values.std(axis=0, ddof=1))
+
+
+def relative(values: np.ndarray, to: np.ndarray) -> Mean:
+  """Returns how much values [S] are above others [S], as a share of their mean.
+
+  The interval is that of the differences seed by seed, since seeds may have
+  their own MDP.
+  """
+  found = mean(values - to)
+  return Mean(found.mean / to.mean(), found.half / to.mean())
+
+
+def of_run(
+    seeds: np.ndarray, regrets: np.ndarray, num_points: int = 40) -> Curves:
+  """Returns the curves of regrets [S, T] at every time, of seeds [S]."""
+  times = points(regrets.shape[1], num_points)
+  total = np.cumsum(np.asarray(regrets, np.float64), axis=1)
+  return Curves(np.asarray(seeds), times, total[:, times - 1])
+
+
+def read(folder: Path) -> dict[str, Curves]:
+  """Returns the curves of each agent in a folder's table; {} without one.
+
+  Raises:
+    ValueError: if the table cannot be read.
+  """
+  path = folder / NAME
+  if not path.exists() and not path.with_name(f'{NAME}.gz').exists():
+    return {}
+  columns = files.read_columns(path, FIELDS)
+  curves = {}
+  for agent in dict.fromkeys(columns['agent']):
+    rows = columns['agent'] == agent
+    seeds, times, regret = (
+        columns[name][rows].astype(float) for name in FIELDS[1:])
+    different = np.unique(seeds)
+    shape = (len(different), -1)
+    curves[str(agent)] = Curves(
+        different.astype(int), times.reshape(shape)[0].astype(int),
+        regret.reshape(shape))
+  return curves
+
+
+def write(folder: Path, curves: dict[str, Curves]):
+  """Writes the table of all agents at once."""
+  files.write_csv(folder / NAME, FIELDS, [
+      (agent, seed, t, f'{value:.6g}')
+      for agent, found in curves.items()
+      for seed, row in zip(found.seeds, found.regret, strict=True)
+      for t, value in zip(found.times, row, strict=True)])
+
+
+def late(curves: Curves) -> np.ndarray:
+  """Returns the regret per unit of time in the last third of it, [S]."""
+  last = curves.times[-1]
+  i = int(np.searchsorted(curves.times, 2 * last / 3))
+  i = min(i, len(curves.times) - 2)
+  return (curves.regret[:, -1] - curves.regret[:, i]) / (
+      last - curves.times[i])
+
+
+def measure(
+    folder: Path, agents: dict[str, Any],
+    run: Callable[[Any], Curves],
+    summarize: Callable[[dict[str, Curves]], list[tuple]],
+    fields: tuple[str, ...], requests: stopping.Requests | None,
+) -> dict[str, Curves]:
+  """Runs the agents that are not in a folder's table yet.
+
+  After each agent the table and summary.csv are written; the latter has what
+  `summarize` says of each agent, and what it took in seconds.
+
+  Args:
+    folder: to write to.
+    agents: agents by name.
+    run: from an agent to its curves.
+    summarize: from all curves to rows, one for each agent, whose name is first.
+    fields: columns of these rows.
+    requests: to stop; None if nobody asks.
+
+  Returns:
+    The curves of all agents of the table.
+
+  Raises:
+    stopping.Stopped: if a request to stop came.
+  """
+  curves, path = read(folder), folder / 'summary.csv'
+  fields = (*fields, 'seconds')
+  seconds = {}
+  if path.exists():
+    columns = files.read_columns(path, ('agent', 'seconds'))
+    seconds = {str(agent): str(x) for agent, x in zip(
+        columns['agent'], columns['seconds'], strict=True)}
+  for name, agent in agents.items():
+    if name in curves:
+      continue
+    start = time.monotonic()
+    if requests is None:
+      curves[name] = run(agent)
+    else:
+      with requests.interruptible():
+        curves[name] = run(agent)
+    seconds[name] = f'{time.monotonic() - start:.1f}'
+    write(folder, curves)
+    rows = [(*row, seconds.get(row[0], '')) for row in summarize(curves)]
+    files.write_csv(path, fields, rows)
+    print(' '.join(map(str, rows[-1])), flush=True)
+  return curves

@@ -1,0 +1,1 @@
+"""Tabular agents with guarantees, measured."""
