@@ -14,6 +14,7 @@ import pytest
 import hyperjax
 from hyperjax import acting
 from hyperjax import agents
+from hyperjax import bandits
 from hyperjax import data_noise
 from hyperjax import index
 from hyperjax import losses
@@ -22,6 +23,7 @@ from hyperjax import regularizers
 from hyperjax import replay
 from hyperjax import schedules
 from hyperjax import specs
+from hyperjax import tabular
 from hyperjax import targets
 from hyperjax.agents import priors
 from hyperjax.environments import DeepSea
@@ -37,6 +39,7 @@ from hyperjax.environments.bsuite import task
 from hyperjax.environments.bsuite import umbrella_chain
 from hyperjax.loops import ReplayTrainer
 from hyperjax.loops import StreamTrainer
+from hyperjax.tabular import ucbvi
 
 _SPEC = specs.ObservationSpec((3,), 'float32')
 _FRAMES = specs.ObservationSpec((4, 36, 36), 'uint8')
@@ -44,6 +47,8 @@ _INIT = networks.initializers.xavier
 _TORSO = networks.MLPTorso((5,), _SPEC)
 _VALUE = networks.AffineValue(_TORSO)
 _INDEX = index.Gaussian(3)
+_ATOMS = networks.NoisyDuelingValue(_TORSO, 5, 4, 2)
+_SIZES, _NOISE = tabular.Sizes(3, 2, 4), tabular.gaussian.scaled(4)
 _SMALL = dict(hidden_sizes=(4, 4), warmup_steps=8, batch_size=4,
               replay_capacity=50)
 _DQN = agents.DQN(_SPEC, 2, agents.DQNConfig(**_SMALL))
@@ -57,7 +62,7 @@ EXAMPLES = [
         agents.TDConfig, agents.HyperAgentConfig, agents.DQNConfig,
         agents.BootDQNConfig, agents.EnsemblePlusConfig, agents.HyperDQNConfig,
         agents.ENNDQNConfig, agents.AdamLMCDQNConfig, agents.NoisyDQNConfig,
-        agents.SANEConfig, agents.LangevinAdamConfig)),
+        agents.RainbowConfig, agents.SANEConfig, agents.LangevinAdamConfig)),
     priors.Uniform(), priors.Hypermodel(),
     _DQN, _DQN.components,
     data_noise.Perturbation(), data_noise.RawPerturbation(),
@@ -66,6 +71,7 @@ EXAMPLES = [
     index.Coordinate(2), index.Sparse(2), index.OneHot(2),
     losses.SampledTD(_VALUE, _INDEX, True),
     losses.ExactTD(_VALUE, _INDEX, True),
+    losses.CategoricalTD(_ATOMS, _INDEX),
     losses.Independent(), losses.Shared(), losses.Members(),
     regularizers.GradientPenalty(
         losses.ExactTD(_VALUE, _INDEX, True), _VALUE, _INDEX, 0.1),
@@ -85,6 +91,7 @@ EXAMPLES = [
     networks.DataEfficientTorso((5,), _FRAMES),
     networks.HyperAgentTorso((5,), _FRAMES),
     networks.SmallHyperAgentTorso((5,), _FRAMES),
+    networks.MinAtarTorso((5,), _FRAMES), _ATOMS,
     networks.EpinetValue(2, 3, _SPEC, (5,)),
     networks.LinearHead(2), networks.HypermodelHead(2, 3, _INIT, _INIT),
     networks.EnsembleHead(3, 2), networks.SeparateNetworks(_TORSO, 3),
@@ -93,6 +100,12 @@ EXAMPLES = [
     networks.FixedPrior(_TORSO), networks.UniformPrior(_TORSO),
     networks.PriorFeatures(_SPEC), networks.Dense(3, _INIT), _TORSO,
     networks.InputLayer(3, _SPEC, _INIT),
+    _SIZES, _NOISE, tabular.PSRL(_SIZES), tabular.RLSVI(_SIZES, _NOISE),
+    tabular.BayesUCBVI(_SIZES), tabular.IncrementalBayesUCBVI(_SIZES),
+    tabular.QLearning(_SIZES), tabular.LMCLSVI(_SIZES), tabular.UCBVI(_SIZES),
+    ucbvi.Hoeffding(), ucbvi.Bernstein(), ucbvi.ChernoffHoeffding(1.),
+    bandits.ThompsonSampling(3), bandits.EnsembleSampling(3),
+    bandits.LinUCB(3), bandits.LangevinSampling(3),
 ]
 # Abstract, or with fields that the library alone sets.
 INTERNAL = {
@@ -107,8 +120,8 @@ ZERO = {  # The number 0.
     'resample_probability', 'epsilon', 'quantile', 'discount', 'prior_scale',
     'mean_std', 'weight_decay', 'gradient_penalty', 'head_l2', 'noise_scale',
     'adam_factor', 'initial_sigma', 'std', 'probability', 'coefficient',
-    'exponent', 'correction', 'recent_fraction', 'tournament_fraction', 'start',
-    'end'}
+    'exponent', 'correction', 'temperature', 'recent_fraction',
+    'tournament_fraction', 'start', 'end', 'constant', 'inflation', 'alpha'}
 SIGNED = {'start', 'end', 'input_scale'}
 MAY_BE_ZERO = {('HypermodelHead', 'index_dim'),
                ('UmbrellaChain', 'num_distractors')}

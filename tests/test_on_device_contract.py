@@ -6,7 +6,6 @@ Beside `test_on_device`, whose tests need programs as users run them.
 import dataclasses
 
 from dm_env import specs as dm_specs
-import jax
 import numpy as np
 import pytest
 
@@ -15,6 +14,7 @@ from hyperjax import replay
 from hyperjax.environments import DeepSea
 from hyperjax.environments.bsuite import catch
 from hyperjax.loops import OnDeviceLoop
+from hyperjax.loops import chunk_log
 from hyperjax.loops.seed_run import SeedRun
 from tests.test_on_device import CONFIG
 from tests.test_on_device import CPUS
@@ -96,7 +96,7 @@ def test_an_interrupt_leaves_a_whole_state(monkeypatch):
     monkeypatch.undo()
     raise KeyboardInterrupt
 
-  monkeypatch.setattr(jax, 'device_get', interrupted)
+  monkeypatch.setattr(chunk_log, 'join', interrupted)  # The host waits there.
   with pytest.raises(KeyboardInterrupt):
     loop.run(begin(loop, [0]), 30)
   state, _ = loop.run(loop.last_state, 10)

@@ -96,6 +96,8 @@ def test_committed_configs_are_read():
     if 'format' not in contents:  # With former names, see `registry`.
       continue
     settings = contents['settings']
+    if 'config' not in settings:  # Of tables and bandits, say.
+      continue
     kind = type(presets.make(settings['agent']))
     config = configs.from_json(kind, settings['config'])
     # Fields that came later have their defaults.

@@ -213,8 +213,8 @@ class OnDeviceLoop:
     if num_steps > checks.COUNT('max_steps', max_steps):
       raise ValueError(
           f'num_steps must be at most max_steps, {max_steps}, got {num_steps}')
-    steps = self._steps(state, num_steps, active)
     self.last_state = state
+    steps = self._steps(state, num_steps, active)
     if active is None and not self._mapped.vectorize:
       active = np.ones(len(state.num_steps), bool)  # One program for both.
     logs = []

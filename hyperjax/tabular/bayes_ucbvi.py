@@ -51,7 +51,8 @@ class BayesUCBVI:
 
   def __post_init__(self):
     checks.fields(
-        self, num_samples=checks.COUNT, prior_visits=checks.positive,
+        self, sizes=checks.component(mdp_lib.Sizes),
+        num_samples=checks.COUNT, prior_visits=checks.positive,
         optimistic_reward=checks.positive)
 
   @classmethod

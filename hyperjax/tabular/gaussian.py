@@ -13,6 +13,7 @@ sqrt(N + beta), exactly (RLSVI) or approximately (HyperAgent).
 
 import dataclasses
 import math
+from typing import Any
 
 import chex
 import jax.numpy as jnp
@@ -22,6 +23,18 @@ from hyperjax import acting
 from hyperjax import checks
 from hyperjax.tabular import base
 from hyperjax.tabular import mdp as mdp_lib
+
+
+def _numbers(check: checks.Check) -> checks.Check:
+  """Returns a check of a tuple of numbers, one for each stage."""
+
+  def check_all(name: str, value: Any) -> tuple[float, ...]:
+    if not isinstance(value, tuple | list):
+      raise ValueError(
+          f'{name} must be a number for each stage, got {value!r}')
+    return tuple(check(f'{name}[{h}]', x) for h, x in enumerate(value))
+
+  return check_all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,11 +54,10 @@ class Noise:
   clip: bool = True
 
   def __post_init__(self):
-    checks.fields(self, prior_mass=checks.positive, clip=checks.flag)
-    for h, sigma in enumerate(self.sigmas):
-      checks.NONNEGATIVE(f'sigmas[{h}]', sigma)
-    for h, mean in enumerate(self.prior_means):
-      checks.real()(f'prior_means[{h}]', mean)
+    checks.fields(
+        self, sigmas=_numbers(checks.NONNEGATIVE),
+        prior_means=_numbers(checks.real()), prior_mass=checks.positive,
+        clip=checks.flag)
     if len(self.sigmas) != len(self.prior_means):
       raise ValueError(
           f'expected as many sigmas as prior_means, one for each stage, got '

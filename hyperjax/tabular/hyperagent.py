@@ -99,6 +99,8 @@ class HyperAgent:
   scheme: Scheme = per_state
 
   def __post_init__(self):
+    checks.fields(self, sizes=checks.component(mdp_lib.Sizes),
+                  noise=checks.component(gaussian.Noise))
     self.noise.check_horizon(self.sizes.horizon)
     checks.fields(
         self, index=checks.component(index_lib.IndexDistribution),

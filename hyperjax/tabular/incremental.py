@@ -63,7 +63,8 @@ class IncrementalBayesUCBVI:
 
   def __post_init__(self):
     checks.fields(
-        self, num_tables=checks.COUNT, prior_visits=checks.positive,
+        self, sizes=checks.component(mdp_lib.Sizes),
+        num_tables=checks.COUNT, prior_visits=checks.positive,
         optimistic_reward=checks.positive)
 
   def init(
@@ -114,7 +115,8 @@ class QLearning:
   epsilon: float = 0.1
 
   def __post_init__(self):
-    checks.fields(self, epsilon=checks.FRACTION)
+    checks.fields(self, sizes=checks.component(mdp_lib.Sizes),
+                  epsilon=checks.FRACTION)
 
   def init(
       self, key: chex.PRNGKey, rewards: Float[Array, 'H S A'] | None = None

@@ -88,7 +88,8 @@ class LMCLSVI:
 
   def __post_init__(self):
     checks.fields(
-        self, num_steps=checks.COUNT, temperature=checks.NONNEGATIVE,
+        self, sizes=checks.component(mdp_lib.Sizes),
+        num_steps=checks.COUNT, temperature=checks.NONNEGATIVE,
         ridge=checks.positive, step_size=checks.function)
 
   @classmethod

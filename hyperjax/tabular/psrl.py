@@ -58,7 +58,8 @@ class PSRL:
   prior_mass: float = 1.
 
   def __post_init__(self):
-    checks.fields(self, prior_mass=checks.positive)
+    checks.fields(self, sizes=checks.component(mdp_lib.Sizes),
+                  prior_mass=checks.positive)
 
   def init(
       self, key: chex.PRNGKey, rewards: Float[Array, 'H S A'] | None = None

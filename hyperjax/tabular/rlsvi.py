@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from hyperjax import checks
 from hyperjax.tabular import base
 from hyperjax.tabular import gaussian
 from hyperjax.tabular import mdp as mdp_lib
@@ -40,6 +41,8 @@ class RLSVI:
   noise: gaussian.Noise
 
   def __post_init__(self):
+    checks.fields(self, sizes=checks.component(mdp_lib.Sizes),
+                  noise=checks.component(gaussian.Noise))
     self.noise.check_horizon(self.sizes.horizon)
 
   def init(

@@ -137,7 +137,8 @@ class UCBVI:
 
   def __post_init__(self):
     checks.fields(
-        self, bonus=checks.component(Bonus), monotone=checks.flag)
+        self, sizes=checks.component(mdp_lib.Sizes),
+        bonus=checks.component(Bonus), monotone=checks.flag)
 
   @classmethod
   def theorem(
