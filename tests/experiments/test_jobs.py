@@ -124,6 +124,7 @@ def test_a_cluster_that_does_not_answer_is_refused(monkeypatch):
       pass
 
 
+@pytest.mark.slow
 def test_a_cluster_runs_what_a_killed_worker_left(tmp_path):
   """And a job that always kills its worker is reported."""
   with pools.cluster('local:2') as pool, pytest.raises(

@@ -46,6 +46,7 @@ def test_writes_what_it_says(whole):
   assert policy.select_action(np.zeros((10, 10, 4), np.float32)) in range(3)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_comes_to_the_same(whole, tmp_path):
   with pytest.raises(stopping.Stopped):
     run(tmp_path / 'run', requests=stops.After(3))

@@ -159,7 +159,7 @@ GOES_ON = {
 
 
 # Each of these runs trains to its end.
-_QUICK = ('nothing', 'newest checkpoint cut', "posterior's data cut")
+_QUICK = ('nothing', 'newest checkpoint cut')
 
 
 @pytest.mark.parametrize('case', [
