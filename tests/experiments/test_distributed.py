@@ -157,7 +157,7 @@ def test_a_request_to_one_process_stops_all_before_one_is_killed(
 
 @pytest.mark.slow
 @pytest.mark.parametrize('seed', range(10))
-def test_stopped_or_killed_anywhere_it_ends_in_the_same_bytes(
+def test_hurt_anywhere_it_ends_in_the_same_bytes(
     whole, tmp_path, seed):
   expected, cache = whole
   rng = random.Random(seed)
