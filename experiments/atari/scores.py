@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
+from ..common import intervals
+
 METRICS = ('iqm', 'median', 'mean', 'optimality_gap')
 NUM_RESAMPLES = 2000
 PERCENTILES = (2.5, 97.5)
@@ -128,9 +130,5 @@ def mean_interval(
 
   The interval is NaN for a single run.
   """
-  num = len(values)
-  mean = np.mean(values, axis=0)
-  if num < 2:
-    return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
-  half = stats.t.ppf(0.975, num - 1) * stats.sem(values, axis=0)
+  mean, half = np.mean(values, axis=0), intervals.half_width(values)
   return mean, mean - half, mean + half

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from hyperjax.environments.bsuite import suite
 
+from ..common import intervals
 from . import families as families_lib
 
 # Ids of a family with noise or scale that share one scale, in a row.
@@ -234,11 +234,7 @@ class Estimate(NamedTuple):
 
 def over_seeds(values: np.ndarray) -> Estimate:
   """Returns the mean of [S] numbers and its 95% interval, Student's t."""
-  num = len(values)
-  if num < 2:
-    return Estimate(float(np.mean(values)))
-  half = stats.t.ppf(0.975, num - 1) * stats.sem(values)
-  return Estimate(float(np.mean(values)), float(half))
+  return Estimate(float(np.mean(values)), float(intervals.half_width(values)))
 
 
 def over_families(scores: dict[str, float], names: list[str]) -> float:

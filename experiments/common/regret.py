@@ -9,9 +9,9 @@ import time
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from . import files
+from . import intervals
 from . import stopping
 
 NAME = 'regret.csv'
@@ -52,11 +52,9 @@ def points(last: int, num_points: int = 40) -> np.ndarray:
 
 def mean(values: np.ndarray) -> Mean:
   """Returns the mean over seeds of values [S, ...]."""
-  num = len(values)
-  if num < 2:
-    return Mean(values.mean(axis=0), np.zeros(values.shape[1:]))
-  factor = stats.t.ppf(0.975, num - 1) / num**0.5
-  return Mean(values.mean(axis=0), factor * values.std(axis=0, ddof=1))
+  half = (intervals.half_width(values) if len(values) > 1 else
+          np.zeros(values.shape[1:]))
+  return Mean(values.mean(axis=0), half)
 
 
 def relative(values: np.ndarray, to: np.ndarray) -> Mean:

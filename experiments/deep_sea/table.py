@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from ..common import files
 from ..common import folder as folder_lib
+from ..common import intervals
 from ..common import registry
 from ..common import study
 
@@ -83,12 +83,13 @@ def points(folder: Path) -> list[list[Path]]:
 
 
 def interval(episodes: np.ndarray) -> tuple[float, float]:
-  """Returns the 95% interval of the mean, Student's t, over seeds [S]."""
-  if len(episodes) < 2 or np.ptp(episodes) == 0:
-    return float(np.mean(episodes)), float(np.mean(episodes))
-  low, high = stats.t.interval(
-      0.95, len(episodes) - 1, np.mean(episodes), stats.sem(episodes))
-  return float(low), float(high)
+  """Returns the 95% interval of the mean, Student's t, over seeds [S].
+
+  Both ends are the value of a single seed.
+  """
+  mean = float(np.mean(episodes))
+  half = float(intervals.half_width(episodes)) if len(episodes) > 1 else 0.
+  return mean - half, mean + half
 
 
 def row(folders: Sequence[Path]) -> str:
