@@ -31,8 +31,6 @@ from hyperjax import checks
 from hyperjax import index as index_lib
 from hyperjax import seeds as seeds_lib
 
-from ..common import cli
-from ..common import command
 from ..common import files
 from ..common import folder as folder_lib
 from ..common import regret as regret_lib
@@ -214,11 +212,7 @@ def run(settings: Settings, requests: stopping.Requests | None = None):
 
 def main(argv: Sequence[str] | None = None):
   """Runs the command; see the module."""
-  with command.running() as requests:
-    settings = cli.parse_plain(
-        Settings, argv, command.name_of(__spec__.name))
-    requests.what_is_kept = lambda: 'agents that are finished are kept'
-    run(settings, requests)
+  regret_lib.main(run, Settings, __spec__.name, argv)
 
 
 if __name__ == '__main__':

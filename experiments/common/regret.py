@@ -3,13 +3,15 @@
 A time is a number of episodes, or of steps of a bandit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 import time
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import cli
+from . import command
 from . import files
 from . import intervals
 from . import stopping
@@ -163,3 +165,20 @@ def measure(
     files.write_csv(path, fields, rows)
     print(' '.join(map(str, rows[-1])), flush=True)
   return curves
+
+
+def main(
+    run: Callable[[Any, stopping.Requests], None], settings_class: Any,
+    module: str, argv: Sequence[str] | None = None):
+  """Runs a command that keeps each agent that is finished.
+
+  Args:
+    run: is called with the settings and the requests to stop.
+    settings_class: see `cli.parse_plain`.
+    module: name of the command's module.
+    argv: arguments, those of the process by default.
+  """
+  with command.running() as requests:
+    settings = cli.parse_plain(settings_class, argv, command.name_of(module))
+    requests.what_is_kept = lambda: 'agents that are finished are kept'
+    run(settings, requests)

@@ -1,4 +1,4 @@
-"""What the released code of Tiapkin et al. (2022) runs on GridWorld 10 x 10."""
+"""Agents as the code of Tiapkin et al. (2022) has them on GridWorld 10 x 10."""
 
 import dataclasses
 
@@ -15,7 +15,7 @@ Hoeffding = ucbvi.Hoeffding
 
 
 @dataclasses.dataclass(frozen=True)
-class RLSVI:
+class RLSVI(base.Counting):
   """RLSVI with the noise and the prior of rlberry, which that code configures.
 
   Every pair has one visit to begin with, without a reward and to every state
@@ -30,8 +30,7 @@ class RLSVI:
 
   def init(self, key, rewards=None) -> base.Statistics:
     """See `tabular.Agent`."""
-    del key
-    empty = base.no_statistics(self.sizes, rewards)
+    empty = super().init(key, rewards)
     return empty._replace(counts=empty.counts + 1. / self.sizes.num_states)
 
   def plan(self, state: base.Statistics, key) -> jax.Array:
@@ -52,7 +51,3 @@ class RLSVI:
         step, jnp.zeros(sizes.num_states), jnp.arange(sizes.horizon),
         reverse=True)
     return gaussian.greedy(key_ties, q)
-
-  def update(self, state: base.Statistics, episode) -> base.Statistics:
-    """See `tabular.Agent`."""
-    return base.count(self.sizes, state, episode)

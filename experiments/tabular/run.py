@@ -21,8 +21,6 @@ from hyperjax import checks
 from hyperjax import seeds as seeds_lib
 from hyperjax import tabular
 
-from ..common import cli
-from ..common import command
 from ..common import files
 from ..common import folder as folder_lib
 from ..common import regret as regret_lib
@@ -138,11 +136,7 @@ def summary(
 
 def main(argv: Sequence[str] | None = None):
   """Runs the command; see the module."""
-  with command.running() as requests:
-    settings = cli.parse_plain(
-        Settings, argv, command.name_of(__spec__.name))
-    requests.what_is_kept = lambda: 'agents that are finished are kept'
-    run(settings, requests)
+  regret_lib.main(run, Settings, __spec__.name, argv)
 
 
 if __name__ == '__main__':

@@ -53,7 +53,7 @@ class Agent(Protocol):
 
 
 class Statistics(NamedTuple):
-  """What was seen so far, each stage by itself or all together.
+  """Counts of what was seen, each stage by itself or all together.
 
   Attributes:
     counts: number of transitions, float32 [stages, S, A, S].
@@ -120,6 +120,28 @@ def count(
   return statistics._replace(
       counts=statistics.counts.at[h, s, a, episode.states[1:]].add(1.),
       reward_sums=statistics.reward_sums.at[h, s, a].add(episode.rewards))
+
+
+class Counting:
+  """`init` and `update` of agents whose state is `Statistics` and no more.
+
+  Such an agent plans from what was seen so far, so that nothing is left to do
+  after an episode but to count it.
+  """
+
+  sizes: mdp_lib.Sizes
+
+  def init(
+      self, key: chex.PRNGKey, rewards: Float[Array, 'H S A'] | None = None
+  ) -> Statistics:
+    """See `Agent`."""
+    del key
+    return no_statistics(self.sizes, rewards)
+
+  def update(
+      self, state: Statistics, episode: mdp_lib.Episode) -> Statistics:
+    """See `Agent`."""
+    return count(self.sizes, state, episode)
 
 
 def run(

@@ -34,7 +34,7 @@ from hyperjax.tabular import psrl
 
 
 @dataclasses.dataclass(frozen=True)
-class BayesUCBVI:
+class BayesUCBVI(base.Counting):
   """Bayes-UCBVI by sampled quantiles; see the module.
 
   Attributes:
@@ -73,13 +73,6 @@ class BayesUCBVI:
     draws = math.ceil(per_log * math.log(2. * pairs * num_episodes / failure))
     return cls(sizes, draws, max(1., math.log(num_episodes)), 2.)
 
-  def init(
-      self, key: chex.PRNGKey, rewards: Float[Array, 'H S A'] | None = None
-  ) -> base.Statistics:
-    """See `base.Agent`."""
-    del key
-    return base.no_statistics(self.sizes, rewards)
-
   def values(
       self, state: base.Statistics, key: chex.PRNGKey
   ) -> Float[Array, 'H S A']:
@@ -114,9 +107,3 @@ class BayesUCBVI:
     """See `base.Agent`."""
     key_values, key_ties = jax.random.split(key)
     return gaussian.greedy(key_ties, self.values(state, key_values))
-
-  def update(
-      self, state: base.Statistics, episode: mdp_lib.Episode
-  ) -> base.Statistics:
-    """See `base.Agent`."""
-    return base.count(self.sizes, state, episode)

@@ -46,7 +46,7 @@ def sample_rewards(
 
 
 @dataclasses.dataclass(frozen=True)
-class PSRL:
+class PSRL(base.Counting):
   """Posterior sampling for reinforcement learning; see the module.
 
   Attributes:
@@ -60,13 +60,6 @@ class PSRL:
   def __post_init__(self):
     checks.fields(self, sizes=checks.component(mdp_lib.Sizes),
                   prior_mass=checks.positive)
-
-  def init(
-      self, key: chex.PRNGKey, rewards: Float[Array, 'H S A'] | None = None
-  ) -> base.Statistics:
-    """See `base.Agent`."""
-    del key
-    return base.no_statistics(self.sizes, rewards)
 
   def posterior(
       self, state: base.Statistics) -> Float[Array, 'stages S A S']:
@@ -82,9 +75,3 @@ class PSRL:
         self.sizes, sample_rewards(state, key_rewards))
     return gaussian.greedy(
         key_ties, mdp_lib.backward_induction(kernel, rewards))
-
-  def update(
-      self, state: base.Statistics, episode: mdp_lib.Episode
-  ) -> base.Statistics:
-    """See `base.Agent`."""
-    return base.count(self.sizes, state, episode)

@@ -29,7 +29,7 @@ from hyperjax.tabular import mdp as mdp_lib
 
 
 @dataclasses.dataclass(frozen=True)
-class RLSVI:
+class RLSVI(base.Counting):
   """Randomized least-squares value iteration; see the module.
 
   Attributes:
@@ -44,13 +44,6 @@ class RLSVI:
     checks.fields(self, sizes=checks.component(mdp_lib.Sizes),
                   noise=checks.component(gaussian.Noise))
     self.noise.check_horizon(self.sizes.horizon)
-
-  def init(
-      self, key: chex.PRNGKey, rewards: Float[Array, 'H S A'] | None = None
-  ) -> base.Statistics:
-    """See `base.Agent`."""
-    del key
-    return base.no_statistics(self.sizes, rewards)
 
   def values(
       self, state: base.Statistics, key: chex.PRNGKey
@@ -68,9 +61,3 @@ class RLSVI:
     """See `base.Agent`."""
     key_values, key_ties = jax.random.split(key)
     return gaussian.greedy(key_ties, self.values(state, key_values))
-
-  def update(
-      self, state: base.Statistics, episode: mdp_lib.Episode
-  ) -> base.Statistics:
-    """See `base.Agent`."""
-    return base.count(self.sizes, state, episode)

@@ -37,7 +37,7 @@ from hyperjax.tabular import mdp as mdp_lib
 
 @runtime_checkable
 class Bonus(Protocol):
-  """What optimism adds to the value of a pair."""
+  """Optimism that is added to the value of a pair."""
 
   def bonus(
       self, visits: Float[Array, 'S A'], variance: Float[Array, 'S A'],
@@ -73,8 +73,8 @@ class ChernoffHoeffding:
 
 
 @dataclasses.dataclass(frozen=True)
-class Hoeffding:
-  """Bonus by the range of the values; see the module.
+class _Scaled:
+  """A bonus with a factor.
 
   Attributes:
     scale: c.
@@ -84,6 +84,11 @@ class Hoeffding:
 
   def __post_init__(self):
     checks.fields(self, scale=checks.NONNEGATIVE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Hoeffding(_Scaled):
+  """Bonus by the range of the values, times `scale`; see the module."""
 
   def bonus(self, visits, variance, left) -> Float[Array, 'S A']:
     """See `Bonus`."""
@@ -92,17 +97,8 @@ class Hoeffding:
 
 
 @dataclasses.dataclass(frozen=True)
-class Bernstein:
-  """Bonus by the variance of the next value; see the module.
-
-  Attributes:
-    scale: c.
-  """
-
-  scale: float = 1.
-
-  def __post_init__(self):
-    checks.fields(self, scale=checks.NONNEGATIVE)
+class Bernstein(_Scaled):
+  """Bonus by the variance of the next value, times `scale`; see the module."""
 
   def bonus(self, visits, variance, left) -> Float[Array, 'S A']:
     """See `Bonus`."""
