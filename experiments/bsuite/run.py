@@ -12,7 +12,7 @@ bsuite's own environments are stepped, one id in a process, through the adapter.
 """
 
 from collections.abc import Sequence
-import os
+import contextlib
 import sys
 
 from hyperjax.environments.bsuite import suite
@@ -44,7 +44,8 @@ def sweep(
   Args:
     settings: of the command.
     requests: to stop; None if nobody asks.
-    pool: where the programs run, see `pools`; None for this process.
+    pool: where the programs run, see `pools`; None for this process, and for
+      one of this machine with `reference`.
 
   Raises:
     ValueError: for settings or a folder that cannot be used, or if jobs have
@@ -70,7 +71,9 @@ def sweep(
             points_lib.Point(i, seed) for seed in settings.seeds)
         if not points_lib.is_finished(settings, settings.output, point)]
     if settings.reference:
-      reference.run(settings, todo, pool, requests)
+      with contextlib.ExitStack() as stack:
+        reference.run(settings, todo, pool or stack.enter_context(
+            pools.local(machine.num_places())), requests)
     else:
       _run_programs(settings, todo, images, pool, requests)
     print(f'All runs of {settings.output} are finished.')
@@ -112,15 +115,13 @@ def main(argv: Sequence[str] | None = None):
   with command.running() as requests:
     settings = cli.parse(
         settings_lib.Settings, argv, command.name_of(__spec__.name))
-    workers = settings.workers
-    if settings.reference and settings.cluster is None:
-      workers = workers or len(os.sched_getaffinity(0))
     with command.usage():
       points_lib.ids(settings)
       points_lib.images(settings)
-      pools.check(workers, settings.cluster)
-    with pools.opened(workers, settings.cluster) as pool:
-      machine.use_all_cores()
+      pools.check(settings.workers, settings.cluster)
+    with pools.opened(settings.workers, settings.cluster) as pool:
+      if not settings.reference:  # Else its processes have the devices.
+        machine.use_all_cores()
       sweep(settings, requests, pool)
 
 

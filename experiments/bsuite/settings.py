@@ -25,7 +25,8 @@ class Settings(settings_lib.RunSettings[settings_lib.Config]):
       the adapter, instead of those in JAX.
     workers: programs, or ids of `reference`, at a time, each in a process with
       its part of the CPU cores or a GPU of its own; if None programs run one
-      after another in this process, and as many ids as there are cores.
+      after another in this process, and as many ids as there are cores or
+      GPUs.
     cluster: or the address of a Dask scheduler on whose workers they run, such
       as tcp://10.0.0.1:8786; local:4 begins four workers here.
   """

@@ -90,6 +90,11 @@ def places(workers: int) -> list[Place]:
                 gpus[i] if gpus else None) for i in range(workers)]
 
 
+def num_places() -> int:
+  """Returns into how many places this machine is divided at most."""
+  return len(_gpus()) or len(os.sched_getaffinity(0))
+
+
 def _gpus() -> list[str]:
   """Returns the names of the NVIDIA GPUs that a process sees, without JAX.
 
