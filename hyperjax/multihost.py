@@ -11,7 +11,6 @@ In a job of one process all of this does nothing and costs nothing.
 """
 
 from collections.abc import Callable
-import os
 import pickle
 from typing import Any, TypeVar
 
@@ -139,8 +138,3 @@ def agree(function: Callable[[], T]) -> T:
   if error is not None:
     raise error
   return result  # pyright: ignore[reportReturnType]
-
-
-def quit_at_once(status: int):
-  """Ends this process without waiting for the others, who may be gone."""
-  os._exit(status)

@@ -22,7 +22,6 @@ from matplotlib import ticker
 import numpy as np
 
 from ..common import files
-from ..common import folder as folder_lib
 from ..common import registry
 from ..common import study
 from ..common import style
@@ -99,8 +98,7 @@ def ours(folder: Path) -> tuple[Lines, Lines, Lines]:
   before bsuite's criterion was met: what is left would be those that failed.
   """
   by_paper, by_bsuite, stochastic = {}, {}, {}
-  for paths in table.points(folder):
-    config = folder_lib.read_config(paths[0], table.FIELDS)
+  for config, paths in table.points(folder):
     settings = config['settings']
     name = f'{settings["agent"]}: {registry.settings_in_words(config)}'
     episodes = np.concatenate([table.episodes_to_learn(x) for x in paths])

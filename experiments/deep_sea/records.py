@@ -79,13 +79,12 @@ def record_evaluation(
 
 def save_posterior(task: Any, state: on_device.RunState, moment: str):
   """Keeps the first seed's posterior over the grid, for the picture."""
-  num_episodes, params = multihost.fetch(
-      (state.num_episodes, state.train.learner.params))
-  params = jax.tree.map(lambda x: x[0], params)
+  num_episodes, params = multihost.fetch(jax.tree.map(
+      lambda x: x[0], (state.num_episodes, state.train.learner.params)))
   mean, std = jax.jit(pictures.posterior_of_values, static_argnums=(0, 1))(
       task.agent, task.environment, params)
   pictures.save_posterior(
-      task.settings.output, moment, int(num_episodes[0]),
+      task.settings.output, moment, int(num_episodes),
       np.asarray(mean), np.asarray(std))
 
 

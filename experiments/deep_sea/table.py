@@ -57,8 +57,8 @@ def episodes_to_learn(folder: Path) -> np.ndarray:
           summary['solved'], summary['episodes_to_learn'], strict=True)])
 
 
-def points(folder: Path) -> list[list[Path]]:
-  """Returns the folders of finished runs, those of one point together.
+def points(folder: Path) -> list[tuple[dict[str, Any], list[Path]]]:
+  """Returns config.json and the folders of finished runs, point by point.
 
   Runs of the same settings are one point if their seeds differ: a sweep may
   give each some of the seeds.
@@ -66,20 +66,24 @@ def points(folder: Path) -> list[list[Path]]:
   Args:
     folder: of a sweep, or of several runs.
   """
-  found: list[tuple[Any, set[int], list[Path]]] = []
+  found: list[tuple[dict[str, Any], set[int], list[Path]]] = []
   for path in sorted(folder.glob('*/summary.csv')):
-    settings = dict(folder_lib.read_config(path.parent, FIELDS)['settings'])
-    for name in ('seed', 'num_seeds'):
-      settings.pop(name, None)
+    config = folder_lib.read_config(path.parent, FIELDS)
     seeds = {int(x) for x in files.read_columns(path, ('seed',))['seed']}
-    for others, taken, paths in found:
-      if others == settings and not taken & seeds:
+    for other, taken, paths in found:
+      if _but_seeds(other) == _but_seeds(config) and not taken & seeds:
         taken |= seeds
         paths.append(path.parent)
         break
     else:
-      found.append((settings, seeds, [path.parent]))
-  return [paths for _, _, paths in found]
+      found.append((config, seeds, [path.parent]))
+  return [(config, paths) for config, _, paths in found]
+
+
+def _but_seeds(config: dict[str, Any]) -> dict[str, Any]:
+  """Returns the settings of a run without its seeds."""
+  return {name: x for name, x in config['settings'].items()
+          if name not in ('seed', 'num_seeds')}
 
 
 def interval(episodes: np.ndarray) -> tuple[float, float]:
@@ -92,9 +96,8 @@ def interval(episodes: np.ndarray) -> tuple[float, float]:
   return mean - half, mean + half
 
 
-def row(folders: Sequence[Path]) -> str:
+def row(config: dict[str, Any], folders: Sequence[Path]) -> str:
   """Returns the table's row of one point; see `points`."""
-  config = folder_lib.read_config(folders[0], FIELDS)
   settings = config['settings']
   episodes = np.concatenate([episodes_to_learn(x) for x in folders])
   solved, hours = 0, 0.
@@ -126,14 +129,14 @@ def print_table(folder: Path):
   if not found:
     raise ValueError(f'no finished run in {folder}')
 
-  def order(paths: Sequence[Path]):
-    config = folder_lib.read_config(paths[0], FIELDS)
+  def order(point: tuple[dict[str, Any], Sequence[Path]]):
+    config, _ = point
     return (config['settings']['agent'], registry.settings_in_words(config),
             config['settings']['size'])
 
   print(HEADER)
-  for paths in sorted(found, key=order):
-    print(row(paths))
+  for config, paths in sorted(found, key=order):
+    print(row(config, paths))
 
 
 def main(argv: Sequence[str] | None = None):

@@ -180,10 +180,10 @@ class MinAtarTask(task_lib.Task):
                    f'{means[i]:.6g}', trained, count))
       self.run_logs.write(i, number, {'eval_return': means[i]})
     self.folder.logs['evaluations.csv'].append(rows)
-    zeros = [0] * settings.num_seeds
     metadata.update(
-        evaluated=number, final=means.tolist(), returns=list(map(float, zeros)),
-        episodes=zeros, best=np.maximum(means, metadata['best']).tolist())
+        evaluated=number, final=means.tolist(),
+        best=np.maximum(means, metadata['best']).tolist(),
+        returns=[0.] * settings.num_seeds, episodes=[0] * settings.num_seeds)
     return state
 
   def finish(self, state, metadata):
