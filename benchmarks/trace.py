@@ -1,4 +1,4 @@
-"""Where the time of a compiled loop goes, kernel by kernel.
+"""The time of a compiled loop, kernel by kernel.
 
   python -m benchmarks.trace --output benchmarks/results
 

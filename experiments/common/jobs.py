@@ -31,7 +31,7 @@ _LOOK, _ALL_STOPPED = 0.2, 30.
 
 
 class Job(NamedTuple):
-  """What is run in a process of its own.
+  """A call that is made in a process of its own.
 
   Attributes:
     name: of the job, in messages.
@@ -58,7 +58,7 @@ class JobError(Exception):
 
 
 class Flag(Protocol):
-  """What is set where the jobs are to stop, such as `threading.Event`."""
+  """A flag that tells jobs to stop, such as `threading.Event`."""
 
   def is_set(self) -> bool:
     """Returns whether it is set."""
@@ -70,7 +70,7 @@ class Flag(Protocol):
 
 
 class Pool(NamedTuple):
-  """Where jobs run; see `pools`.
+  """An executor, with what it calls for each job; see `pools`.
 
   Attributes:
     executor: of any kind that calls functions in other threads, processes or

@@ -1,4 +1,4 @@
-"""How figures look."""
+"""The look of figures."""
 
 from collections.abc import Iterable, Sequence
 

@@ -1,4 +1,4 @@
-"""What an experiment says of itself to the skeleton, see `run`."""
+"""The face that an experiment shows the skeleton, see `run`."""
 
 import abc
 from collections.abc import Callable, Mapping, Sequence

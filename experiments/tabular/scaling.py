@@ -1,4 +1,4 @@
-"""How regret grows with S, A, H and K on MDPs of the theorems' prior.
+"""Growth of regret with S, A, H and K on MDPs of the theorems' prior.
 
   python -m experiments.tabular.scaling --output DIR
 
