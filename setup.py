@@ -14,11 +14,11 @@ VERSION = next(
 COMMANDS = 'hyperjax_experiments'
 
 EXTRAS = {
-    # Before 1.2.5 its classic tasks have no faces of gymnasium 1. (Its wheels
-    # bring 600 MB of other simulators' assets.)
-    'atari': ['envpool>=1.2.5'],
-    # The second backend of the Atari wrapper; envpool knows the games' names.
-    'ale': ['ale-py>=0.11', 'envpool>=1.2.5'],
+    # From 1.2.2 on it brings other simulators' assets, 600 MB of them; before
+    # 1.2.5 only its Atari games have the faces of gymnasium 1.
+    'atari': ['envpool>=1.1.1'],
+    # The other backend of Atari, which needs no envpool.
+    'ale': ['ale-py>=0.11', 'gymnasium>=1.1'],
     'bsuite': ['bsuite>=0.3.5'],
     'gymnasium': ['gymnasium>=1.1'],
     # Loggers beside CSV, see hyperjax.loggers.

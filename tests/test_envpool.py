@@ -1,5 +1,6 @@
 """The Atari wrapper: what its steps mean, on the real emulators."""
 
+import sys
 import threading
 
 import dm_env
@@ -141,6 +142,22 @@ def test_backends_differ_by_a_noop_where_games_do_not_begin_with_fire(game):
   for x, y in zip(a[:390], b[:390], strict=True):  # One episode, no new no-ops.
     for value, other in zip(x, y, strict=True):
       np.testing.assert_array_equal(value[alike], other[alike])
+
+
+def test_ale_needs_no_envpool(monkeypatch):
+  """Not even for the names of the games, which are the same."""
+  names = envpool.games()
+  monkeypatch.setitem(sys.modules, 'envpool', None)
+  envpool.games.cache_clear()
+  try:
+    assert envpool.games() == names
+    # Its name in ale-py has an underscore before the 3.
+    environments = envpool.Atari('TicTacToe3d', [1], backend='ale')
+    assert environments.reset().observation.shape == (1, 84, 84)
+    with pytest.raises(ImportError, match="envpool .*backend='ale'"):
+      envpool.Atari('Pong', [1])
+  finally:
+    envpool.games.cache_clear()
 
 
 class Emulators:

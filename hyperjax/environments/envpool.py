@@ -36,14 +36,32 @@ HEIGHT = WIDTH = 84
 StalledError = vector.StalledError
 
 
+# Those of ale-py that need a second player.
+_TWO_PLAYERS = {'combat', 'joust', 'maze_craze', 'warlords'}
+
+
 @functools.cache
 def games() -> tuple[str, ...]:
   """Returns the names of all games as in envpool: 'Pong', 'MsPacman'."""
-  envpool = _envpool()
+  try:
+    envpool = _envpool()
+  except ImportError as error:
+    try:
+      return tuple(sorted(_ale_names()))
+    except ImportError:
+      raise error from None
   specs_by_name = envpool.registration.registry.specs
   return tuple(sorted(
       name.removesuffix('-v5') for name in envpool.list_all_envs()
       if name.endswith('-v5') and 'atari' in specs_by_name[name][0]))
+
+
+def _ale_names() -> dict[str, str]:
+  """Returns ale-py's name of each game, by envpool's name."""
+  from ale_py import roms
+  return {
+      ''.join(word[:1].upper() + word[1:] for word in name.split('_')): name
+      for name in roms.get_all_rom_ids() if name not in _TWO_PLAYERS}
 
 
 def check_game(game: str):
@@ -217,7 +235,8 @@ def _envpool() -> Any:
     import envpool
   except ImportError as error:
     raise ImportError(
-        'these environments need the package envpool: pip install envpool'
+        'these environments need the package envpool: pip install envpool '
+        "(Atari goes with ale-py alone, too: backend='ale')"
     ) from error
   return envpool
 
@@ -273,9 +292,8 @@ def _make_ale(
   except ImportError as error:
     raise ValueError(
         "backend 'ale' needs the package ale-py: pip install ale-py") from error
-  name = ''.join('_' + c.lower() if c.isupper() else c for c in game)
   environments = vector_env.AtariVectorEnv(
-      name.lstrip('_'), len(seeds), stack_num=1, num_threads=num_threads,
+      _ale_names()[game], len(seeds), stack_num=1, num_threads=num_threads,
       frameskip=FRAMES_PER_STEP, noop_max=max_noops,
       max_num_frames_per_episode=max_frames,
       repeat_action_probability=sticky_actions, reward_clipping=False,
