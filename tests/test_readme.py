@@ -11,12 +11,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 README = (ROOT / 'README.md').read_text(encoding='utf-8')
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').rglob('*.md'))]
-# A block that stands on two pages runs once.
-BLOCKS = [pytest.param(code, id=name) for code, name in {
-    code: f'{page.stem}-{i}' for page in PAGES
-    for i, code in enumerate(re.findall(
-        r'```python\n(.*?)```', page.read_text(encoding='utf-8'),
-        flags=re.DOTALL))}.items()]
+# A block that stands on two pages runs once. Those of docs/ train for longer.
+BLOCKS = [pytest.param(code, id=name, marks=(
+    () if name.startswith('README') else pytest.mark.slow)) for code, name in {
+        code: f'{page.stem}-{i}' for page in reversed(PAGES)
+        for i, code in enumerate(re.findall(
+            r'```python\n(.*?)```', page.read_text(encoding='utf-8'),
+            flags=re.DOTALL))}.items()]
 NOTEBOOKS = sorted((ROOT / 'docs' / 'notebooks').glob('*.ipynb'))
 
 
@@ -24,9 +25,8 @@ def test_there_is_code():
   assert len(BLOCKS) > 5
 
 
-@pytest.mark.parametrize('path', [
-    pytest.param(path, id=path.stem, marks=() if path.stem == 'first_steps' else
-                 pytest.mark.slow) for path in NOTEBOOKS])
+@pytest.mark.slow
+@pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_run(path, monkeypatch):
   monkeypatch.setenv('MPLBACKEND', 'Agg')
   cells = json.loads(path.read_text(encoding='utf-8'))['cells']
