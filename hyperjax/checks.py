@@ -8,11 +8,13 @@ applies checks to the fields of a dataclass:
   def __post_init__(self):
     checks.fields(self, num_draws=checks.COUNT, quantile=checks.FRACTION)
 
-Booleans are not numbers here, and text is never converted.
+Functions that make a check make each once: configs ask for theirs whenever one
+is constructed. Booleans are not numbers here, and text is never converted.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 import difflib
+import functools
 import math
 from typing import Any
 
@@ -26,6 +28,7 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _FLOAT32_TINY = float(np.finfo(np.float32).tiny)
 
 
+@functools.cache
 def integer(minimum: int, maximum: int = INT32_MAX) -> Check:
   """Returns a check of an integer within [minimum, maximum].
 
@@ -58,6 +61,7 @@ def _as_float(name: str, value: Any) -> float:
   return float(value)
 
 
+@functools.cache
 def real(minimum: float | None = None, maximum: float | None = None) -> Check:
   """Returns a check of a finite number within [minimum, maximum].
 
@@ -99,6 +103,7 @@ def flag(name: str, value: Any) -> bool:
   return bool(value)
 
 
+@functools.cache
 def widths(num_least: int) -> Check:
   """Returns a check of the widths of layers, to a tuple of integers above 0.
 
@@ -128,6 +133,7 @@ def function(name: str, value: Any) -> Any:
   return value
 
 
+@functools.cache
 def instance(kind: type, description: str | None = None) -> Check:
   """Returns a check of an object of a class, or with the methods of a protocol.
 
@@ -149,6 +155,7 @@ def instance(kind: type, description: str | None = None) -> Check:
   return check
 
 
+@functools.cache
 def component(kind: type, description: str | None = None) -> Check:
   """Returns a check of an `instance` that can be hashed.
 
@@ -170,6 +177,7 @@ def component(kind: type, description: str | None = None) -> Check:
   return check
 
 
+@functools.cache
 def optional(check: Check) -> Check:
   """Returns a check that also accepts None."""
   return lambda name, value: None if value is None else check(name, value)
