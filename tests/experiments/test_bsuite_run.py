@@ -2,12 +2,15 @@
 
 import contextlib
 import io
+import signal
 
 from bsuite import sweep as bsuite_sweep
 from bsuite.logging import csv_load
+from bsuite.logging import csv_logging
 import numpy as np
 import pytest
 
+from experiments.bsuite import families
 from experiments.bsuite import points
 from experiments.bsuite import records
 from experiments.bsuite import reference
@@ -109,6 +112,52 @@ def test_the_reference_writes_the_same_columns(tmp_path, bsuite_id):
   assert [int(row['episode']) for row in found] == [
       1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12]
   assert not list(tmp_path.rglob('*.unfinished'))
+
+
+def test_a_stopped_id_of_the_reference_goes_on(tmp_path):
+  """The rows are those of a run that was not stopped."""
+  whole, stopped = tmp_path / 'whole', tmp_path / 'stopped'
+  requests = stopping.Requests()
+
+  def run(output, requests=None):
+    settings = parse(output, '--bsuite-id', 'catch_noise/3')
+    reference.run_one(settings, 'catch_noise/3', 0, 7, 25, requests)
+
+  run(whole)
+  requests.signal = signal.SIGTERM  # Comes in the first episode.
+  with pytest.raises(stopping.Stopped, match='1 of 25 episodes .* are saved'):
+    run(stopped, requests)
+  run(stopped)
+  assert rows(stopped, 'catch_noise/3') == rows(whole, 'catch_noise/3')
+  assert not list(tmp_path.rglob('*.unfinished'))
+
+
+@pytest.mark.parametrize('family', [
+    x for x in families.FAMILIES if not x.startswith('mnist')])
+def test_environments_of_the_reference_go_on(tmp_path, family):
+
+  def make(folder):
+    return csv_logging.wrap_environment(
+        reference.make_environment(f'{family}/0', 3), f'{family}/0',
+        str(tmp_path / folder))
+
+  def run(environment, num_episodes):
+    found = []
+    for _ in range(num_episodes):
+      timestep, t = environment.reset(), 0
+      while not timestep.last():
+        timestep = environment.step(t % environment.action_spec().num_values)
+        found.append((timestep.reward, timestep.observation.tolist()))
+        t += 1
+    return found
+
+  environment, other = make('whole'), make('stopped')
+  run(environment, 2)
+  reference.set_environment_state(
+      other, reference.environment_state(environment))
+  assert run(environment, 2) == run(other, 2)
+  paths = [next((tmp_path / x).glob('*.csv')) for x in ('whole', 'stopped')]
+  assert paths[0].read_text() == paths[1].read_text()
 
 
 def test_logged_episodes_are_bsuites():
