@@ -96,7 +96,7 @@ def test_dqn_runs_on_breakout():
 def test_specs():
   environment = Gymnax('Breakout-MinAtar')
   assert specs.of_environment(environment) == (
-      specs.ObservationSpec((10, 10, 4), 'float32', None, 0., 1.), 3)
+      specs.ObservationSpec((10, 10, 4), 'bool'), 3)
   assert environment == Gymnax('Breakout-MinAtar') != Gymnax('CartPole-v1')
   assert hash(environment) == hash(Gymnax('Breakout-MinAtar'))
   lake = Gymnax('FrozenLake-misc').observation_spec()

@@ -43,7 +43,7 @@ def test_writes_what_it_says(whole):
     assert row['updates'] == '200'
   assert (whole / 'learning_curves.png').exists()
   policy = hyperjax.load(whole, seed=1)
-  assert policy.select_action(np.zeros((10, 10, 4), np.float32)) in range(3)
+  assert policy.select_action(np.zeros((10, 10, 4), bool)) in range(3)
 
 
 @pytest.mark.slow
