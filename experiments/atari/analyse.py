@@ -8,6 +8,7 @@ joins those of the same agent and settings, and writes to DIR
   aggregates.csv  interquartile mean, median, mean and optimality gap of the
                   human-normalised scores; printed as a table, too
   aggregates.png  the same, drawn
+  scores.csv      the mean score of every game, published and ours
   profiles.png    the fraction of runs with more than a score, over the score
   curves.png      evaluations while learning, game by game
   parameters.png  parameters over the steps until the interquartile mean is 1
@@ -69,6 +70,7 @@ def analyse(folder: Path):
   for games, group in by_games.items():
     rows += table.our_rows(group) + table.published_rows(games)
   table.write_aggregates(rows, folder / 'aggregates.csv')
+  table.write_scores(runs, folder / 'scores.csv')
   figures.draw_aggregates(rows, folder / 'aggregates.png')
   figures.draw_profiles(runs, folder / 'profiles.png')
   figures.draw_curves(runs, folder / 'curves.png')
@@ -76,7 +78,8 @@ def analyse(folder: Path):
   print(table.markdown(rows))
   print()
   flatters = ("'best' is the best checkpoint in hindsight, which flatters; so "
-              "are HyperAgent's published scores in atari26.")
+              "are HyperAgent's published scores in atari26, of 2M steps. "
+              "What was published of 100k steps is of the last parameters.")
   for note in [flatters, *_notes(runs), *notes, *reasons]:
     print(f'- {note}')
 

@@ -11,9 +11,30 @@ from . import games as games_lib
 from . import reading
 from . import scores as scores_lib
 
-# Published means over runs, by suite.
-PUBLISHED_MEANS = {'atari26': 'atari26_scores.csv',
-                   'atari8-hard': 'atari8_hard_scores.csv'}
+
+class Published(NamedTuple):
+  """Published numbers of one protocol.
+
+  Attributes:
+    protocol: in the table.
+    suite: its games.
+    scores: file with the mean score of each game.
+    aggregates: file with the aggregates over the runs of all its games; None if
+      there is none.
+  """
+
+  protocol: str
+  suite: str
+  scores: str
+  aggregates: str | None = None
+
+
+PUBLISHED = (
+    Published('atari26', 'atari26', 'atari26_scores.csv',
+              'atari26_aggregates.csv'),
+    Published('100k steps', 'atari26', 'atari100k_scores.csv',
+              'atari100k_aggregates.csv'),
+    Published('atari8-hard', 'atari8-hard', 'atari8_hard_scores.csv'))
 
 
 class Row(NamedTuple):
@@ -58,18 +79,19 @@ def _metrics_of_means(means: np.ndarray) -> dict[str, float]:
 def published_rows(games: Iterable[str]) -> list[Row]:
   """Returns the published scores of these games; none if some are missing.
 
-  Of all runs there are only aggregates over all 26 games. Otherwise the means
-  of the games are known, which say what their median and mean are, but not the
-  interquartile mean and the optimality gap of the runs.
+  Of all runs there are only aggregates over all games of a suite. Otherwise the
+  means of the games are known, which say what their median and mean are, but
+  not the interquartile mean and the optimality gap of the runs.
   """
   games, rows = set(games), []
-  for suite, filename in PUBLISHED_MEANS.items():
-    if not games <= set(games_lib.SUITES[suite]):
+  for published in PUBLISHED:
+    suite = set(games_lib.SUITES[published.suite])
+    if not games <= suite:
       continue
-    columns = files.read_columns(games_lib.PUBLISHED / filename)
+    columns = files.read_columns(games_lib.PUBLISHED / published.scores)
     of_runs = {}
-    if games == set(games_lib.ATARI26):
-      of_runs = _published_aggregates()
+    if published.aggregates is not None and games == suite:
+      of_runs = _published_aggregates(published.aggregates)
     agents = [name for name in columns
               if name not in ('game', 'random', 'human')]
     for agent in dict.fromkeys([*agents, *of_runs]):
@@ -85,14 +107,15 @@ def published_rows(games: Iterable[str]) -> list[Row]:
               of_means[name] if name in ('median', 'mean') else np.nan)
           for name in scores_lib.METRICS})
       rows.append(Row(
-          agent, f'published, {suite}', len(games), None, estimates, of_means))
+          agent, f'published, {published.protocol}', len(games), None,
+          estimates, of_means))
   return rows
 
 
-def _published_aggregates() -> dict[str, dict[str, scores_lib.Estimate]]:
-  """Returns the published aggregates over the 26 games, by agent."""
-  columns = files.read_columns(
-      games_lib.PUBLISHED / 'atari26_aggregates.csv')
+def _published_aggregates(
+    filename: str) -> dict[str, dict[str, scores_lib.Estimate]]:
+  """Returns the published aggregates over all games, by agent."""
+  columns = files.read_columns(games_lib.PUBLISHED / filename)
 
   def number(name, i):
     return float(columns[name][i] or np.nan) if name in columns else np.nan
@@ -123,6 +146,40 @@ def write_aggregates(rows: list[Row], path: Path):
         *[text(x) for x in estimates],
         text(row.of_means['iqm']), text(row.of_means['optimality_gap'])))
   files.write_csv(path, tuple(fields), lines)
+
+
+def write_scores(runs: reading.Runs, path: Path):
+  """Writes the mean score of every game, published and ours, side by side.
+
+  The games are those of each suite that has all of our games; where none has,
+  they are ours. A game that an agent of ours has not played says 'no run'.
+
+  Args:
+    runs: by agent and settings.
+    path: of the CSV file.
+  """
+  ours = {name: {game: np.mean([run.final for run in group])
+                 for game, group in reading.by_game(mine).items()}
+          for name, mine in runs.items()}
+  played = {game for means in ours.values() for game in means}
+  theirs, games = {}, set(played)
+  for published in PUBLISHED:
+    if played <= set(games_lib.SUITES[published.suite]):
+      columns = files.read_columns(games_lib.PUBLISHED / published.scores)
+      games.update(columns['game'])
+      for agent in columns:
+        if agent not in ('game', 'random', 'human'):
+          theirs[f'{agent}, published, {published.protocol}'] = dict(
+              zip(columns['game'], columns[agent], strict=True))
+  references = games_lib.references()
+  lines = []
+  for game in sorted(games):
+    lines.append((
+        game, *[f'{x:g}' for x in references[game]],
+        *[scores.get(game, '') for scores in theirs.values()],
+        *[f'{means[game]:.6g}' if game in means else 'no run'
+          for means in ours.values()]))
+  files.write_csv(path, ('game', 'random', 'human', *theirs, *ours), lines)
 
 
 def markdown(rows: list[Row]) -> str:
