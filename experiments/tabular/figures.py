@@ -12,11 +12,13 @@ from ..common import style
 # Agents of a family share a colour; what tells them apart is the dashes.
 _FAMILIES = ('rlsvi', 'hyperagent', 'ensemble_plus', 'psrl', 'bayes_ucbvi',
              'ucbvi', 'lmc_lsvi')
+_ALSO = {'opsrl': 'bayes_ucbvi'}
 _DASHES = ('-', '--', ':', '-.', (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)))
 
 
 def _family(name: str) -> str:
-  return next((family for family in _FAMILIES if name.startswith(family)),
+  kin = {**{family: family for family in _FAMILIES}, **_ALSO}
+  return next((kin[start] for start in kin if name.startswith(start)),
               'other')
 
 

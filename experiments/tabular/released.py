@@ -15,8 +15,10 @@ from jaxtyping import Array, Float
 
 from hyperjax import tabular
 from hyperjax.tabular import base
+from hyperjax.tabular import dirichlet
 from hyperjax.tabular import gaussian
 from hyperjax.tabular import mdp as mdp_lib
+from hyperjax.tabular import psrl
 from hyperjax.tabular import ucbvi
 
 
@@ -107,6 +109,45 @@ class UCBVI:
     return UCBVIState(statistics, bonuses, values, q)
 
 
+@dataclasses.dataclass(frozen=True)
+class OPSRL(tabular.BayesUCBVI):
+  """Bayes-UCBVI with pooled counts where states have few successors.
+
+  It draws from the same law, but only for the next states that were seen, of
+  which a cell of GridWorld has four at most: a small part of the variables.
+
+  Attributes:
+    successors: number of next states that a pair has at most.
+  """
+
+  successors: int = 4
+
+  def values(self, state: base.Statistics, key) -> jax.Array:
+    """See `tabular.BayesUCBVI`."""
+    key_kernels, key_rewards = jax.random.split(key)
+    counts, after = jax.lax.top_k(state.counts[0], self.successors)
+    masses = jnp.append(
+        counts, jnp.full((*counts.shape[:-1], 1), self.prior_visits), axis=-1)
+    kernels = jax.vmap(dirichlet.dirichlet, in_axes=(0, None))(
+        jax.random.split(key_kernels, self.num_samples), masses)
+    rewards = jnp.max(jax.vmap(psrl.sample_rewards, in_axes=(None, 0))(
+        state, jax.random.split(key_rewards, self.num_samples)), axis=0)
+
+    def step(value, inputs):
+      left, reward = inputs
+      best = jnp.full((*counts.shape[:-1], 1),
+                      self.optimistic_reward * (left - 1.))
+      q = reward + jnp.max(jnp.sum(
+          kernels * jnp.append(value[after], best, axis=-1), axis=-1), axis=0)
+      return jnp.minimum(jnp.max(q, axis=-1), left), q
+
+    _, q = jax.lax.scan(
+        step, jnp.zeros(self.sizes.num_states),
+        (self.sizes.steps_left, base.every_stage(self.sizes, rewards)),
+        reverse=True)
+    return q
+
+
 def _backward(
     sizes: tabular.Sizes, kernel: jax.Array, rewards: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
@@ -165,9 +206,11 @@ def agents(sizes: tabular.Sizes) -> dict[str, tabular.Agent]:
   """Returns the agents of pooled sizes, by name.
 
   Of UCBVI, `released` is with the bonuses of all stages refreshed, `one_stage`
-  without.
+  without. OPSRL is for at most four successors of a pair.
   """
-  found: dict[str, tabular.Agent] = {'rlsvi_released': RLSVI(sizes)}
+  found: dict[str, tabular.Agent] = {
+      'rlsvi_released': RLSVI(sizes), 'opsrl_1': OPSRL(sizes, 1),
+      'opsrl_8': OPSRL(sizes, 8)}
   for kind, all_stages in (('released', True), ('one_stage', False)):
     found[f'ucbvi_{kind}'] = UCBVI(sizes, ucbvi.Bernstein(), all_stages)
     found[f'ucbvi_hoeffding_{kind}'] = UCBVI(

@@ -7,6 +7,7 @@ import pytest
 from experiments.tabular import released
 from experiments.tabular import tasks
 from hyperjax import tabular
+from hyperjax.tabular import base
 from hyperjax.tabular import environments
 from hyperjax.tabular import ucbvi
 
@@ -69,6 +70,24 @@ def test_ucbvi_plans_as_a_plain_loop(hoeffding, all_stages):
   np.testing.assert_allclose(
       state.q, _plain(episodes, hoeffding, all_stages), rtol=1e-4, atol=1e-4)
   assert np.asarray(state.values).max() == HORIZON
+
+
+def test_opsrl_draws_from_the_law_of_bayes_ucbvi():
+  counts = np.zeros((1, 3, 2, 3))
+  counts[0, 0, 0] = 3., 0., 2.
+  counts[0, 1, 1] = 0., 4., 0.
+  state = base.Statistics(
+      np.float32(counts), np.float32(counts.sum(-1) / 2.), None)
+  keys = jax.random.split(jax.random.key(0), 4000)
+  draws = [np.asarray(jax.jit(jax.vmap(agent.values, in_axes=(None, 0)))(
+      state, keys)) for agent in (
+          tabular.BayesUCBVI(SIZES, 3, 0.3),
+          released.OPSRL(SIZES, 3, 0.3, successors=2))]
+  std = draws[0].std(0)
+  np.testing.assert_allclose(
+      draws[1].mean(0), draws[0].mean(0), atol=5. * std.max() / 2000**0.5)
+  np.testing.assert_allclose(draws[1].std(0), std, atol=0.1 * std.max())
+  assert std.max() > 0.2
 
 
 def test_the_released_agents_need_pooled_counts():
