@@ -15,14 +15,14 @@ _PAIR = re.compile(r'hyperagent_(\d+)_([a-z]+)_([a-z]+)')
 
 def _looks(names: list[str]) -> dict[str, dict]:
   """Returns a colour for each M or J, and dashes for all but HyperAgent."""
-  sizes = sorted({int(name.rsplit('_', 1)[1]) for name in names
-                  if name.rsplit('_', 1)[-1].isdecimal()})
+  dashes = {'hyperagent': '-', 'ensemble': '--', 'langevin': (0, (1, 1))}
+  others = ('-.', ':', (0, (8, 3)), (0, (5, 1, 1, 1, 1, 1)))
+  split = {name: name.rpartition('_') for name in names}
+  sizes = sorted({int(size) for kind, _, size in split.values()
+                  if kind in dashes})
   colors = style.colors(sizes)
-  dashes = {'hyperagent': '-', 'ensemble': '--', 'langevin': ':'}
-  others = ('-.', (0, (1, 1)), (0, (8, 3)), (0, (5, 1, 1, 1, 1, 1)))
   found = {}
-  for name in names:
-    kind, _, size = name.rpartition('_')
+  for name, (kind, _, size) in split.items():
     if kind in dashes:
       found[name] = {'color': colors[int(size)], 'linestyle': dashes[kind]}
     else:
