@@ -13,7 +13,8 @@ from ..common import style
 _FAMILIES = ('rlsvi', 'hyperagent', 'ensemble_plus', 'psrl', 'bayes_ucbvi',
              'ucbvi', 'lmc_lsvi')
 _ALSO = {'opsrl': 'bayes_ucbvi'}
-_DASHES = ('-', '--', ':', '-.', (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)))
+_DASHES = ('-', '--', ':', '-.', (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)),
+           (0, (3, 1)), (0, (1, 3)))
 
 
 def _family(name: str) -> str:

@@ -52,11 +52,13 @@ class UCBVI:
     sizes: sizes of the MDP, which must be pooled.
     bonus: the bonus.
     all_stages: whether a visit refreshes the bonuses of all stages.
+    limited: whether values are at most H - h, against that code.
   """
 
   sizes: tabular.Sizes
   bonus: ucbvi.Bonus = ucbvi.Bernstein()
   all_stages: bool = True
+  limited: bool = False
 
   def init(self, key, rewards=None) -> UCBVIState:
     """See `tabular.Agent`."""
@@ -105,7 +107,9 @@ class UCBVI:
         visits > 0., statistics.counts[0] / jnp.maximum(visits, 1.),
         1. / sizes.num_states)
     values, q = _backward(
-        sizes, kernel, base.every_stage(sizes, statistics.rewards) + bonuses)
+        kernel, base.every_stage(sizes, statistics.rewards) + bonuses,
+        left[:, 0] if self.limited else jnp.full_like(
+            left[:, 0], sizes.horizon))
     return UCBVIState(statistics, bonuses, values, q)
 
 
@@ -149,17 +153,18 @@ class OPSRL(tabular.BayesUCBVI):
 
 
 def _backward(
-    sizes: tabular.Sizes, kernel: jax.Array, rewards: jax.Array,
+    kernel: jax.Array, rewards: jax.Array, limits: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-  """Returns V [H + 1, S], at most H, and Q [H, S, A], not clipped."""
+  """Returns V [H + 1, S], at most a limit [H], and Q [H, S, A], not clipped."""
 
-  def step(value, reward):
+  def step(value, inputs):
+    reward, limit = inputs
     q = reward + kernel @ value
-    value = jnp.minimum(jnp.max(q, axis=-1), float(sizes.horizon))
+    value = jnp.minimum(jnp.max(q, axis=-1), limit)
     return value, (value, q)
 
-  last = jnp.zeros(sizes.num_states)
-  _, (values, q) = jax.lax.scan(step, last, rewards, reverse=True)
+  last = jnp.zeros(kernel.shape[0])
+  _, (values, q) = jax.lax.scan(step, last, (rewards, limits), reverse=True)
   return jnp.append(values, last[None], axis=0), q
 
 
@@ -206,13 +211,15 @@ def agents(sizes: tabular.Sizes) -> dict[str, tabular.Agent]:
   """Returns the agents of pooled sizes, by name.
 
   Of UCBVI, `released` is with the bonuses of all stages refreshed, `one_stage`
-  without. OPSRL is for at most four successors of a pair.
+  without, and `limited` with values of at most H - h. OPSRL is for at most four
+  successors of a pair.
   """
   found: dict[str, tabular.Agent] = {
       'rlsvi_released': RLSVI(sizes), 'opsrl_1': OPSRL(sizes, 1),
       'opsrl_8': OPSRL(sizes, 8)}
-  for kind, all_stages in (('released', True), ('one_stage', False)):
-    found[f'ucbvi_{kind}'] = UCBVI(sizes, ucbvi.Bernstein(), all_stages)
+  for kind, options in (('released', {}), ('one_stage', {'all_stages': False}),
+                        ('limited', {'limited': True})):
+    found[f'ucbvi_{kind}'] = UCBVI(sizes, **options)
     found[f'ucbvi_hoeffding_{kind}'] = UCBVI(
-        sizes, ucbvi.Hoeffding(), all_stages)
+        sizes, ucbvi.Hoeffding(), **options)
   return found
