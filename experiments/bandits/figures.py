@@ -33,8 +33,10 @@ def _looks(names: list[str]) -> dict[str, dict]:
 
 
 def _log_axis(axis):
-  """Makes a logarithmic axis of less than two decades readable."""
-  axis.set_major_locator(ticker.LogLocator(subs=(1., 2., 5.)))
+  """Writes numbers on a logarithmic axis, whose lines are drawn already."""
+  low, high = axis.get_view_interval()
+  axis.set_major_locator(ticker.LogLocator(
+      subs=(1., 2., 5.) if high < 100. * low else (1.,)))
   axis.set_major_formatter(ticker.FuncFormatter(lambda x, _: f'{x:,g}'))
   axis.set_minor_formatter(ticker.NullFormatter())
 
