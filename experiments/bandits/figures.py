@@ -1,5 +1,6 @@
 """Figures of linear bandits."""
 
+import math
 import re
 
 from matplotlib import figure
@@ -13,19 +14,31 @@ _PAIR = re.compile(r'hyperagent_(\d+)_([a-z]+)_([a-z]+)')
 
 
 def _looks(names: list[str]) -> dict[str, dict]:
-  """Returns a colour for each M, and dashes for all but HyperAgent."""
-  sizes = sorted({int(name.rsplit('_', 1)[1]) for name in names
-                  if name.rsplit('_', 1)[-1].isdecimal()})
+  """Returns a colour for each M or J, and dashes for all but HyperAgent."""
+  dashes = {'hyperagent': '-', 'ensemble': '--', 'langevin': (0, (1, 1))}
+  others = ('-.', ':', (0, (8, 3)), (0, (5, 1, 1, 1, 1, 1)))
+  split = {name: name.rpartition('_') for name in names}
+  sizes = sorted({int(size) for kind, _, size in split.values()
+                  if kind in dashes})
   colors = style.colors(sizes)
-  dashes = {'hyperagent': '-', 'ensemble': '--', 'langevin': ':'}
   found = {}
-  for name in names:
-    kind, _, size = name.rpartition('_')
+  for name, (kind, _, size) in split.items():
     if kind in dashes:
       found[name] = {'color': colors[int(size)], 'linestyle': dashes[kind]}
     else:
-      found[name] = {'color': '0.3', 'linestyle': '-.'}
+      number = sum(look['color'] == '0.3' for look in found.values())
+      found[name] = {
+          'color': '0.3', 'linestyle': others[number % len(others)]}
   return found
+
+
+def _log_axis(axis):
+  """Writes numbers on a logarithmic axis, whose lines are drawn already."""
+  low, high = axis.get_view_interval()
+  axis.set_major_locator(ticker.LogLocator(
+      subs=(1., 2., 5.) if high < 100. * low else (1.,)))
+  axis.set_major_formatter(ticker.FuncFormatter(lambda x, _: f'{x:,g}'))
+  axis.set_minor_formatter(ticker.NullFormatter())
 
 
 def regret(
@@ -60,9 +73,10 @@ def regret(
                  color))
   left.set(xlabel='steps', ylabel='cumulative regret', xscale='log',
            yscale='log', title=f'd = {dim}, {actions}')
+  _log_axis(left.yaxis)
   style.label_ends(left, ends)
   _draw_runs(right, plain)
-  fig.subplots_adjust(left=0.08, right=0.98, wspace=0.62, top=0.9, bottom=0.12)
+  fig.subplots_adjust(left=0.07, right=0.87, wspace=0.55, top=0.9, bottom=0.12)
   return fig
 
 
@@ -74,8 +88,8 @@ def _draw_runs(ax, curves: dict[str, regret_lib.Curves]):
             label=name.replace('_', ' '), **look)
   ax.set(xscale='log', yscale='log', xlabel='regret of a run',
          ylabel='share of runs above', title='Tails')
-  ax.xaxis.set_minor_formatter(ticker.NullFormatter())
-  ax.legend(fontsize='x-small')
+  _log_axis(ax.xaxis)
+  ax.legend(fontsize='x-small', loc='upper left', bbox_to_anchor=(1.01, 1.))
 
 
 def _of_pairs(
@@ -90,9 +104,12 @@ def _of_pairs(
   unit = exact.regret[:, -1].mean() if exact else 1.
   names = [list(dict.fromkeys(pair[i] for line in found.values()
                               for pair in line)) for i in (0, 1)]
-  fig = figure.Figure(figsize=(4.6 * len(found), 4.4), layout='constrained')
-  axes = fig.subplots(1, len(found), squeeze=False)[0]
-  for ax, size in zip(axes, sorted(found), strict=True):
+  columns = min(3, len(found))
+  rows = math.ceil(len(found) / columns)
+  fig = figure.Figure(
+      figsize=(4.6 * columns, 4.2 * rows + 0.2), layout='constrained')
+  for i, size in enumerate(sorted(found)):
+    ax = fig.add_subplot(rows, columns, i + 1)
     values = np.array([[found[size].get((r, p), np.nan) / unit
                         for p in names[1]] for r in names[0]])
     ax.imshow(np.log(values), cmap='Blues', vmin=-0.1, vmax=np.log(8.))

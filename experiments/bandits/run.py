@@ -8,6 +8,8 @@ N(0, 1), both known to the agents. Runs of different agents with the same seed
 have the same problem and the same noise. The agents:
 
   thompson, lin_ucb, lin_ucb_2 (two standard deviations), greedy;
+  lin_ucb_released (by ridge regression with the factor 1e-3, as the authors'
+  code: a prior of variance 1,000 instead of the true one);
   ensemble_M, langevin_J, hyperagent_M (Gaussian reference, sphere);
   hyperagent_M_REFERENCE_PERTURBATION, each of gaussian, sphere, cube,
   coordinate and sparse; pairs_M stands for all 25.
@@ -125,7 +127,8 @@ def _agent(name: str, dim: int) -> bandits.Agent:
       'thompson': bandits.ThompsonSampling(dim),
       'greedy': bandits.ThompsonSampling(dim, inflation=0.),
       'lin_ucb': bandits.LinUCB(dim),
-      'lin_ucb_2': bandits.LinUCB(dim, alpha=2.)}
+      'lin_ucb_2': bandits.LinUCB(dim, alpha=2.),
+      'lin_ucb_released': bandits.LinUCB(dim, prior_variance=1e3)}
   if name in plain:
     return plain[name]
   kind, *rest = name.split('_')

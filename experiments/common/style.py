@@ -37,10 +37,11 @@ def label_ends(
       if lack > 0.:
         heights[i] -= lack / 2.
         heights[i + 1] += lack / 2.
+    heights = np.clip(heights, 0., 1.)  # Beside the axes, not above them.
   for (x, y, name, color), height in zip(placed, heights, strict=True):
     ax.annotate(
         name, (x, y), xytext=(1.04, height), xycoords='axes fraction',
         textcoords='axes fraction', color=color, fontsize='small', va='center',
         annotation_clip=False, arrowprops={
             'arrowstyle': '-', 'color': color, 'linewidth': 0.4,
-            'alpha': 0.7, 'shrinkB': 4})
+            'alpha': 0.7, 'shrinkB': 4, 'relpos': (0., 0.5)})

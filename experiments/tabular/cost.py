@@ -1,4 +1,4 @@
-"""Arithmetic per episode of tabular agents against S, A, H, M and K.
+"""Arithmetic and time per episode of tabular agents against S, A, H, M and K.
 
   python -m experiments.tabular.cost --output DIR
 
@@ -15,7 +15,10 @@ HyperAgent's count is also fitted, by least squares over all sizes twice the
 base's or not, by S^2 A H, S A H M and S H M (the indices that are drawn).
 
 Written to cost.csv, fit.csv, and time.csv: the time of each of ten chunks of
-episodes in units of their median, compiled and run one after another.
+episodes in units of their median, compiled and run one after another; and
+wall.csv: how time and count grow when a size of the base is doubled. A time is
+the smallest of several, and the sizes of an agent take turns, since other work
+may come in between.
 """
 
 from collections.abc import Sequence
@@ -47,22 +50,27 @@ BASE = {'S': 128, 'A': 8, 'H': 4, 'M': 64}
 FIELDS = ('agent', 'operations', *(f'exponent_of_{x}' for x in BASE),
           'exponent_of_k')
 NUM_CHUNKS = 10
+# Of one measurement in seconds at least, and how many there are.
+MEASURED = 0.2
+REPEATS = 7
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-  """Counts the arithmetic of tabular agents, and times them against k.
+  """Counts the arithmetic of tabular agents, and times them.
 
   Attributes:
     output: folder to write to.
     chunk: episodes of each of the ten chunks that are timed.
+    repeats: measurements of each agent at each size.
   """
 
   output: Path
   chunk: int = 1000
+  repeats: int = REPEATS
 
   def __post_init__(self):
-    checks.fields(self, chunk=checks.COUNT)
+    checks.fields(self, chunk=checks.COUNT, repeats=checks.COUNT)
 
 
 def agents(sizes: dict[str, int]) -> dict[str, tabular.Agent]:
@@ -164,6 +172,32 @@ def fit() -> list[tuple]:
       terms, factors, strict=True)), ('largest relative error', f'{error:.3f}')]
 
 
+def _advance(agent: tabular.Agent, mdp: tabular.MDP, num: int, *arguments):
+  """Returns a compiled step of so many episodes, and the first state."""
+
+  def advance(state, first):
+
+    def episode(state, k):
+      key_plan, key_play = jax.random.split(
+          jax.random.fold_in(jax.random.key(0), k))
+      policy = agent.plan(state, key_plan)
+      return agent.update(state, tabular.play(mdp, policy, key_play)), None
+
+    return jax.lax.scan(episode, state, first + jnp.arange(num))[0]
+
+  state = jax.jit(agent.init)(jax.random.key(0), *arguments)
+  compiled = jax.jit(advance).lower(state, 0).compile()
+  jax.block_until_ready(compiled(state, 0))
+  return compiled, state
+
+
+def _seconds(compiled, state, first: int):
+  """Returns the time that a compiled step takes, and the next state."""
+  start = time.monotonic()
+  state = jax.block_until_ready(compiled(state, first))
+  return time.monotonic() - start, state
+
+
 def times(chunk: int) -> list[tuple]:
   """Returns rows of time.csv: agent, episodes so far, time of the chunk."""
   mdp = environments.river_swim()
@@ -171,34 +205,42 @@ def times(chunk: int) -> list[tuple]:
   chosen = presets.scaled(mdp.sizes(pooled=True), noise)
   result = []
   for name in ('rlsvi', 'hyperagent', 'psrl', 'lmc_lsvi'):
-    agent = chosen[name]
-
-    def advance(state, first, agent=agent):
-
-      def episode(state, k):
-        key_plan, key_play = jax.random.split(
-            jax.random.fold_in(jax.random.key(0), k))
-        policy = agent.plan(state, key_plan)
-        return agent.update(
-            state, tabular.play(mdp, policy, key_play)), None
-
-      return jax.lax.scan(episode, state, first + jnp.arange(chunk))[0]
-
-    state = jax.jit(agent.init)(jax.random.key(0), mdp.rewards)
-    advance = jax.jit(advance).lower(state, 0).compile()
-    jax.block_until_ready(advance(state, 0))
+    advance, state = _advance(chosen[name], mdp, chunk, mdp.rewards)
     seconds = []
     for i in range(NUM_CHUNKS):
-      start = time.monotonic()
-      state = jax.block_until_ready(advance(state, i * chunk))
-      seconds.append(time.monotonic() - start)
+      taken, state = _seconds(advance, state, i * chunk)
+      seconds.append(taken)
     result += [(name, (i + 1) * chunk, f'{x / np.median(seconds):.3f}')
                for i, x in enumerate(seconds)]
   return result
 
 
+def wall(repeats: int) -> list[tuple]:
+  """Returns rows of wall.csv: agent, size, growth of the count and of time."""
+  sizes = [BASE, *({**BASE, x: 2 * BASE[x]} for x in BASE)]
+  made = [(agents(x), environments.random_mdp(
+      jax.random.key(0), x['S'], x['A'], x['H'])) for x in sizes]
+  result = []
+  for name in made[0][0]:
+    steps = []
+    for of_size, mdp in made:
+      advance, state = _advance(of_size[name], mdp, 1, mdp.rewards)
+      num = math.ceil(MEASURED / _seconds(advance, state, 0)[0])
+      steps.append((num, *_advance(of_size[name], mdp, num, mdp.rewards)))
+    seconds = np.min([[_seconds(advance, state, 0)[0] / num
+                       for num, advance, state in steps]
+                      for _ in range(repeats)], axis=0)
+    counts = [operations(of_size[name]) for of_size, _ in made]
+    result += [(name, size, f'{counts[i] / counts[0]:.2f}',
+                f'{seconds[i] / seconds[0]:.2f}', f'{1e3 * seconds[0]:.3g}')
+               for i, size in enumerate(BASE, 1)]
+    for row in result[-len(BASE):]:
+      print(*row, flush=True)
+  return result
+
+
 def measure(settings: Settings):
-  """Writes cost.csv, fit.csv and time.csv, and prints them."""
+  """Writes cost.csv, fit.csv, time.csv and wall.csv, and prints them."""
   with folder_lib.Folder(settings.output, settings, ('output',)):
     found = rows()
     print('| ' + ' | '.join(FIELDS) + ' |\n' + '|---' * len(FIELDS) + '|')
@@ -214,6 +256,10 @@ def measure(settings: Settings):
                     ('agent', 'episodes', 'time_to_median'), found)
     for row in found:
       print(*row)
+    files.write_csv(
+        settings.output / 'wall.csv',
+        ('agent', 'doubled', 'operations_ratio', 'time_ratio',
+         'milliseconds_of_base'), wall(settings.repeats))
 
 
 def main(argv: Sequence[str] | None = None):

@@ -12,11 +12,14 @@ from ..common import style
 # Agents of a family share a colour; what tells them apart is the dashes.
 _FAMILIES = ('rlsvi', 'hyperagent', 'ensemble_plus', 'psrl', 'bayes_ucbvi',
              'ucbvi', 'lmc_lsvi')
-_DASHES = ('-', '--', ':', '-.', (0, (5, 1, 1, 1, 1, 1)))
+_ALSO = {'opsrl': 'bayes_ucbvi'}
+_DASHES = ('-', '--', ':', '-.', (0, (5, 1, 1, 1, 1, 1)), (0, (8, 3)),
+           (0, (3, 1)), (0, (1, 3)))
 
 
 def _family(name: str) -> str:
-  return next((family for family in _FAMILIES if name.startswith(family)),
+  kin = {**{family: family for family in _FAMILIES}, **_ALSO}
+  return next((kin[start] for start in kin if name.startswith(start)),
               'other')
 
 
@@ -76,7 +79,7 @@ def regret(
     _draw(ax, curves)
   fig.suptitle('Mean over seeds and its 95% interval', fontsize='small')
   fig.subplots_adjust(
-      left=0.85 / (6.6 * columns), right=1. - 1.9 / (6.6 * columns),
-      wspace=0.68, hspace=0.32, top=1. - 0.75 / (4.6 * rows),
+      left=0.85 / (6.6 * columns), right=1. - 2.1 / (6.6 * columns),
+      wspace=0.8, hspace=0.32, top=1. - 0.75 / (4.6 * rows),
       bottom=0.55 / (4.6 * rows))
   return fig

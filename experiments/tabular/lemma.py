@@ -125,21 +125,24 @@ def row(name: str, dim: int, sequence: str, found: np.ndarray) -> tuple:
           f'{found.min():.3f}', f'{found.max():.3f}')
 
 
-def draw(rows: list[tuple], curves: dict[tuple[str, int], np.ndarray]
-         ) -> figure.Figure:
+def draw(
+    rows: list[tuple], visits: np.ndarray,
+    curves: dict[tuple[str, int], np.ndarray],
+) -> figure.Figure:
   """Returns the figure.
 
   Args:
     rows: of lemma.csv.
-    curves: share of pairs outside the band after each visit, [T], by sequence
-      and M.
+    visits: numbers of visits at which the curves are known, [T].
+    curves: share of pairs outside the band after so many visits, [T], by
+      sequence and M.
   """
-  fig = figure.Figure(figsize=(12., 4.4), layout='constrained')
+  fig = figure.Figure(figsize=(13.5, 4.4), layout='constrained')
   over_time, over_dim = fig.subplots(1, 2)
   colors = dict(zip(DIMS, style.COLORS + (style.GREY,), strict=False))
   for (sequence, dim), share in curves.items():
     over_time.plot(
-        np.arange(1, len(share) + 1), 100. * share, color=colors[dim],
+        visits, 100. * share, color=colors[dim],
         linestyle='-' if sequence == 'independent' else '--', linewidth=1.2,
         label=f'M = {dim}' if sequence == 'independent' else None)
   over_time.set(
@@ -160,7 +163,8 @@ def draw(rows: list[tuple], curves: dict[tuple[str, int], np.ndarray]
       title='By distribution of z (dashed: adversary)')
   over_dim.set_xticks(DIMS, [str(dim) for dim in DIMS])
   over_dim.minorticks_off()
-  over_dim.legend(fontsize='small')
+  over_dim.legend(
+      fontsize='small', loc='upper left', bbox_to_anchor=(1., 1.))
   return fig
 
 
@@ -168,6 +172,7 @@ def measure(settings: Settings):
   """Writes lemma.csv, curves.csv and lemma.png, and prints the table."""
   with folder_lib.Folder(settings.output, settings, ('output',)):
     rows, curves = [], {}
+    visits = regret_lib.points(settings.num_visits)
     print('| z | M | sequence | time outside | pairs ever | outside [1, 3] |\n'
           '|---|---|---|---|---|---|')
     for name, distribution in PERTURBATIONS.items():
@@ -181,17 +186,18 @@ def measure(settings: Settings):
           if name == 'sphere':
             low, high = BANDS['half']
             curves[sequence, dim] = (
-                (found < low) | (found > high)).mean(axis=1)
+                (found < low) | (found > high)).mean(axis=1)[visits - 1]
           print('| ' + ' | '.join(map(str, (*rows[-1][:3], *(
               rows[-1][i] for i in (3, 5, 6))))) + ' |', flush=True)
     files.write_csv(settings.output / 'lemma.csv', FIELDS, rows)
-    shown = regret_lib.points(settings.num_visits)
     files.write_csv(
         settings.output / 'curves.csv',
         ('sequence', 'dim', 'visits', 'outside'),
-        [(sequence, dim, visits, f'{share[visits - 1]:.4f}')
-         for (sequence, dim), share in curves.items() for visits in shown])
-    files.write_figure(settings.output / 'lemma.png', draw(rows, curves))
+        [(sequence, dim, number, f'{outside:.4f}')
+         for (sequence, dim), share in curves.items()
+         for number, outside in zip(visits, share, strict=True)])
+    files.write_figure(
+        settings.output / 'lemma.png', draw(rows, visits, curves))
 
 
 def main(argv: Sequence[str] | None = None):

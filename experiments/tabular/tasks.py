@@ -14,6 +14,7 @@ from hyperjax.tabular import environments
 from hyperjax.tabular import gaussian
 from hyperjax.tabular import hyperagent
 from hyperjax.tabular import presets
+from hyperjax.tabular import ucbvi
 
 from . import released
 
@@ -134,11 +135,11 @@ def agents(task: Task, scale: float | None = None) -> dict[str, tabular.Agent]:
       'hyperagent_16_shared_stages': hyper(16, shared_stages),
       **{f'ensemble_plus_{k}': tabular.EnsemblePlus(sizes, noise, k)
          for k in (4, 16, 64)},
-      'ucbvi_hoeffding': tabular.UCBVI(sizes, released.Hoeffding()),
+      'ucbvi_hoeffding': tabular.UCBVI(sizes, ucbvi.Hoeffding()),
       'bayes_ucbvi_1': tabular.BayesUCBVI(sizes, 1),
-      'rlsvi_released': released.RLSVI(sizes),
       'greedy': tabular.RLSVI(sizes, silent),
       'uniform': Uniform(sizes),
+      **(released.agents(sizes) if task.pooled else {}),
   }
 
 

@@ -41,14 +41,14 @@ class Bonus(Protocol):
 
   def bonus(
       self, visits: Float[Array, 'S A'], variance: Float[Array, 'S A'],
-      left: Float[Array, ''],
+      left: Float[Array, '...'],
   ) -> Float[Array, 'S A']:
     """Returns the bonuses of a stage, float32 [S, A].
 
     Args:
       visits: N, at least 1, [S, A].
       variance: Var_P^(V_{h+1}), [S, A].
-      left: H - h, number of steps that are left.
+      left: H - h, number of steps that are left; one, or one for each entry.
     """
     ...
 

@@ -133,6 +133,19 @@ def test_counts_grow_as_the_table_of_guarantees_says():
   assert 1.8 < math.log2(count[128] / count[64]) < 2.01
 
 
+def test_times_stand_beside_counts(monkeypatch):
+  every = cost.agents
+  monkeypatch.setattr(cost, 'BASE', {'S': 4, 'A': 2, 'H': 2, 'M': 2})
+  monkeypatch.setattr(cost, 'MEASURED', 1e-4)
+  monkeypatch.setattr(
+      cost, 'agents', lambda sizes: {'ucbvi': every(sizes)['ucbvi']})
+  rows = cost.wall(1)
+  assert [row[:2] for row in rows] == [('ucbvi', x) for x in 'SAHM']
+  assert all(float(x) > 0. for row in rows for x in row[2:])
+  # UCBVI has no M.
+  assert float(rows[3][2]) == 1. < float(rows[0][2])
+
+
 _BANDIT = ['--dim', '2', '--num-actions', '5', '--num-steps', '20',
            '--num-runs', '3']
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hyperjax import tabular
+from hyperjax.tabular import base
 from hyperjax.tabular import environments
 from hyperjax.tabular import gaussian
 from hyperjax.tabular import presets
@@ -16,6 +17,7 @@ SIZES = RIVER.sizes(pooled=True)
 CHAIN = environments.chain(num_states=3, horizon=4)
 GRID = environments.grid_world(2, 4)
 AGENTS = presets.scaled(SIZES, gaussian.scaled(4, 0.3), dim=3)
+NOISE = gaussian.scaled(4, 0.4)
 run = jax.jit(tabular.run, static_argnums=(0, 3))
 
 
@@ -30,3 +32,24 @@ def random_arrays(seed=0, horizon=3, num_states=3, num_actions=2):
 def episode(states, actions, rewards):
   return tabular.Episode(
       jnp.int32(states), jnp.int32(actions), jnp.float32(rewards))
+
+
+def keys(num=3):
+  return jax.vmap(jax.random.key)(jnp.arange(2000, 2000 + num))
+
+
+def seen(sizes=SIZES, rewards=None):
+  """Statistics of some uniformly random episodes."""
+  statistics = base.no_statistics(sizes, rewards)
+  rng = np.random.default_rng(5)
+  for _ in range(6):
+    statistics = base.count(sizes, statistics, episode(
+        rng.integers(0, 3, 5), rng.integers(0, 2, 4), rng.random(4)))
+  return statistics
+
+
+def draws_at_the_last_stage(agent, state):
+  """4000 samples of the last stage's values, [.., S, A], without a next one."""
+  return np.asarray(jax.jit(jax.vmap(
+      agent.values, in_axes=(None, 0)))(
+          state, jax.random.split(jax.random.key(3), 4000)))[:, -1]
