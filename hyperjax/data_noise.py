@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from hyperjax import checks
+from hyperjax import data_parallel
 from hyperjax import index as index_lib
 
 
@@ -109,8 +110,11 @@ class RawPerturbation(Perturbation):
   def __call__(self, key, uids, indices, update_key):
     """See `DataNoise`."""
     # Length and direction of a Gaussian vector are independent.
-    lengths = jnp.linalg.norm(jax.random.normal(
-        jax.random.fold_in(update_key, 1), indices.shape, jnp.float32), axis=-1)
+    normal = data_parallel.rows(
+        lambda num: jax.random.normal(
+            jax.random.fold_in(update_key, 1), (num, *indices.shape[1:]),
+            jnp.float32), indices.shape[0])
+    lengths = jnp.linalg.norm(normal, axis=-1)
     vectors = super().vectors(key, uids, indices.shape[-1])
     return lengths * _dot(vectors, indices), None
 

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 import optax
 
 from hyperjax import checks
+from hyperjax import data_parallel
 from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
@@ -70,7 +71,8 @@ class GradientPenalty:
       return jnp.mean(jax.vmap(value)(
           batch.transitions.observation, batch.transitions.action))
 
-    direction = jax.lax.stop_gradient(jax.grad(mean_value)(params['params']))
+    direction = jax.lax.stop_gradient(data_parallel.mean(
+        jax.grad(mean_value)(params['params'])))
     _, squared_norm = jax.jvp(mean_value, (params['params'],), (direction,))
     penalty = self.coefficient * (
         2. * squared_norm - jax.lax.stop_gradient(squared_norm))

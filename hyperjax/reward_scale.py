@@ -16,6 +16,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from hyperjax import data_parallel
 from hyperjax import types
 
 
@@ -43,6 +44,14 @@ def observe(state: RewardScale, reward: Float[Array, ' N']) -> RewardScale:
   excess = jnp.sum(jnp.where(
       counted, jnp.abs(reward) - state.mean[:, None], 0.), axis=1)
   return RewardScale(num, state.mean + excess / jnp.maximum(num, 1))
+
+
+def of_parts(state: RewardScale) -> RewardScale:
+  """Returns the statistics of all parts, see `hyperjax.data_parallel`."""
+  # A mean of means: their sums may be beyond float32.
+  num = data_parallel.total(state.num)
+  share = state.num / jnp.maximum(num, 1)
+  return RewardScale(num, data_parallel.total(share * state.mean))
 
 
 def scale(state: RewardScale) -> Float[Array, '']:

@@ -19,6 +19,7 @@ import optax
 from hyperjax import acting as acting_lib
 from hyperjax import arrays
 from hyperjax import checks
+from hyperjax import data_parallel
 from hyperjax import faults
 from hyperjax import index as index_lib
 from hyperjax import lazy_adam
@@ -220,8 +221,9 @@ class TDAgent:
           self._step, learner, batch, num_values, self._tables)
     else:
       after, metrics = self._step(learner, batch)
-    return after._replace(faults=learner.faults | guards.faults_of(
-        batch, metrics['loss'], self.num_actions)), metrics
+    found = data_parallel.union(guards.faults_of(
+        batch, metrics['loss'], self.num_actions))
+    return after._replace(faults=learner.faults | found), metrics
 
   def _sample_index(self, policy, key, num_envs) -> Float[Array, 'N *K M']:
     num = () if policy.num_indices is None else (policy.num_indices,)
@@ -267,6 +269,9 @@ class TDAgent:
 
     gradients, metrics = jax.grad(loss_fn, has_aux=True)(
         learner.params['params'])
+    # Of a part of the batch; means over parts are those over the batch.
+    gradients = data_parallel.mean(gradients)
+    metrics = data_parallel.mean_metrics(metrics)
     updates, opt_state = self.components.optimizer.update(
         gradients, learner.opt_state, learner.params['params'],
         key=optimizer_key)

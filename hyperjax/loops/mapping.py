@@ -71,14 +71,14 @@ class RunMap:
 
   def device(self, num_runs: int) -> jax.Device:
     """Returns one of the devices that belong to this process."""
-    return next(x for x in self.mesh(num_runs).devices
+    return next(x for x in self.mesh(num_runs).devices.flat
                 if x.process_index == jax.process_index())
 
   def num_memories(self, num_runs: int) -> int:
     """Returns the number of memories; CPU devices of a process share one."""
     devices = self.mesh(num_runs).devices
-    if devices[0].platform == 'cpu':
-      return len({x.process_index for x in devices})
+    if devices.flat[0].platform == 'cpu':
+      return len({x.process_index for x in devices.flat})
     return devices.size
 
   def abstract(
@@ -178,14 +178,7 @@ class RunMap:
   @functools.cache  # Equal maps share their programs.
   def _compiled(
       self, function, static, num_runs: int, mapped: int, donate: bool):
-    one_run = functools.partial(function, *static)
-
-    def one_device(*args):
-      args, shared = args[:mapped], args[mapped:]
-      if self.vectorize:
-        return jax.vmap(lambda *args: one_run(*args, *shared))(*args)
-      return jax.lax.map(lambda args: one_run(*args, *shared), args)
-
+    one_device = self._of_device(functools.partial(function, *static), mapped)
     of_runs, whole = jax.P(RUNS), jax.P()
 
     def call(*args):
@@ -195,6 +188,18 @@ class RunMap:
           out_specs=of_runs, check_vma=False)(*args)
 
     return jax.jit(call, donate_argnums=(0,) if donate else ())
+
+  def _of_device(
+      self, one_run: Callable[..., Any], mapped: int) -> Callable[..., Any]:
+    """Returns the function of the runs of one device."""
+
+    def one_device(*args):
+      args, shared = args[:mapped], args[mapped:]
+      if self.vectorize:
+        return jax.vmap(lambda *args: one_run(*args, *shared))(*args)
+      return jax.lax.map(lambda args: one_run(*args, *shared), args)
+
+    return one_device
 
 
 def _sizes(args) -> tuple[int, int]:

@@ -29,11 +29,14 @@ from hyperjax import types
 from hyperjax.environments import base
 from hyperjax.loops import base as loops_base
 from hyperjax.loops import chunk_log
+from hyperjax.loops import chunks
 from hyperjax.loops import mapping
+from hyperjax.loops import split_run
 from hyperjax.loops import trainer as trainer_lib
 from hyperjax.loops.chunk_log import ChunkLog
 from hyperjax.loops.seed_run import RunState
 from hyperjax.loops.seed_run import SeedRun
+from hyperjax.loops.split_run import SplitRun
 
 
 class OnDeviceLoop:
@@ -53,6 +56,7 @@ class OnDeviceLoop:
       devices: Sequence[jax.Device] | None = None,
       vectorize: bool | None = None,
       eval_environment: base.Environment | None = None,
+      devices_per_seed: int = 1,
   ):
     """Makes a loop; compiles nothing yet.
 
@@ -71,20 +75,32 @@ class OnDeviceLoop:
         once rounding decides a draw or a tie.
       eval_environment: environment of evaluations, of the same parameters and
         states, for example a version without noise; by default `environment`.
+      devices_per_seed: D, number of devices that each seed is spread over, see
+        `hyperjax.loops.split_run`. `num_envs`, `replay_capacity` and the
+        agent's config stay those of the whole seed.
 
     Raises:
-      ValueError: if agent and environment do not fit.
+      ValueError: if agent and environment do not fit, or an agent cannot be
+        spread over D devices: they must divide the devices, `num_envs`, the
+        replay and the batch.
     """
-    if isinstance(agent, loops_base.Trainer):
+    self._devices_per_seed = checks.COUNT('devices_per_seed', devices_per_seed)
+    if devices_per_seed > 1:
+      self.trainer = split_run.make_trainer(
+          agent, num_envs, replay_capacity, devices_per_seed)
+    elif isinstance(agent, loops_base.Trainer):
       self.trainer = agent
     else:
       self.trainer = trainer_lib.ReplayTrainer(agent, num_envs, replay_capacity)
     for x in (environment, eval_environment or environment):
       checks.component(base.Environment, 'an environment')('environment', x)
     self.environment = environment
-    self._seed_run = SeedRun(
+    one_run = SplitRun if devices_per_seed > 1 else SeedRun
+    self._seed_run = one_run(
         self.trainer, environment, eval_environment or environment)
-    self._mapped = mapping.RunMap(devices, vectorize)
+    self._mapped = split_run.SplitMap(
+        devices, vectorize, devices_per_seed) if devices_per_seed > 1 else (
+            mapping.RunMap(devices, vectorize))
     self.last_state: RunState | None = None
     expected = self.trainer.observation_spec
     found = specs.observation_spec(environment.observation_spec())
@@ -214,7 +230,8 @@ class OnDeviceLoop:
       raise ValueError(
           f'num_steps must be at most max_steps, {max_steps}, got {num_steps}')
     self.last_state = state
-    steps = self._steps(state, num_steps, active)
+    steps = chunks.parts(
+        self.trainer, multihost.fetch(state.num_steps), num_steps, active)
     if active is None and not self._mapped.vectorize:
       active = np.ones(len(state.num_steps), bool)  # One program for both.
     logs = []
@@ -233,44 +250,14 @@ class OnDeviceLoop:
     finally:
       # Set after an interrupt too, which is likely while the host waits below.
       self.last_state = state
+    if self._devices_per_seed > 1:
+      logs = [split_run.whole_log(log) for log in logs]
     log = chunk_log.join(logs)
     faults.check(state, ignored=faults.LOGGED)  # The log has the others.
-    self._check_episodes(state)
+    chunks.check_episodes(
+        self.environment, self.trainer.num_envs * self._devices_per_seed,
+        *multihost.fetch((state.num_steps, state.num_episodes)))
     return state, log
-
-  def _check_episodes(self, state):
-    """Checks that `max_episode_length` steps hold an end of each episode."""
-    length = self.environment.max_episode_length
-    steps, episodes = multihost.fetch((state.num_steps, state.num_episodes))
-    if np.any(episodes < steps // length * self.trainer.num_envs):
-      raise ValueError(
-          f'expected every episode to end by max_episode_length of '
-          f'{self.environment}, {length}, got {episodes.min()} episodes in '
-          f'{steps.max()} steps of {self.trainer.num_envs} environments')
-
-  def _steps(self, state, num_steps, active) -> list[tuple[int, bool]]:
-    """Returns the parts of a chunk: (steps, whether they are warm-up)."""
-    done = multihost.fetch(state.num_steps)
-    if active is not None:
-      if np.shape(active) != done.shape or not np.any(active):
-        raise ValueError(
-            f'expected active to say of each of {len(done)} seeds whether it '
-            f'advances, and at least one to advance, got {active}')
-      done = done[np.asarray(active, bool)]
-    done = np.unique(done)
-    warmup_steps = self.trainer.warmup_steps
-    if done[0] < warmup_steps and len(done) > 1:
-      raise ValueError(
-          f'expected seeds in their {warmup_steps} warm-up steps to have come '
-          f'equally far, got some after {done[0]} and some after {done[-1]}')
-    warmup = min(num_steps, max(0, warmup_steps - int(done[0])))
-    period = self.trainer.update_period
-    if (num_steps - warmup) % period:
-      raise ValueError(
-          f'num_steps must be a multiple of the {period} steps between '
-          f'updates, got {num_steps - warmup} after the warm-up')
-    return [(count, is_warmup) for count, is_warmup in (
-        (warmup, True), (num_steps - warmup, False)) if count]
 
   def evaluate(
       self, state: RunState, num_episodes: int) -> Float[np.ndarray, 'S E']:

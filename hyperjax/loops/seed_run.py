@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from hyperjax import data_parallel
 from hyperjax import types
 from hyperjax.environments import base
 from hyperjax.loops import base as loops_base
@@ -102,7 +103,8 @@ class SeedRun:
 
   def _reset(self, env_params, env_key, step):
     keys = jax.random.split(
-        jax.random.fold_in(env_key, 2 * step), self.trainer.num_envs)
+        jax.random.fold_in(data_parallel.own_key(env_key), 2 * step),
+        self.trainer.num_envs)
     return jax.vmap(self.environment.reset, in_axes=(None, 0))(
         env_params, keys)
 
@@ -114,7 +116,8 @@ class SeedRun:
       train, action = self.trainer.act(
           state.train, state.timestep.observation, state.timestep.first())
     keys = jax.random.split(
-        jax.random.fold_in(state.env_key, 2 * state.num_steps + 1),
+        jax.random.fold_in(
+            data_parallel.own_key(state.env_key), 2 * state.num_steps + 1),
         self.trainer.num_envs)
     env_state, timestep = jax.vmap(
         self.environment.step, in_axes=(None, 0, 0, 0))(

@@ -114,13 +114,15 @@ class ReplayTrainer:
   @property
   def replay(self) -> replay_lib.TransitionReplay:
     """Replay of the agent."""
+    config = self.config
     return replay_lib.TransitionReplay(
-        spec=self.observation_spec,
-        capacity=self.capacity,
-        batch_size=self.config.batch_size,
-        n_step=self.config.n_step,
-        num_envs=self.num_envs,
-        sampler=self.config.sampler)
+        self.observation_spec, self.capacity, config.batch_size, config.n_step,
+        self.num_envs, config.sampler)
+
+  @property
+  def total_envs(self) -> int:
+    """Number of environments of the agent, also where parts of it have N."""
+    return self.num_envs
 
   @property
   def warmup_steps(self) -> int:
@@ -129,7 +131,7 @@ class ReplayTrainer:
     The config's `warmup_steps`, rounded up to whole periods.
     """
     period = self.update_period
-    return period * -(-self.config.warmup_steps // (self.num_envs * period))
+    return period * -(-self.config.warmup_steps // (self.total_envs * period))
 
   @property
   def update_period(self) -> int:
@@ -138,7 +140,7 @@ class ReplayTrainer:
     At least 1: with more environments than the config's `update_period`, every
     step of all environments is followed by `updates_per_period` updates.
     """
-    return max(1, self.config.update_period // self.num_envs)
+    return max(1, self.config.update_period // self.total_envs)
 
   def init(
       self, key: chex.PRNGKey, legal: Bool[Array, ' A'] | None = None
@@ -214,7 +216,7 @@ class ReplayTrainer:
       scale = reward_scale_lib.observe(scale, timestep.reward)
     return state._replace(
         replay=replay, reward_scale=scale,
-        num_transitions=state.num_transitions + self.num_envs)
+        num_transitions=state.num_transitions + self.total_envs)
 
   def update(
       self, learner: types.LearnerState, replay: storage.ReplayState,

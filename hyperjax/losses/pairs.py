@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from hyperjax import checks
+from hyperjax import data_parallel
 from hyperjax import index as index_lib
 
 
@@ -29,7 +30,8 @@ class Pairs(Protocol):
     Args:
       distribution: distribution of z.
       key: PRNG key of the draws.
-      batch_size: B.
+      batch_size: B, of one part if the batch has several; what is drawn for
+        each transition is then drawn by `data_parallel.rows`.
     """
     ...
 
@@ -51,7 +53,9 @@ class Independent:
 
   def __call__(self, distribution, key, batch_size) -> Float[Array, 'B K M']:
     """See `Pairs`."""
-    return distribution.sample(key, (batch_size, self.num_samples))
+    return data_parallel.rows(
+        lambda num: distribution.sample(key, (num, self.num_samples)),
+        batch_size)
 
 
 @dataclasses.dataclass(frozen=True)

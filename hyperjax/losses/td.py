@@ -13,6 +13,7 @@ import rlax
 from hyperjax import acting
 from hyperjax import checks
 from hyperjax import data_noise
+from hyperjax import data_parallel
 from hyperjax import index as index_lib
 from hyperjax import networks
 from hyperjax import types
@@ -43,7 +44,9 @@ class Loss(Protocol):
     Returns:
       The mean of the weighted losses, float32 [], and metrics: 'loss', this
       mean, and 'losses', the loss of each transition before it is weighted,
-      float32 [B].
+      float32 [B]. Of a batch in several parts (`hyperjax.data_parallel`) these
+      are those of one part. The loss must be a mean over transitions; what it
+      draws for each of them it draws by `data_parallel.rows`.
     """
     ...
 
@@ -78,6 +81,12 @@ class _TD:
   def _value(self, params, encoding, index) -> Float[Array, ' A']:
     return networks.value(self.network, params, encoding, index)
 
+  def _sample(self, key, batch, *num) -> Float[Array, 'B *num M']:
+    """Draws `num` indices for each transition."""
+    return data_parallel.rows(
+        lambda size: self.index.sample(key, (size, *num)),
+        batch.reward.shape[0])
+
   def _pair(self, params, target_params, values):
     """Returns the values of the target network and of the action's selector.
 
@@ -105,7 +114,7 @@ class _TD:
   ) -> tuple[Float[Array, 'B A'], Float[Array, 'B A']]:
     """Returns target and selector values at s', each by `optimism`."""
     num = () if optimism.num_indices is None else (optimism.num_indices,)
-    indices = self.index.sample(key, (batch.reward.shape[0], *num))
+    indices = self._sample(key, batch, *num)
 
     def values(params):
       encodings = self._encode(params, batch.next_observation)
@@ -122,8 +131,7 @@ class _TD:
     if optimism is not None:
       return _selected(*self._optimistic_next_values(
           params, target_params, batch, optimism, key))
-    indices = self.index.sample(
-        key, (batch.reward.shape[0], self.num_target_indices))
+    indices = self._sample(key, batch, self.num_target_indices)
     return jnp.mean(_selected(*self._next_values(
         params, target_params, batch, indices)), axis=1)
 

@@ -141,6 +141,18 @@ class Uniform:
     del slots, drawable
     return state
 
+  def of_part(self, batch_size: int, num_parts: int) -> 'Uniform':
+    """Returns the sampler of each of D replays that share the draws equally.
+
+    A sampler without this method has only one replay.
+
+    Args:
+      batch_size: number of draws from all of them, a multiple of D.
+      num_parts: D.
+    """
+    del batch_size, num_parts
+    return self
+
   def sample(self, state, key, batch_size, ring) -> Int[Array, ' B']:
     """See `Sampler`."""
     del state
@@ -212,11 +224,38 @@ class Mixed(Uniform):
       return state
     return state.at[slots].set(jnp.where(drawable, jnp.inf, -jnp.inf))
 
+  def _numbers(self, batch_size: int) -> tuple[int, int]:
+    """Returns how many of a batch are recent, and how many of tournaments."""
+    num_recent = round(self.recent_fraction * batch_size)
+    return num_recent, min(round(self.tournament_fraction * batch_size),
+                           batch_size - num_recent)
+
+  def of_part(self, batch_size: int, num_parts: int) -> 'Mixed':
+    """See `Uniform`; a tournament is among transitions of one replay.
+
+    Raises:
+      ValueError: if the D replays cannot have equal parts of the recent
+        transitions, or of a batch's draws of each kind.
+    """
+    recent, tournaments = self._numbers(batch_size)
+    for name, value in (
+        ('recent_window of the sampler', self.recent_window if recent else 0),
+        (f'recent_fraction {self.recent_fraction} of batch_size', recent),
+        (f'tournament_fraction {self.tournament_fraction} of batch_size',
+         tournaments)):
+      if value % num_parts:
+        raise ValueError(
+            f'devices_per_seed must divide {name}, {value} transitions, got '
+            f'{num_parts}')
+    return dataclasses.replace(
+        self,
+        recent_fraction=recent / batch_size,
+        recent_window=max(1, self.recent_window // num_parts),
+        tournament_fraction=tournaments / batch_size)
+
   def sample(self, state, key, batch_size, ring) -> Int[Array, ' B']:
     """See `Sampler`; recent slots come first, winners of tournaments last."""
-    num_recent = round(self.recent_fraction * batch_size)
-    num_tournaments = min(round(self.tournament_fraction * batch_size),
-                          batch_size - num_recent)
+    num_recent, num_tournaments = self._numbers(batch_size)
     is_recent = jnp.arange(batch_size) < num_recent
     window = max(1, self.recent_window // ring.num_streams)
     num_ages = jnp.where(

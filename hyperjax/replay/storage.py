@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt
 
 from hyperjax import arrays
 from hyperjax import checks
+from hyperjax import data_parallel
 from hyperjax import faults
 from hyperjax import specs
 from hyperjax import types
@@ -127,9 +128,10 @@ class SampledReplay:
     slots = drawn_slots(batch)
     losses = arrays.check_array('losses', losses, slots.shape, jnp.float32)
     if self.sampler.needs_losses:
-      state = state._replace(faults=state.faults | faults.of_losses(
-          losses,
-          getattr(self.sampler, 'needs_nonnegative_losses', False)))
+      found = faults.of_losses(
+          losses, getattr(self.sampler, 'needs_nonnegative_losses', False))
+      state = state._replace(
+          faults=state.faults | data_parallel.union(found))
     return state._replace(
         sampler=self.sampler.update(state.sampler, slots, losses))
 
