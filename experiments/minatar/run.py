@@ -6,7 +6,8 @@ The games are gymnax's: no sticky actions, the game's own actions only, and
 episodes of at most 1,000 steps (Freeway 2,500). They are not those of other
 implementations, so neither are their scores. Without `--preset` an agent has
 `minatar`, its settings with MinAtar's torso; DQN has those of Young and Tian
-(2019). The same command again resumes a run that was interrupted.
+(2019). The same command again resumes a run that was interrupted. Large numbers
+of environments and batches go over several devices: `--devices-per-seed`.
 
 An evaluation is the mean return of episodes played by the evaluation policy,
 each at its own freshly drawn index; the training return beside it is the mean
@@ -20,6 +21,7 @@ from matplotlib import figure
 import numpy as np
 
 from hyperjax import checks
+from hyperjax import multihost
 from hyperjax import policy_folder
 from hyperjax.agents import presets
 from hyperjax.environments import gymnax
@@ -85,7 +87,8 @@ class MinAtarTask(task_lib.Task):
     self.loop = on_device.OnDeviceLoop(
         self.agent, environment, settings.num_envs,
         max(settings.config.batch_size,
-            min(settings.config.replay_capacity, settings.num_steps)))
+            min(settings.config.replay_capacity, settings.num_steps)),
+        devices_per_seed=settings.devices_per_seed)
     self._params = environment.params()
     period = self.loop.trainer.update_period * settings.num_envs
     for name in ('num_steps', 'evaluate_every'):
@@ -131,7 +134,7 @@ class MinAtarTask(task_lib.Task):
 
   def number(self, state) -> int:
     # Steps of each seed, in all its environments.
-    return int(np.max(state.num_steps)) * self.settings.num_envs
+    return int(multihost.fetch(state.num_steps).max()) * self.settings.num_envs
 
   def is_done(self, state, metadata) -> bool:
     return self.number(state) >= self.settings.num_steps
@@ -187,7 +190,7 @@ class MinAtarTask(task_lib.Task):
     return state
 
   def finish(self, state, metadata):
-    settings, updates = self.settings, np.asarray(state.num_updates)
+    settings, updates = self.settings, multihost.fetch(state.num_updates)
     files.write_csv(settings.output / 'summary.csv', SUMMARY, [
         (settings.agent, settings.game, seed, self.number(state), updates[i],
          f'{metadata["final"][i]:.6g}', f'{metadata["best"][i]:.6g}',

@@ -8,13 +8,15 @@ GAMES = ('Asterix', 'Breakout', 'Freeway', 'Seaquest', 'SpaceInvaders')
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(settings_lib.RunSettings[settings_lib.Config]):
+class Settings(settings_lib.DistributedSettings[settings_lib.Config]):
   """Runs an agent on a game of MinAtar, in the version of gymnax.
 
   Attributes:
     game: one of Asterix, Breakout, Freeway, Seaquest, SpaceInvaders.
     num_steps: of each seed.
     num_envs: environments that each seed acts in.
+    devices_per_seed: devices that each seed is spread over, with its
+      environments, its replay and its batches.
     evaluate_every: steps between evaluations.
     eval_episodes: in an evaluation.
   """
@@ -22,6 +24,7 @@ class Settings(settings_lib.RunSettings[settings_lib.Config]):
   game: str = 'Breakout'
   num_steps: int = 1_000_000
   num_envs: int = 1
+  devices_per_seed: int = 1
   num_seeds: int = 3
   evaluate_every: int = 50_000
   eval_episodes: int = 20
@@ -29,7 +32,8 @@ class Settings(settings_lib.RunSettings[settings_lib.Config]):
   def __post_init__(self):
     super().__post_init__()
     self.check_at_least_one(
-        'num_steps', 'num_envs', 'evaluate_every', 'eval_episodes')
+        'num_steps', 'num_envs', 'devices_per_seed', 'evaluate_every',
+        'eval_episodes')
     for name in ('num_steps', 'evaluate_every'):
       if getattr(self, name) % self.num_envs:
         raise ValueError(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from experiments.deep_sea import run as run_lib
@@ -41,6 +42,33 @@ try:
 except ValueError as error:
   assert 'the 4 devices of the 2 processes divide, got 6' in str(error)
 print('agreed')
+'''
+
+# Prints episodes, losses and parameters of runs over two and four devices each.
+SPLIT = '''
+import sys
+import jax
+import numpy as np
+jax.config.update('jax_num_cpu_devices', 4 if len(sys.argv) == 1 else 2)
+from hyperjax import agents
+from hyperjax import multihost
+from hyperjax.environments import DeepSea
+from hyperjax.loops import OnDeviceLoop
+if len(sys.argv) > 1:
+  multihost.initialize(sys.argv[1], 2, int(sys.argv[2]))
+environment = DeepSea(5)
+agent = agents.DQN(
+    environment.observation_spec(), environment.action_spec(),
+    agents.DQNConfig(hidden_sizes=(8,), batch_size=8, warmup_steps=16,
+                     replay_capacity=80, reward_scaling=True))
+for seeds, devices_per_seed in (([1, 2], 2), ([1], 4)):
+  loop = OnDeviceLoop(
+      agent, environment, 4, devices_per_seed=devices_per_seed)
+  state = loop.init(seeds, environment.params_from_seeds(seeds))
+  state, log = loop.run(state, 20)
+  weights = jax.tree.leaves(multihost.fetch(state.train.learner.params))
+  print('numbers', *log.num_episodes, *log.loss, *loop.evaluate(
+      state, 2).ravel(), *np.concatenate([x.ravel() for x in weights]))
 '''
 
 
@@ -92,6 +120,34 @@ def test_processes_agree(tmp_path):
   statuses, err = finish(begin(
       ['-c', AGREE], tmp_path, lambda address, i: [address, str(i)]))
   assert statuses == [0, 0], err
+
+
+def numbers(text):
+  """What a process has printed, beside what Gloo says."""
+  return [np.array(line.split()[1:], float) for line in text.splitlines()
+          if line.startswith('numbers')]
+
+
+@pytest.mark.slow
+def test_a_seed_over_the_devices_of_both_is_that_of_one_process(tmp_path):
+  """Of two devices each of one process, and of all four."""
+  one = subprocess.run(
+      [sys.executable, '-c', SPLIT], cwd=commands.ROOT, capture_output=True,
+      env=commands.variables(tmp_path), text=True, timeout=240., check=True)
+  processes = begin(
+      ['-c', SPLIT], tmp_path, lambda address, i: [address, str(i)])
+  try:
+    results = [x.communicate(timeout=240.) for x in processes]
+  finally:
+    for x in processes:
+      x.kill()
+  # Gloo may add in another order than a process alone.
+  expected = numbers(one.stdout)
+  assert len(expected) == 2
+  for out, err in results:
+    for found, number in zip(numbers(out), expected, strict=True):
+      np.testing.assert_allclose(found, number, rtol=1e-4, atol=1e-6,
+                                 err_msg=err)
 
 
 @pytest.fixture(scope='module')

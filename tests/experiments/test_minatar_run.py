@@ -56,6 +56,21 @@ def test_a_stopped_run_comes_to_the_same(whole, tmp_path):
       whole / 'evaluations.csv').read_bytes()
 
 
+@pytest.mark.slow
+def test_a_seed_over_devices_is_stopped_and_resumed_too(tmp_path):
+  options = ('--num-envs', '4', '--devices-per-seed', '2')
+  run(tmp_path / 'whole', *options)
+  rows = csv_files.rows(tmp_path / 'whole' / 'summary.csv')
+  assert [row['updates'] for row in rows] == ['50', '50']
+  with pytest.raises(stopping.Stopped):
+    run(tmp_path / 'run', *options, requests=stops.After(3))
+  with pytest.raises(ValueError, match='devices_per_seed is'):
+    run(tmp_path / 'run', '--num-envs', '4', '--devices-per-seed', '4')
+  run(tmp_path / 'run', *options)
+  assert (tmp_path / 'run' / 'evaluations.csv').read_bytes() == (
+      tmp_path / 'whole' / 'evaluations.csv').read_bytes()
+
+
 def test_every_agent_has_a_preset_for_it():
   for agent in presets.AGENTS:
     assert presets.make(agent, 'minatar').batch_size == 32
@@ -65,6 +80,8 @@ def test_every_agent_has_a_preset_for_it():
     (('--game', 'Breakot'), 'did you mean Breakout'),
     (('--num-steps', '40'), 'more than the 40 steps before the first'),
     (('--num-envs', '7'), 'a multiple of the 7 environments'),
+    (('--devices-per-seed', '2'), 'must divide num_envs, 1, got 2'),
+    (('--devices-per-seed', '0'), 'devices_per_seed must be at least 1'),
 ])
 def test_bad_settings_are_named(tmp_path, capsys, options, message):
   with pytest.raises((SystemExit, ValueError)) as caught:
