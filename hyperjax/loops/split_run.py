@@ -1,8 +1,38 @@
 """The run of one seed over several devices, as a part for each of them.
 
 `mapping` gives every run to one device; `SplitMap` gives it to a row of D
-devices, the second axis of the mesh. A device has N/D environments of the seed,
-their share of the replay and of each batch, and a copy of all else.
+devices, the second axis of the mesh (Anakin with data parallelism). A device
+has N/D of the seed's N environments, the replay of their transitions, B/D of
+the B transitions of each batch, and a copy of all else.
+
+It is the same agent as on one device with the same config:
+
+- An update is the same function of the learner and of the B transitions. Every
+  draw in it is the same, and results differ by rounding: gradients are means
+  over the parts (`hyperjax.data_parallel`).
+- The warm-up, the updates due, the target network, the uids of transitions, the
+  scale of rewards and all counters are those of the whole agent. The replay
+  holds as many steps of every environment.
+- An evaluation draws the same. Every device plays all of its episodes.
+
+These draws have the same distribution, but are others for every D, because they
+are functions of the part as well:
+
+- of acting (indices, random actions, ties) and of the environments;
+- of the batch: B/D transitions from each part, with replacement, instead of B
+  from all. Each transition is as likely to be drawn, but the number from each
+  part does not vary. The tournaments of `replay.Mixed` are among transitions of
+  one part, and its window holds the newest ones of each.
+
+Refused are samplers whose draws from a part would depend on the
+other parts (`replay.Prioritized`), lazy Adam, whose rows are those of the whole
+batch, and agents that are not `agents.td.TDAgent`.
+
+Devices exchange sums alone: in an update the gradient, the metrics and the bits
+of faults; before the updates of a period the scale of rewards, if the agent
+measures it; and the number of episodes after a chunk. A run depends on D, but
+on no other number of seeds, devices, processes or chunks (over several
+processes up to rounding).
 """
 
 from collections.abc import Callable
