@@ -126,10 +126,7 @@ class ReplayTrainer:
 
   @property
   def warmup_steps(self) -> int:
-    """See `Trainer`.
-
-    The config's `warmup_steps`, rounded up to whole periods.
-    """
+    """The config's `warmup_steps`, rounded up to whole periods of all envs."""
     period = self.update_period
     return period * -(-self.config.warmup_steps // (self.total_envs * period))
 
