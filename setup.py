@@ -76,7 +76,7 @@ setuptools.setup(
         'jaxtyping>=0.2.36',  # Shapes in signatures.
         'numpy>=1.26',
         'optax>=0.2.4',
-        'orbax-checkpoint>=0.11.20',  # Restores a part of a checkpoint.
+        'orbax-checkpoint>=0.11.22',  # Lists what a checkpoint holds.
         'psutil>=5.9',
         'rlax>=0.1.6',
         'tensorstore>=0.1.60',  # What orbax writes with.
