@@ -58,8 +58,8 @@ class ReplayTrainer:
   Attributes:
     agent: agent, see `types.Agent`. The trainer reads the fields `batch_size`,
       `n_step`, `discount`, `reward_scaling`, `sampler`, `replay_capacity`,
-      `warmup_steps`, `update_period` and `updates_per_period` of its config
-      (see `agents.TDConfig`).
+      `warmup_steps`, `update_period`, `updates_per_period` and, if there are
+      such, `sequence_length` and `resets` of its config, see `agents.TDConfig`.
     num_envs: N, number of environments of the agent.
     replay_capacity: number of transitions kept; by default that of the agent's
       config. A shorter run needs no more than its length.
@@ -120,14 +120,14 @@ class ReplayTrainer:
         batch_size=self.config.batch_size,
         n_step=self.config.n_step,
         num_envs=self.num_envs,
-        sampler=self.config.sampler)
+        sampler=self.config.sampler,
+        # A discount that stays is stored in the transitions.
+        discount=self.config.discount if callable(self.config.discount) else 1.,
+        sequence_length=getattr(self.config, 'sequence_length', 0))
 
   @property
   def warmup_steps(self) -> int:
-    """See `Trainer`.
-
-    The config's `warmup_steps`, rounded up to whole periods.
-    """
+    """See `Trainer`; the config's, rounded up to whole periods."""
     period = self.update_period
     return period * -(-self.config.warmup_steps // (self.num_envs * period))
 
@@ -135,8 +135,7 @@ class ReplayTrainer:
   def update_period(self) -> int:
     """See `Trainer`.
 
-    At least 1: with more environments than the config's `update_period`, every
-    step of all environments is followed by `updates_per_period` updates.
+    At least 1: a step of more environments than that is followed by one round.
     """
     return max(1, self.config.update_period // self.num_envs)
 
@@ -192,14 +191,14 @@ class ReplayTrainer:
       timestep: types.TimeStep,
   ) -> TrainState:
     """Stores the outcome of actions, see `Trainer`."""
+    discount = 1. if callable(self.config.discount) else self.config.discount
     replay = self.replay.add(
         state.replay,
         types.Transition(
             observation=observation,
             action=action,
             reward=timestep.reward,
-            discount=(self.config.discount * timestep.discount).astype(
-                jnp.float32),
+            discount=(discount * timestep.discount).astype(jnp.float32),
             next_observation=timestep.observation,
             uid=self._next_uids(state)),
         is_last=timestep.last())
@@ -221,7 +220,7 @@ class ReplayTrainer:
       replay_key: chex.PRNGKey,
       scale: reward_scale_lib.RewardScale | None = None,
   ) -> tuple[types.LearnerState, storage.ReplayState, types.Metrics]:
-    """Makes one update, on a batch that is a function of key and update number.
+    """Makes one update, on a batch that is a function of key and number.
 
     Args:
       learner: learner's state before the update.
@@ -233,7 +232,9 @@ class ReplayTrainer:
       The next learner and replay, and the metrics of `types.Agent.update`.
     """
     key = jax.random.fold_in(replay_key, learner.steps)
-    batch = self.replay.sample(replay, key)
+    resets = getattr(self.config, 'resets', None)
+    batch = self.replay.sample(
+        replay, key, resets.since(learner.steps) if resets else learner.steps)
     if batch.faults is not None:  # Not every agent keeps them.
       replay = replay._replace(faults=replay.faults | batch.faults)
     if scale is not None:
@@ -250,10 +251,9 @@ class ReplayTrainer:
 
     Args:
       state: state before the updates.
-      unroll: whether XLA may unroll the loop over the updates, which is faster
-        if learning is a program of its own. In a program with `observe`, XLA
-        for CPUs would then fuse adding to the replay with reading it, and copy
-        the whole replay.
+      unroll: whether XLA may unroll the loop over the updates: faster in a
+        program of its own. With `observe` in the program, XLA for CPUs would
+        then fuse adding to the replay with reading it, and copy the replay.
 
     Returns:
       The state after the updates, and the metrics of each except 'losses',
