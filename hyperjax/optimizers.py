@@ -6,7 +6,7 @@ state, params, key=...)`. The learner passes a key to every optimiser;
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -92,7 +92,7 @@ def partitioned(
     names: names of parts of the parameters, see `hyperjax.parts`.
   """
 
-  def labels(params: optax.Params) -> optax.Params:
+  def labels(params: Any) -> Any:
     parts.check_exist('names of an optimiser', names, params)
     return jax.tree_util.tree_map_with_path(
         lambda path, _: 'named' if any(

@@ -180,15 +180,15 @@ class Periodic:
       return next((names[i:] for i in range(len(names))
                    if names[i:] in weights), None)
 
-    owners = {path: weight_of(path)
-              for path, _ in jax.tree_util.tree_leaves_with_path(old)}
+    found = ((path, weight_of(path))
+             for path, _ in jax.tree_util.tree_leaves_with_path(old))
+    owners = {path: owner for path, owner in found if owner is not None}
 
     def is_fresh(path) -> bool:
-      if owners[path] is not None:
-        return self._keep(owners[path]) == 0.
-      for length in reversed(range(len(path))):  # From the innermost tree out.
+      # The weight itself, or those in the innermost tree that has any.
+      for length in reversed(range(len(path) + 1)):
         beside = {owner for other, owner in owners.items()
-                  if owner is not None and other[:length] == path[:length]}
+                  if other[:length] == path[:length]}
         if beside:
           return all(self._keep(owner) == 0. for owner in beside)
       return False

@@ -153,7 +153,7 @@ def check_batch(
       transitions=transitions._replace(**checked), **optional)
 
 
-def _check_sequences(agent, sequences: types.Sequences, shape: tuple[int]):
+def _check_sequences(agent, sequences: types.Sequences, shape):
   """Raises ValueError if sequences do not fit a batch of shape (B,)."""
   if not isinstance(sequences, types.Sequences):
     raise ValueError(

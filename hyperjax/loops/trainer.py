@@ -108,8 +108,7 @@ class ReplayTrainer:
   @property
   def capacity(self) -> int:
     """Number of steps that the replay keeps."""
-    given = self.replay_capacity
-    return self.config.replay_capacity if given is None else given
+    return self.replay_capacity or self.config.replay_capacity
 
   @property
   def replay(self) -> replay_lib.TransitionReplay:
@@ -121,9 +120,12 @@ class ReplayTrainer:
         n_step=self.config.n_step,
         num_envs=self.num_envs,
         sampler=self.config.sampler,
-        # A discount that stays is stored in the transitions.
-        discount=self.config.discount if callable(self.config.discount) else 1.,
+        discount=1. if self._stores_discount else self.config.discount,
         sequence_length=getattr(self.config, 'sequence_length', 0))
+
+  @property
+  def _stores_discount(self) -> bool:
+    return not callable(self.config.discount)  # A schedule counts when drawn.
 
   @property
   def warmup_steps(self) -> int:
@@ -146,8 +148,7 @@ class ReplayTrainer:
 
     Args:
       key: PRNG key of the run.
-      legal: mask of the actions that the environment has, bool [A]; None for
-        all.
+      legal: mask of the environment's actions, bool [A]; None for all.
 
     Raises:
       ValueError: if the mask is not bool [A].
@@ -191,7 +192,7 @@ class ReplayTrainer:
       timestep: types.TimeStep,
   ) -> TrainState:
     """Stores the outcome of actions, see `Trainer`."""
-    discount = 1. if callable(self.config.discount) else self.config.discount
+    discount = self.config.discount if self._stores_discount else 1.
     replay = self.replay.add(
         state.replay,
         types.Transition(
@@ -251,9 +252,8 @@ class ReplayTrainer:
 
     Args:
       state: state before the updates.
-      unroll: whether XLA may unroll the loop over the updates: faster in a
-        program of its own. With `observe` in the program, XLA for CPUs would
-        then fuse adding to the replay with reading it, and copy the replay.
+      unroll: whether XLA may unroll the loop: faster in a program of its own.
+        With `observe` in the program, XLA for CPUs would copy the whole replay.
 
     Returns:
       The state after the updates, and the metrics of each except 'losses',

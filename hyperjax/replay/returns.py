@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
@@ -29,11 +30,13 @@ def check_discount(name: str, value: Any) -> Any:
 
   A schedule's values are checked at its ends, after 0 and many steps.
   """
+  schedule = value
   if not callable(value):
     return checks.FRACTION(name, value)
   for steps in (0, checks.INT32_MAX):
-    checks.FRACTION(f'{name} after {steps} updates',
-                    float(value(jnp.asarray(steps, jnp.int32))))
+    with jax.ensure_compile_time_eval():  # A replay is made in programs too.
+      found = float(schedule(jnp.asarray(steps, jnp.int32)))
+    checks.FRACTION(f'{name} after {steps} updates', found)
   return value
 
 

@@ -140,7 +140,9 @@ class SampledReplay:
       ValueError: if there is a schedule, but no number of updates.
     """
     n, discount = self.n_step, self.discount
-    if num_updates is None and (callable(n) or callable(discount)):
+    if not (callable(n) or callable(discount)):
+      return n, discount
+    if num_updates is None:
       raise ValueError(
           f'n_step and discount follow schedules, so that sample needs '
           f'num_updates, got n_step {n}, discount {discount} and num_updates '
