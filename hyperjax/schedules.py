@@ -8,6 +8,7 @@ pickled; any other function of that kind works too, such as optax makes.
 from collections.abc import Callable
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
@@ -120,3 +121,23 @@ class Delayed:
   def __call__(self, steps: Int[Array, '']) -> Float[Array, '']:
     """Returns the value after a number of steps, float32 []."""
     return self.schedule(jnp.maximum(steps - self.num_steps, 0))
+
+
+def samples(schedule: Schedule) -> dict[int, float]:
+  """Returns values of a schedule by the number of steps, for checks of it.
+
+  Those of this module rise or fall from one end to the other, so their ends
+  are enough. They are had without JAX, whose devices a config must not claim.
+
+  Args:
+    schedule: schedule of this module, or any function of that kind.
+  """
+  if isinstance(schedule, Linear):
+    return {0: schedule.start, schedule.num_steps: schedule.end}
+  if isinstance(schedule, Delayed):
+    return {schedule.num_steps + steps: value
+            for steps, value in samples(schedule.schedule).items()}
+  with jax.ensure_compile_time_eval():  # Also where a program is traced.
+    # A schedule may leave its range only after many steps.
+    return {steps: float(schedule(jnp.asarray(steps, jnp.int32)))
+            for steps in (0, 1, 10, 10**3, 10**5, 10**7, 2**31 - 1)}
