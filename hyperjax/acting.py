@@ -193,11 +193,8 @@ class EpsilonGreedy(Thompson):
     if not callable(self.epsilon):
       checks.fields(self, epsilon=checks.FRACTION)
       return
-    # A schedule may leave [0, 1] only after many steps.
-    for step in (0, 1, 10, 10**3, 10**5, 10**7, 2**31 - 1):
-      checks.FRACTION(
-          f'epsilon at step {step}',
-          float(self.epsilon(jnp.asarray(step, jnp.int32))))
+    for step, epsilon in schedules.samples(self.epsilon).items():
+      checks.FRACTION(f'epsilon at step {step}', epsilon)
 
   def choose(self, key, values, legal, steps) -> Int[Array, ' N']:
     """Returns epsilon-greedy actions, int32 [N]."""

@@ -15,12 +15,14 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from hyperjax import acting
 from hyperjax import agents
+from hyperjax import augment
 from hyperjax import checks
 from hyperjax import data_noise
 from hyperjax import index
 from hyperjax import losses
 from hyperjax import networks
 from hyperjax import replay
+from hyperjax import resets
 from hyperjax import schedules
 from hyperjax import targets
 from hyperjax.agents import priors
@@ -29,8 +31,8 @@ Config = TypeVar('Config')
 
 # Where bare names are looked up, after the module of the field's annotation,
 # which tells `replay.Uniform` from `priors.Uniform`.
-_MODULES = (acting, agents, data_noise, index, losses, networks, priors, replay,
-            schedules, targets)
+_MODULES = (acting, agents, augment, data_noise, index, losses, networks,
+            priors, replay, resets, schedules, targets)
 
 
 def to_json(config: Any) -> dict[str, Any]:

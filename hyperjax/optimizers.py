@@ -6,7 +6,7 @@ state, params, key=...)`. The learner passes a key to every optimiser;
 """
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -15,6 +15,7 @@ from jaxtyping import Array, Int
 import optax
 
 from hyperjax import checks
+from hyperjax import parts
 
 
 @functools.cache
@@ -76,6 +77,30 @@ def chain(
 ) -> optax.GradientTransformationExtraArgs:
   """Returns a chain of transforms, cached as `adam` is."""
   return optax.with_extra_args_support(optax.chain(*transforms))
+
+
+@functools.cache
+def partitioned(
+    optimizer: optax.GradientTransformationExtraArgs, names: tuple[str, ...],
+) -> optax.GradientTransformationExtraArgs:
+  """Returns an optimiser with two states: of some parameters, and of the rest.
+
+  Each has numbers of its own, such as Adam's count and a norm of the gradient.
+
+  Args:
+    optimizer: optimiser of both.
+    names: names of parts of the parameters, see `hyperjax.parts`.
+  """
+
+  def labels(params: Any) -> Any:
+    parts.check_exist('names of an optimiser', names, params)
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: 'named' if any(
+            parts.is_within(parts.names(path), name) for name in names)
+        else 'rest', params)
+
+  return optax.with_extra_args_support(optax.partition(
+      {'named': optimizer, 'rest': optimizer}, labels))
 
 
 class MomentsState(NamedTuple):

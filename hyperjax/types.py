@@ -51,6 +51,23 @@ class Transition(NamedTuple):
   uid: Int[Array, '...']
 
 
+class Sequences(NamedTuple):
+  """The steps after a batch of states s_0, in the order of time.
+
+  Step k leads from s_k by the action a_k to s_{k+1}, both of the episode of
+  s_0. Where the episode or the replay ends earlier, the last step is repeated.
+
+  Attributes:
+    actions: a_0 to a_{K-1}, int32 [B, K].
+    observations: s_1 to s_K, [B, K, ...].
+    exists: whether each step was taken, and is no repetition, bool [B, K].
+  """
+
+  actions: Int[Array, '...']
+  observations: Array
+  exists: Bool[Array, '...']
+
+
 class Batch(NamedTuple):
   """Transitions for one update, as a replay draws them.
 
@@ -61,12 +78,15 @@ class Batch(NamedTuple):
       that come from no replay. Only the replay reads the keys.
     faults: what was wrong when the batch was drawn, uint32 [], see
       `hyperjax.faults`; None for nothing.
+    sequences: steps after each transition's s, the transition's own among them;
+      None for an agent whose config has no `sequence_length`.
   """
 
   transitions: Transition
   weights: Float[Array, '...'] | None = None
   keys: Int[Array, '...'] | None = None
   faults: UInt[Array, '...'] | None = None
+  sequences: Sequences | None = None
 
 
 class TimeStep(NamedTuple):

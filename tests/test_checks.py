@@ -14,6 +14,7 @@ import pytest
 import hyperjax
 from hyperjax import acting
 from hyperjax import agents
+from hyperjax import augment
 from hyperjax import bandits
 from hyperjax import data_noise
 from hyperjax import index
@@ -21,6 +22,7 @@ from hyperjax import losses
 from hyperjax import networks
 from hyperjax import regularizers
 from hyperjax import replay
+from hyperjax import resets
 from hyperjax import schedules
 from hyperjax import specs
 from hyperjax import tabular
@@ -48,6 +50,7 @@ _TORSO = networks.MLPTorso((5,), _SPEC)
 _VALUE = networks.AffineValue(_TORSO)
 _INDEX = index.Gaussian(3)
 _ATOMS = networks.NoisyDuelingValue(_TORSO, 5, 4, 2)
+_SELF = networks.SelfPredictiveValue(_TORSO, 4, 2)
 _SIZES, _NOISE = tabular.Sizes(3, 2, 4), tabular.gaussian.scaled(4)
 _SMALL = dict(hidden_sizes=(4, 4), warmup_steps=8, batch_size=4,
               replay_capacity=50)
@@ -62,7 +65,8 @@ EXAMPLES = [
         agents.TDConfig, agents.HyperAgentConfig, agents.DQNConfig,
         agents.BootDQNConfig, agents.EnsemblePlusConfig, agents.HyperDQNConfig,
         agents.ENNDQNConfig, agents.AdamLMCDQNConfig, agents.NoisyDQNConfig,
-        agents.RainbowConfig, agents.SANEConfig, agents.LangevinAdamConfig)),
+        agents.RainbowConfig, agents.BBFConfig, agents.SANEConfig,
+        agents.LangevinAdamConfig)),
     priors.Uniform(), priors.Hypermodel(),
     _DQN, _DQN.components,
     data_noise.Perturbation(), data_noise.RawPerturbation(),
@@ -72,6 +76,7 @@ EXAMPLES = [
     losses.SampledTD(_VALUE, _INDEX, True),
     losses.ExactTD(_VALUE, _INDEX, True),
     losses.CategoricalTD(_ATOMS, _INDEX),
+    losses.SelfPrediction(losses.CategoricalTD(_SELF, _INDEX), _SELF),
     losses.Independent(), losses.Shared(), losses.Members(),
     regularizers.GradientPenalty(
         losses.ExactTD(_VALUE, _INDEX, True), _VALUE, _INDEX, 0.1),
@@ -79,6 +84,11 @@ EXAMPLES = [
     replay.StreamReplay(_SPEC, 20, 4, 0.9),
     replay.Uniform(), replay.Mixed(), replay.Prioritized(),
     schedules.Linear(1., 0., 9), schedules.Cosine(1., 0., 9),
+    schedules.Geometric(1., 2., 9), schedules.GeometricHorizon(0.1, 0.2, 9),
+    schedules.Delayed(schedules.Linear(1., 0., 9), 5),
+    augment.ShiftAndIntensity(), resets.Periodic(8), resets.Periodic(8, last=9),
+    augment.Augmented(
+        losses.ExactTD(_VALUE, _INDEX, True), augment.ShiftAndIntensity()),
     targets.Periodic(), targets.MovingAverage(),
     DeepSea(4), bandit.Bandit(), catch.Catch(), cartpole.Cartpole(),
     cartpole_swingup.CartpoleSwingup(), mountain_car.MountainCar(),
@@ -91,7 +101,10 @@ EXAMPLES = [
     networks.DataEfficientTorso((5,), _FRAMES),
     networks.HyperAgentTorso((5,), _FRAMES),
     networks.SmallHyperAgentTorso((5,), _FRAMES),
-    networks.MinAtarTorso((5,), _FRAMES), _ATOMS,
+    networks.MinAtarTorso((5,), _FRAMES), _ATOMS, _SELF,
+    networks.ImpalaTorso((5,), _FRAMES),
+    networks.WideImpalaTorso((5,), _FRAMES),
+    networks.MinAtarImpalaTorso((5,), _FRAMES), networks.TransitionModel(2),
     networks.EpinetValue(2, 3, _SPEC, (5,)),
     networks.LinearHead(2), networks.HypermodelHead(2, 3, _INIT, _INIT),
     networks.EnsembleHead(3, 2), networks.SeparateNetworks(_TORSO, 3),
@@ -110,7 +123,8 @@ EXAMPLES = [
 # Abstract, or with fields that the library alone sets.
 INTERNAL = {
     'Gymnax',  # In test_gymnax.py, since it needs an extra.
-    'TDAgent', 'HostRun', 'Evaluation', 'SeedRun', 'RunMap', 'Table',
+    'TDAgent', 'ImageTorso', 'HostRun', 'Evaluation', 'SeedRun', 'RunMap',
+    'Table',
     *(f'{agent.__name__}' for agent in vars(agents).values()
       if isinstance(agent, type) and issubclass(agent, agents.TDAgent)
       and agent is not agents.DQN)}
@@ -121,10 +135,12 @@ ZERO = {  # The number 0.
     'mean_std', 'weight_decay', 'gradient_penalty', 'head_l2', 'noise_scale',
     'adam_factor', 'initial_sigma', 'std', 'probability', 'coefficient',
     'exponent', 'correction', 'temperature', 'recent_fraction',
-    'tournament_fraction', 'start', 'end', 'constant', 'inflation', 'alpha'}
+    'tournament_fraction', 'start', 'end', 'constant', 'inflation', 'alpha',
+    'keep', 'intensity', 'weight', 'self_prediction_weight'}
 SIGNED = {'start', 'end', 'input_scale'}
 MAY_BE_ZERO = {('HypermodelHead', 'index_dim'),
-               ('UmbrellaChain', 'num_distractors')}
+               ('UmbrellaChain', 'num_distractors'),
+               ('BBFConfig', 'num_jumps'), ('ShiftAndIntensity', 'pad')}
 HUGE = {'capacity', 'replay_capacity'}  # Memory is their limit.
 # What errors of `specs` call a field.
 WORDS = {'observation_spec': 'observation spec', 'num_actions': 'action'}
@@ -171,7 +187,8 @@ def wrong_values(owner, field):
     yield from (math.nan, math.inf, -math.inf, -1, 2.5, 3., True, '3', [1],
                 np.float32(2.))
     if (name != 'dim' or not isinstance(owner, index.NoIndex)) and (
-        type(owner).__name__, name) not in MAY_BE_ZERO:
+        type(owner).__name__, name) not in MAY_BE_ZERO and (
+            name != 'sequence_length'):
       yield 0
     if name not in HUGE:
       yield 2**40

@@ -146,7 +146,7 @@ QUICK = {
     'dqn': ('default', 'small_atari'),
     **dict.fromkeys(
         ('boot_dqn', 'ensemble_plus', 'hyperdqn', 'enn_dqn', 'adam_lmcdqn',
-         'langevin_adam', 'noisy_dqn', 'rainbow', 'sane'), ()),
+         'langevin_adam', 'noisy_dqn', 'rainbow', 'bbf', 'sane'), ()),
 }
 
 CASES = [

@@ -1,6 +1,8 @@
 """Schedules: their values, and that they are equal and can be pickled."""
 
 import pickle
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -32,3 +34,15 @@ def test_equal_schedules_are_equal():
 def test_refuses_no_steps():
   with pytest.raises(ValueError, match='at least 1, got 0'):
     schedules.Linear(1., 0., 0)
+
+
+def test_configs_with_schedules_claim_no_devices():
+  """Commands say how many devices there are after they have read a config."""
+  program = (
+      'from jax._src import xla_bridge\n'
+      'from hyperjax.agents import presets\n'
+      'for agent in presets.AGENTS:\n'
+      '  for preset in presets.names(agent):\n'
+      '    presets.make(agent, preset)\n'
+      'assert not xla_bridge.backends_are_initialized()\n')
+  subprocess.run([sys.executable, '-c', program], check=True)

@@ -89,31 +89,52 @@ class Folder:
   folder: tyro.conf.Positional[Path]
 
 
-def _narrowed(config: Any) -> type[Any]:
-  """Returns the config's class with components annotated by their own classes.
+def _narrowed(owner: Any) -> Any:
+  """Returns an object whose class annotates components by their own classes.
 
   A command line sets the numbers of the components that a preset names; what
-  class they are of is the preset's business.
+  class they are of is the preset's business. `_restored` is the way back.
+
+  Args:
+    owner: config, or a component of one.
   """
-  hints = get_type_hints(type(config))
-  annotations = {}
-  for field in dataclasses.fields(config):
-    value = getattr(config, field.name)
-    hint = hints[field.name]
+  hints = get_type_hints(type(owner))
+  fields, annotations = _fields(owner), {}
+  for name, value in fields.items():
+    hint = hints[name]
     # A class is given by name, see above.
     choices = () if get_origin(hint) is Callable else (
         get_args(hint) or (hint,))
-    if any(getattr(choice, '_is_protocol', False) for choice in choices):
-      annotations[field.name] = type(value)
-  narrowed = type(type(config).__name__, (type(config),), {
-      '__annotations__': annotations, '__doc__': type(config).__doc__,
-      **{name: getattr(config, name) for name in annotations}})
-  return dataclasses.dataclass(frozen=True, kw_only=True)(narrowed)
+    is_object = dataclasses.is_dataclass(value) and not isinstance(value, type)
+    if is_object:
+      value = fields[name] = _narrowed(value)
+    if is_object or any(
+        getattr(choice, '_is_protocol', False) for choice in choices):
+      annotations[name] = type(value)
+    elif isinstance(value, int | float) and any(
+        get_origin(choice) is Callable for choice in choices):
+      annotations[name] = choices[0]  # A number, and no schedule.
+  if not annotations:
+    return owner
+  narrowed = type(type(owner).__name__, (type(owner),), {
+      '__annotations__': annotations, '__doc__': type(owner).__doc__,
+      '_narrowed_from': type(owner),
+      **{name: fields[name] for name in annotations}})
+  return dataclasses.dataclass(frozen=True, kw_only=True)(narrowed)(**fields)
+
+
+def _restored(value: Any) -> Any:
+  """Returns a value with the classes that `_narrowed` was given."""
+  if not dataclasses.is_dataclass(value) or isinstance(value, type):
+    return value
+  original = getattr(type(value), '_narrowed_from', type(value))
+  return original(**{
+      name: _restored(x) for name, x in _fields(value).items()})
 
 
 def _fields(dataclass: Any) -> dict[str, Any]:
   return {field.name: getattr(dataclass, field.name)
-          for field in dataclasses.fields(dataclass)}
+          for field in dataclasses.fields(dataclass) if field.init}
 
 
 def _default_preset(agent: str, wanted: Sequence[str]) -> str:
@@ -155,12 +176,11 @@ def parse(
     known = ', '.join(presets.names(chosen.agent))
     about, _, _ = settings_class.__doc__.partition('\n\n')
     default = settings_class(
-        output=tyro.MISSING, config=narrowed(**_fields(config)),
+        output=tyro.MISSING, config=narrowed,
         agent=chosen.agent, preset=preset)
     with _registry:
       settings = tyro.cli(
-          settings_class[narrowed], default=default, args=argv, prog=prog,
+          settings_class[type(narrowed)], default=default, args=argv, prog=prog,
           description=f'{about}\n\nPresets of {chosen.agent}: {known}.',
           config=(tyro.conf.AvoidSubcommands,))
-    return dataclasses.replace(
-        settings, config=type(config)(**_fields(settings.config)))
+    return dataclasses.replace(settings, config=_restored(settings.config))

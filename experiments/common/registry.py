@@ -24,6 +24,9 @@ INDICES = {
 TORSOS = {
     'mlp': networks.MLPTorso,
     'nature': networks.NatureTorso,
+    'impala': networks.ImpalaTorso,
+    'wide_impala': networks.WideImpalaTorso,
+    'minatar_impala': networks.MinAtarImpalaTorso,
     'minatar': networks.MinAtarTorso,
     'data_efficient': networks.DataEfficientTorso,
     'hyperagent': networks.HyperAgentTorso,

@@ -1,5 +1,7 @@
 """The algorithms, each in one short file over the learner in `td`."""
 
+from hyperjax.agents.bbf import BBF
+from hyperjax.agents.bbf import BBFConfig
 from hyperjax.agents.boot_dqn import BootDQN
 from hyperjax.agents.boot_dqn import BootDQNConfig
 from hyperjax.agents.boot_dqn import EnsemblePlus

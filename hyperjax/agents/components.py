@@ -2,15 +2,20 @@
 
 from collections.abc import Callable
 import dataclasses
+from typing import Any
 
 import chex
 from flax import linen as nn
+import jax
 import optax
 
 from hyperjax import acting as acting_lib
+from hyperjax import augment
 from hyperjax import checks
 from hyperjax import index as index_lib
 from hyperjax import losses
+from hyperjax import networks
+from hyperjax import specs
 from hyperjax import targets
 from hyperjax import types
 
@@ -65,3 +70,40 @@ class Components:
         evaluation=checks.instance(acting_lib.Acting, 'a policy'),
         acting_params=checks.function,
         before_update=checks.optional(checks.function))
+
+
+def with_settings(
+    components: Components, config: Any, spec: specs.ObservationSpec,
+) -> Components:
+  """Returns an algorithm's parts with what any config may add to them.
+
+  Args:
+    components: parts of the algorithm.
+    config: settings, of which `augmentation` wraps the loss and `resets` come
+      before each update.
+    spec: spec of the observations.
+
+  Raises:
+    ValueError: if the augmentation does not fit the observations, or a reset
+      the parameters.
+  """
+  augmentation, resets = config.augmentation, config.resets
+  if augmentation is not None:
+    augmentation.check(spec)
+    components = dataclasses.replace(
+        components, loss=augment.Augmented(components.loss, augmentation))
+  if resets is not None:
+    network, optimizer = components.network, components.optimizer
+    further = components.before_update
+
+    def init(key: chex.PRNGKey) -> Any:
+      return networks.unbox(network.init(key, spec.zeros()))['params']
+
+    def before_update(learner: types.LearnerState, key: chex.PRNGKey):
+      learner = resets(learner, key, init, optimizer)
+      return learner if further is None else further(learner, key)
+
+    resets.check(config.updates_per_period,
+                 jax.eval_shape(init, jax.random.key(0)))
+    components = dataclasses.replace(components, before_update=before_update)
+  return components

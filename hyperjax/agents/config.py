@@ -6,10 +6,14 @@ import dataclasses
 from flax import linen as nn
 import optax
 
+from hyperjax import augment
 from hyperjax import checks
 from hyperjax import networks
 from hyperjax import optimizers
+from hyperjax import resets as resets_lib
+from hyperjax import schedules
 from hyperjax import targets
+from hyperjax.replay import returns
 from hyperjax.replay import samplers
 
 
@@ -22,11 +26,12 @@ class TDConfig:
       the observation, and by some agents with the keywords `kernel_init`,
       `bias_init` or `activation` of `networks.MLPTorso`.
     hidden_sizes: widths of the torso's dense layers.
-    discount: gamma per step, in [0, 1].
+    discount: gamma per step, in [0, 1], or a schedule of it: a function of the
+      number of updates since the newest reset.
     reward_scaling: whether rewards are divided by their scale, which is
       measured (see `hyperjax.reward_scale`). Loops and adapters do so; a loop
       without a trainer has to do it itself.
-    n_step: n, number of steps of a return.
+    n_step: n, number of steps of a return, or such a schedule of it.
     double: whether the online network selects the action of the target.
     learning_rate: step size of Adam.
     adam_epsilon: number added to the root of Adam's second moment; positive.
@@ -45,6 +50,11 @@ class TDConfig:
     lazy_adam: whether updates are lazy: they leave unchanged the rows of the
       first layer that the batch does not read, if observations are categories
       (see `hyperjax.lazy_adam`).
+    sequence_length: K, number of steps after each transition's s that a batch
+      has in its `sequences`; 0 for none.
+    augmentation: random change of each observation of a batch; None for none.
+    resets: when and how weights begin anew (see `hyperjax.resets`); None for
+      never.
 
   Raises:
     ValueError: if a setting is invalid.
@@ -52,9 +62,9 @@ class TDConfig:
 
   torso: Callable[..., nn.Module] = networks.MLPTorso
   hidden_sizes: Sequence[int] = (64, 64)
-  discount: float = 0.99
+  discount: float | schedules.Schedule = 0.99
   reward_scaling: bool = False
-  n_step: int = 1
+  n_step: int | schedules.Linear = 1
   double: bool = True
   learning_rate: float = 1e-3
   adam_epsilon: float = 1.5e-4
@@ -67,15 +77,18 @@ class TDConfig:
   update_period: int = 1
   updates_per_period: int = 1
   lazy_adam: bool = False
+  sequence_length: int = 0
+  augmentation: augment.Augmentation | None = None
+  resets: resets_lib.Resets | None = None
 
   def __post_init__(self):
     checks.fields(
         self,
         torso=checks.function,
         hidden_sizes=checks.widths(1),
-        discount=checks.FRACTION,
+        discount=returns.check_discount,
         reward_scaling=checks.flag,
-        n_step=checks.COUNT,
+        n_step=returns.check_n_step,
         double=checks.flag,
         learning_rate=checks.positive,
         # Zero would divide 0 by 0 at weights without a gradient so far.
@@ -88,12 +101,21 @@ class TDConfig:
         warmup_steps=checks.COUNT,
         update_period=checks.COUNT,
         updates_per_period=checks.COUNT,
-        lazy_adam=checks.flag)
+        lazy_adam=checks.flag,
+        sequence_length=checks.integer(0),
+        augmentation=checks.optional(checks.component(augment.Augmentation)),
+        resets=checks.optional(checks.component(resets_lib.Resets)))
     for name in ('batch_size', 'warmup_steps'):
       if getattr(self, name) > self.replay_capacity:
         raise ValueError(
             f'{name} must be at most replay_capacity, {self.replay_capacity}, '
             f'got {getattr(self, name)}')
+    if self.lazy_adam and self.sequence_length:
+      raise ValueError(
+          f'sequence_length must be 0 with lazy_adam, which reads the rows of '
+          f's and s\' alone, got {self.sequence_length}')
+    if self.resets is not None:
+      self.resets.check(self.updates_per_period, None)
 
 
 def adam(

@@ -147,8 +147,24 @@ def check_batch(
           f'{name} of a batch', x, shape, dtype)
       for name, x, dtype in (('weights', batch.weights, jnp.float32),
                              ('keys', batch.keys, jnp.int32))}
+  if batch.sequences is not None:
+    _check_sequences(agent, batch.sequences, shape)
   return batch._replace(
       transitions=transitions._replace(**checked), **optional)
+
+
+def _check_sequences(agent, sequences: types.Sequences, shape):
+  """Raises ValueError if sequences do not fit a batch of shape (B,)."""
+  if not isinstance(sequences, types.Sequences):
+    raise ValueError(
+        f'expected Sequences in a batch, got {type(sequences).__name__}')
+  steps = (*shape, *jnp.shape(sequences.actions)[1:2])
+  for name, dtype in (('actions', jnp.int32), ('exists', bool)):
+    arrays.check_array(f'{name} of the sequences of a batch',
+                       getattr(sequences, name), steps, dtype)
+  spec = agent.observation_spec
+  arrays.check_array('observations of the sequences of a batch',
+                     sequences.observations, (*steps, *spec.shape), spec.dtype)
 
 
 def faults_of(
@@ -192,6 +208,11 @@ def names_of_metrics(agent: types.Agent) -> list[str]:
         observation=zeros(spec.dtype, *spec.shape), action=zeros('int32'),
         reward=zeros('float32'), discount=zeros('float32'),
         next_observation=zeros(spec.dtype, *spec.shape), uid=zeros('int32')))
+    length = getattr(agent.config, 'sequence_length', 0)
+    if length:
+      batch = batch._replace(sequences=types.Sequences(
+          zeros('int32', length), zeros(spec.dtype, length, *spec.shape),
+          zeros('bool', length)))
     return agent.update(agent.init(key), batch)[1]
 
   return sorted(jax.eval_shape(metrics, jax.random.key(0)))

@@ -30,6 +30,7 @@ from hyperjax.agents import guards
 from hyperjax.agents.components import Components
 from hyperjax.agents.components import online_params  # noqa: F401
 from hyperjax.agents.components import target_params
+from hyperjax.agents.components import with_settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +63,9 @@ class TDAgent:
     set_field('observation_spec', specs.observation_spec(self.observation_spec))
     set_field('num_actions', specs.num_actions(self.num_actions))
     guards.check_config(self)
-    set_field('components', checks.instance(Components)(
-        'components', self.make_components()))
+    parts = checks.instance(Components)('components', self.make_components())
+    set_field('components', with_settings(
+        parts, self.config, self.observation_spec))
     is_lazy = self.config.lazy_adam and self.observation_spec.num_values
     set_field('_tables', lazy_adam.find_tables(
         self.components.network, self.observation_spec) if is_lazy else None)

@@ -19,6 +19,7 @@ on, as in DQN Zoo, and the agent has to press FIRE itself.
 from collections.abc import Iterable, Sequence
 import difflib
 import functools
+import importlib.util
 import os
 from typing import Any
 import warnings
@@ -43,16 +44,13 @@ _TWO_PLAYERS = {'combat', 'joust', 'maze_craze', 'warlords'}
 @functools.cache
 def games() -> tuple[str, ...]:
   """Returns the names of all games as in envpool: 'Pong', 'MsPacman'."""
-  try:
-    envpool = _envpool()
-  except ImportError as error:
-    try:
-      return tuple(sorted(_ale_names()))
-    except ImportError:
-      raise error from None
+  if not importlib.util.find_spec('envpool') and importlib.util.find_spec(
+      'ale_py'):
+    return tuple(sorted(_ale_names()))
+  envpool = _envpool()
   specs_by_name = envpool.registration.registry.specs
   return tuple(sorted(
-      name.removesuffix('-v5') for name in envpool.list_all_envs()
+      name[:-3] for name in envpool.list_all_envs()
       if name.endswith('-v5') and 'atari' in specs_by_name[name][0]))
 
 
@@ -77,9 +75,9 @@ def hint(game: str, known: Iterable[str]) -> str:
     return name.lower().replace('_', '')
 
   names = {plain(name): name for name in known}
-  near = difflib.get_close_matches(plain(game), names)
-  return f'did you mean {" or ".join(names[name] for name in near)}?' if (
-      near) else 'names are like MsPacman'
+  near = [names[x] for x in difflib.get_close_matches(plain(game), names)]
+  return f'did you mean {" or ".join(near)}?' if near else (
+      'names are like MsPacman')
 
 
 class Atari(vector.VectorBase):
@@ -236,8 +234,7 @@ def _envpool() -> Any:
   except ImportError as error:
     raise ImportError(
         'these environments need the package envpool: pip install envpool '
-        "(Atari goes with ale-py alone, too: backend='ale')"
-    ) from error
+        "(for Atari ale-py is enough: backend='ale')") from error
   return envpool
 
 
@@ -260,9 +257,8 @@ def _make_envpool(
 ) -> tuple[vector.Emulators, int]:
   emulators = _envpool().make_gymnasium(
       f'{game}-v5', num_envs=len(seeds), env_seed=seeds,
-      num_threads=num_threads, stack_num=1,
-      frame_skip=FRAMES_PER_STEP, noop_max=max_noops,
-      max_episode_steps=max_frames // FRAMES_PER_STEP,
+      num_threads=num_threads, stack_num=1, frame_skip=FRAMES_PER_STEP,
+      noop_max=max_noops, max_episode_steps=max_frames // FRAMES_PER_STEP,
       repeat_action_probability=sticky_actions,
       img_height=HEIGHT, img_width=WIDTH)
   return emulators, int(emulators.action_space.n)
@@ -290,17 +286,15 @@ def _make_ale(
   try:
     from ale_py import vector_env
   except ImportError as error:
-    raise ValueError(
-        "backend 'ale' needs the package ale-py: pip install ale-py") from error
+    raise ValueError("backend 'ale' needs the package ale-py") from error
   environments = vector_env.AtariVectorEnv(
       _ale_names()[game], len(seeds), stack_num=1, num_threads=num_threads,
       frameskip=FRAMES_PER_STEP, noop_max=max_noops,
       max_num_frames_per_episode=max_frames,
       repeat_action_probability=sticky_actions, reward_clipping=False,
       img_height=HEIGHT, img_width=WIDTH)
-  space = environments.single_action_space
-  num_actions = space.n  # pyright: ignore[reportAttributeAccessIssue] Discrete.
-  return _Ale(environments, seeds), int(num_actions)
+  space: Any = environments.single_action_space
+  return _Ale(environments, seeds), int(space.n)
 
 
 _BACKENDS = {'envpool': _make_envpool, 'ale': _make_ale}

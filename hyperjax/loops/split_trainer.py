@@ -60,14 +60,10 @@ class SplitTrainer(trainer_lib.ReplayTrainer):
   @property
   def replay(self) -> replay_lib.TransitionReplay:
     """Replay of one part."""
-    batch_size = self.config.batch_size
-    return replay_lib.TransitionReplay(
-        spec=self.observation_spec,
-        capacity=self.capacity,
-        batch_size=batch_size // self.num_parts,
-        n_step=self.config.n_step,
-        num_envs=self.num_envs,
-        sampler=_of_part(self.config.sampler, batch_size, self.num_parts))
+    batch_size, whole = self.config.batch_size, super().replay
+    return dataclasses.replace(
+        whole, batch_size=batch_size // self.num_parts,
+        sampler=_of_part(whole.sampler, batch_size, self.num_parts))
 
   def specs(self, runs: str | None) -> Any:
     """Returns how the parts share a state: a prefix of its tree.

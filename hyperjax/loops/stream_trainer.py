@@ -44,7 +44,8 @@ class StreamTrainer(trainer.ReplayTrainer):
         n_step=self.config.n_step,
         num_envs=self.num_envs,
         sampler=self.config.sampler,
-        stacked=self.stacked)
+        stacked=self.stacked,
+        sequence_length=getattr(self.config, 'sequence_length', 0))
 
   def init_observation(self, num_envs: int) -> Array:
     """Returns observations before the first time step, [num_envs, ...]."""

@@ -58,8 +58,8 @@ class ReplayTrainer:
   Attributes:
     agent: agent, see `types.Agent`. The trainer reads the fields `batch_size`,
       `n_step`, `discount`, `reward_scaling`, `sampler`, `replay_capacity`,
-      `warmup_steps`, `update_period` and `updates_per_period` of its config
-      (see `agents.TDConfig`).
+      `warmup_steps`, `update_period`, `updates_per_period` and, if there are
+      such, `sequence_length` and `resets` of its config, see `agents.TDConfig`.
     num_envs: N, number of environments of the agent.
     replay_capacity: number of transitions kept; by default that of the agent's
       config. A shorter run needs no more than its length.
@@ -82,13 +82,11 @@ class ReplayTrainer:
           f'num_envs of at most {self.capacity}, its capacity, got '
           f'{self.num_envs}')
     _ = self.replay  # Checks the sizes now instead of at the first trace.
-    if self.config.sampler.needs_losses:
-      metrics = guards.names_of_metrics(self.agent)
-      if 'losses' not in metrics:
-        raise ValueError(
-            f"the sampler {self.config.sampler} asks for the loss of each "
-            f"transition, metrics['losses'], but the agent's update gives "
-            f"{metrics} alone")
+    if self.config.sampler.needs_losses and 'losses' not in (
+        metrics := guards.names_of_metrics(self.agent)):
+      raise ValueError(
+          f"the sampler {self.config.sampler} asks for metrics['losses'], of "
+          f"each transition, but the agent's update gives {metrics} alone")
 
   @property
   def config(self) -> Any:
@@ -108,8 +106,7 @@ class ReplayTrainer:
   @property
   def capacity(self) -> int:
     """Number of steps that the replay keeps."""
-    given = self.replay_capacity
-    return self.config.replay_capacity if given is None else given
+    return self.replay_capacity or self.config.replay_capacity
 
   @property
   def replay(self) -> replay_lib.TransitionReplay:
@@ -117,7 +114,13 @@ class ReplayTrainer:
     config = self.config
     return replay_lib.TransitionReplay(
         self.observation_spec, self.capacity, config.batch_size, config.n_step,
-        self.num_envs, config.sampler)
+        self.num_envs, config.sampler,
+        discount=1. if self._stores_discount else config.discount,
+        sequence_length=getattr(config, 'sequence_length', 0))
+
+  @property
+  def _stores_discount(self) -> bool:
+    return not callable(self.config.discount)  # A schedule counts when drawn.
 
   @property
   def total_envs(self) -> int:
@@ -134,8 +137,7 @@ class ReplayTrainer:
   def update_period(self) -> int:
     """See `Trainer`.
 
-    At least 1: with more environments than the config's `update_period`, every
-    step of all environments is followed by `updates_per_period` updates.
+    At least 1: a step of more environments than that is followed by one round.
     """
     return max(1, self.config.update_period // self.total_envs)
 
@@ -146,8 +148,7 @@ class ReplayTrainer:
 
     Args:
       key: PRNG key of the run.
-      legal: mask of the actions that the environment has, bool [A]; None for
-        all.
+      legal: mask of the environment's actions, bool [A]; None for all.
 
     Raises:
       ValueError: if the mask is not bool [A].
@@ -191,14 +192,14 @@ class ReplayTrainer:
       timestep: types.TimeStep,
   ) -> TrainState:
     """Stores the outcome of actions, see `Trainer`."""
+    discount = self.config.discount if self._stores_discount else 1.
     replay = self.replay.add(
         state.replay,
         types.Transition(
             observation=observation,
             action=action,
             reward=timestep.reward,
-            discount=(self.config.discount * timestep.discount).astype(
-                jnp.float32),
+            discount=(discount * timestep.discount).astype(jnp.float32),
             next_observation=timestep.observation,
             uid=self._next_uids(state)),
         is_last=timestep.last())
@@ -220,7 +221,7 @@ class ReplayTrainer:
       replay_key: chex.PRNGKey,
       scale: reward_scale_lib.RewardScale | None = None,
   ) -> tuple[types.LearnerState, storage.ReplayState, types.Metrics]:
-    """Makes one update, on a batch that is a function of key and update number.
+    """Makes one update, on a batch that is a function of key and number.
 
     Args:
       learner: learner's state before the update.
@@ -232,7 +233,9 @@ class ReplayTrainer:
       The next learner and replay, and the metrics of `types.Agent.update`.
     """
     key = jax.random.fold_in(replay_key, learner.steps)
-    batch = self.replay.sample(replay, key)
+    resets = getattr(self.config, 'resets', None)
+    batch = self.replay.sample(
+        replay, key, resets.since(learner.steps) if resets else learner.steps)
     if batch.faults is not None:  # Not every agent keeps them.
       replay = replay._replace(faults=replay.faults | batch.faults)
     if scale is not None:
@@ -249,10 +252,8 @@ class ReplayTrainer:
 
     Args:
       state: state before the updates.
-      unroll: whether XLA may unroll the loop over the updates, which is faster
-        if learning is a program of its own. In a program with `observe`, XLA
-        for CPUs would then fuse adding to the replay with reading it, and copy
-        the whole replay.
+      unroll: whether XLA may unroll the loop: faster in a program of its own.
+        With `observe` in the program, XLA for CPUs would copy the whole replay.
 
     Returns:
       The state after the updates, and the metrics of each except 'losses',

@@ -23,6 +23,7 @@ from hyperjax.losses.pairs import Independent
 from hyperjax.losses.pairs import Members
 from hyperjax.losses.pairs import Pairs
 from hyperjax.losses.pairs import Shared
+from hyperjax.losses.self_prediction import SelfPrediction
 from hyperjax.losses.td import ExactTD
 from hyperjax.losses.td import Loss
 from hyperjax.losses.td import SampledTD

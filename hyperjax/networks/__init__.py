@@ -14,6 +14,7 @@ from hyperjax.networks.convolutions import Conv
 from hyperjax.networks.convolutions import ConvTorso
 from hyperjax.networks.convolutions import DataEfficientTorso
 from hyperjax.networks.convolutions import HyperAgentTorso
+from hyperjax.networks.convolutions import ImageTorso
 from hyperjax.networks.convolutions import MinAtarTorso
 from hyperjax.networks.convolutions import NatureTorso
 from hyperjax.networks.convolutions import SmallHyperAgentTorso
@@ -22,12 +23,17 @@ from hyperjax.networks.heads import EnsembleHead
 from hyperjax.networks.heads import HypermodelHead
 from hyperjax.networks.heads import LinearHead
 from hyperjax.networks.heads import SeparateNetworks
+from hyperjax.networks.impala import ImpalaTorso
+from hyperjax.networks.impala import MinAtarImpalaTorso
+from hyperjax.networks.impala import WideImpalaTorso
 from hyperjax.networks.noisy import NoisyValue
 from hyperjax.networks.noisy import StateAwareNoisyValue
 from hyperjax.networks.parameters import num_parameters
 from hyperjax.networks.priors import FixedPrior
 from hyperjax.networks.priors import PriorFeatures
 from hyperjax.networks.priors import UniformPrior
+from hyperjax.networks.self_predictive import SelfPredictiveValue
+from hyperjax.networks.self_predictive import TransitionModel
 from hyperjax.networks.tables import Table
 from hyperjax.networks.tables import table
 from hyperjax.networks.tables import unbox

@@ -74,8 +74,8 @@ class Conv(nn.Module):
     return x
 
 
-class ConvTorso(nn.Module):
-  """Convolutions, then dense layers, an activation after each.
+class ImageTorso(nn.Module):
+  """Base of torsos of images: a subclass has the layers before the dense ones.
 
   Attributes:
     hidden_sizes: widths of the dense layers; the last one is F.
@@ -87,8 +87,9 @@ class ConvTorso(nn.Module):
     normalize: whether the output of the convolutions is shifted and scaled to
       the range [0, 1], for each observation separately.
     activation: elementwise activation function.
-    layers: (features, kernel size, stride) of each convolution.
     channels_last: whether observations are images [H, W, C].
+    flatten: whether the features are a vector [F]; if not, and there are no
+      dense layers, they are an image [rows, columns, F].
 
   Raises:
     ValueError: if observations are no stacks of frames; and, when the module is
@@ -102,38 +103,71 @@ class ConvTorso(nn.Module):
   scale_input: bool = True
   normalize: bool = False
   activation: Callable[[Array], Array] = nn.relu
-  layers: Sequence[tuple[int, int, int]] = dataclasses.field(kw_only=True)
-  channels_last: bool = False
+  channels_last: bool = dataclasses.field(default=False, kw_only=True)
+  flatten: bool = dataclasses.field(default=True, kw_only=True)
 
   def __post_init__(self):
     checks.fields(
         self, 'a torso', hidden_sizes=checks.widths(0), spec=specs.check_spec,
         kernel_init=checks.function, bias_init=checks.function,
         scale_input=checks.flag, normalize=checks.flag,
-        activation=checks.function, layers=_layers, channels_last=checks.flag)
+        activation=checks.function, channels_last=checks.flag,
+        flatten=checks.flag)
     super().__post_init__()
     if len(self.spec.shape) != 3:
       raise ValueError(
           f'expected stacks of frames, [stack, H, W], or images, [H, W, C], '
           f'got observations of shape {self.spec.shape}')
 
+  def convolve(
+      self, image: Shaped[Array, 'H W C'], scale: float
+  ) -> Float[Array, 'rows columns F']:
+    """Returns the features of one image, within `__call__`.
+
+    Args:
+      image: the image.
+      scale: factor of its values.
+    """
+    raise TypeError(f'{type(self).__name__} has no layers')
+
   @nn.compact
   def __call__(
-      self, observation: Shaped[Array, '_ _ _']) -> Float[Array, ' F']:
-    """Returns the features of one observation, float32 [F]."""
+      self, observation: Shaped[Array, '_ _ _']) -> Float[Array, '...']:
+    """Returns the features of one observation, see `flatten`."""
     x = observation if self.channels_last else jnp.moveaxis(observation, 0, -1)
-    scale = 1. / 255. if self.scale_input else 1.
-    for features, kernel_size, stride in self.layers:
-      x = self.activation(Conv(
-          features, kernel_size, stride, self.kernel_init,
-          bias_init=self.bias_init, input_scale=scale)(x))
-      scale = 1.
+    x = self.convolve(x, 1. / 255. if self.scale_input else 1.)
+    if not (self.flatten or self.hidden_sizes):
+      return _min_max(x) if self.normalize else x
     x = jnp.ravel(x)
     if self.normalize:
       x = _min_max(x)
     for i, size in enumerate(self.hidden_sizes):
       x = self.activation(torsos.Dense(
           size, self.kernel_init, self.bias_init, name=f'Dense_{i}')(x))
+    return x
+
+
+class ConvTorso(ImageTorso):
+  """Convolutions, then dense layers, an activation after each.
+
+  Attributes:
+    layers: (features, kernel size, stride) of each convolution.
+  """
+
+  layers: Sequence[tuple[int, int, int]] = dataclasses.field(kw_only=True)
+
+  def __post_init__(self):
+    checks.fields(self, 'a torso', layers=_layers)
+    super().__post_init__()
+
+  def convolve(self, image, scale) -> Float[Array, 'rows columns F']:
+    """See `ImageTorso`."""
+    x = image
+    for features, kernel_size, stride in self.layers:
+      x = self.activation(Conv(
+          features, kernel_size, stride, self.kernel_init,
+          bias_init=self.bias_init, input_scale=scale)(x))
+      scale = 1.
     return x
 
 
@@ -228,7 +262,7 @@ def _patches(
       axis=-1)
 
 
-def _min_max(x: Float[Array, ' F']) -> Float[Array, ' F']:
+def _min_max(x: Float[Array, '*F']) -> Float[Array, '*F']:
   """Shifts and scales to [0, 1]; a constant becomes zero."""
   low, high = jnp.min(x), jnp.max(x)
   return (x - low) / (high - low + 1e-8)

@@ -15,6 +15,7 @@ Initializer = Callable[..., Array]
 
 # Xavier-normal (Glorot and Bengio, 2010).
 xavier = nn.initializers.xavier_normal()
+xavier_uniform = nn.initializers.xavier_uniform()
 
 
 def zero_bias(key, shape, dtype=jnp.float32):

@@ -1,4 +1,4 @@
-"""Common parts of both storages: the state, the protocol, n-step returns."""
+"""Common parts of both storages: the state, the protocol, checks."""
 
 import math
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -13,8 +13,10 @@ from hyperjax import arrays
 from hyperjax import checks
 from hyperjax import data_parallel
 from hyperjax import faults
+from hyperjax import schedules
 from hyperjax import specs
 from hyperjax import types
+from hyperjax.replay import returns
 from hyperjax.replay import samplers
 
 
@@ -57,10 +59,19 @@ class Replay(Protocol):
     """Returns an empty replay, allocated in full."""
     ...
 
-  def sample(self, state: ReplayState, key: chex.PRNGKey) -> types.Batch:
+  def sample(
+      self, state: ReplayState, key: chex.PRNGKey,
+      num_updates: Int[Array, ''] | None = None,
+  ) -> types.Batch:
     """Draws transitions [B]; from an empty replay meaningless ones.
 
     The batch's `faults` tell whether the replay was empty.
+
+    Args:
+      state: state of the replay.
+      key: PRNG key.
+      num_updates: number of updates since the newest reset, int32 [], of which
+        the schedules of n and discount are functions; None if there is none.
     """
     ...
 
@@ -79,17 +90,21 @@ class SampledReplay:
     spec: spec of the observations.
     capacity: number of steps kept.
     batch_size: B.
-    n_step: n.
+    discount: factor of the discounts of the entries, or a schedule of it.
+    n_step: n, or a schedule of it.
     num_envs: N.
     sampler: sampler of the slots.
+    sequence_length: K, number of steps of the sequences in a batch.
   """
 
   spec: specs.ObservationSpec
   capacity: int
   batch_size: int
-  n_step: int
+  discount: float | schedules.Schedule
+  n_step: int | schedules.Linear
   num_envs: int
   sampler: samplers.Sampler
+  sequence_length: int
 
   def __post_init__(self):
     checks.fields(
@@ -98,13 +113,46 @@ class SampledReplay:
         # Refused by `memory.check_fits` where memory does not hold it.
         capacity=checks.integer(1, maximum=2**63 - 1),
         batch_size=checks.COUNT,
-        n_step=checks.COUNT,
+        n_step=returns.check_n_step,
+        discount=returns.check_discount,
         num_envs=checks.COUNT,
-        sampler=checks.component(samplers.Sampler))
+        sampler=checks.component(samplers.Sampler),
+        sequence_length=checks.integer(0))
     if self.batch_size > self.capacity:
       raise ValueError(
           f'batch_size must be at most the capacity of the replay, '
           f'{self.capacity}, got {self.batch_size}')
+
+  @property
+  def max_n_step(self) -> int:
+    """Largest n."""
+    n = self.n_step
+    return n if isinstance(n, int) else round(max(n.start, n.end))
+
+  @property
+  def num_following(self) -> int:
+    """Number of steps that a transition or its sequence may take."""
+    return max(self.max_n_step, self.sequence_length)
+
+  def _current(self, num_updates) -> tuple[Any, Any]:
+    """Returns n and the discount after a number of updates.
+
+    Raises:
+      ValueError: if there is a schedule, but no number of updates.
+    """
+    n, discount = self.n_step, self.discount
+    if not (callable(n) or callable(discount)):
+      return n, discount
+    if num_updates is None:
+      raise ValueError(
+          f'n_step and discount follow schedules, so that sample needs '
+          f'num_updates, got n_step {n}, discount {discount} and num_updates '
+          f'None')
+    if callable(n):
+      n = jnp.round(n(num_updates)).astype(jnp.int32)
+    if callable(discount):
+      discount = jnp.clip(discount(num_updates), 0., 1.).astype(jnp.float32)
+    return n, discount
 
   def init(self) -> ReplayState:
     """Returns an empty replay, allocated in full."""
@@ -195,40 +243,3 @@ def ring_size(ring: Any, length: int) -> Int[Array, '']:
 def newest_position(ring: Any, length: int) -> Int[Array, '']:
   """Returns the position of the newest entry of a ring, int32 []."""
   return ((ring.current_index - 1) % length).astype(jnp.int32)
-
-
-class NStep(NamedTuple):
-  """An n-step return.
-
-  Attributes:
-    reward: discounted sum of the rewards, float32 [].
-    discount: product of the discounts, float32 [].
-    num_steps: number of steps in the return, int32 [].
-  """
-
-  reward: Float[Array, '']
-  discount: Float[Array, '']
-  num_steps: Int[Array, '']
-
-
-def n_step_return(
-    rewards: Float[Array, ' n'], discounts: Float[Array, ' n'],
-    exists: Bool[Array, ' n'],
-) -> NStep:
-  """Returns the return of up to n steps.
-
-    reward = sum_k (prod_{j<k} discount_j) reward_k
-
-  Args:
-    rewards: reward of each step, float32 [n].
-    discounts: gamma times the environment's discount of each step, float32 [n].
-      The return ends after a step with discount 0.
-    exists: whether each step has been taken in the same episode, bool [n].
-  """
-  discounts = jnp.cumprod(jnp.where(exists, discounts, 1.))
-  weights = jnp.concatenate([jnp.ones(1, jnp.float32), discounts[:-1]])
-  counts = exists & (weights > 0.)
-  return NStep(
-      reward=weights @ jnp.where(counts, rewards, 0.),
-      discount=discounts[-1],
-      num_steps=jnp.sum(counts, dtype=jnp.int32))

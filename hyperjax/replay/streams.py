@@ -18,8 +18,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from hyperjax import checks
 from hyperjax import faults
+from hyperjax import schedules
 from hyperjax import specs
 from hyperjax import types
+from hyperjax.replay import returns
 from hyperjax.replay import samplers
 from hyperjax.replay import storage
 
@@ -76,12 +78,13 @@ class StreamReplay(storage.SampledReplay):
     capacity: number of time steps kept, in all streams together; the oldest are
       overwritten.
     batch_size: B, number of transitions in a sample.
-    discount: gamma per step.
-    n_step: n, number of steps of a return. A return ends earlier at the end of
-      the episode or life, and at the newest time step.
+    discount: gamma per step, or a schedule of it.
+    n_step: n, number of steps of a return, or a schedule of it. A return ends
+      earlier at the end of the episode or life, and at the newest time step.
     num_envs: N, number of streams, which grow together.
     sampler: distribution of the draws.
     stacked: whether an observation is a stack [stack, H, W] of stored frames.
+    sequence_length: K, number of steps of the sequences in a batch; 0 for none.
 
   Raises:
     ValueError: if a size is invalid, or `stacked` does not fit the spec.
@@ -90,27 +93,27 @@ class StreamReplay(storage.SampledReplay):
   spec: specs.ObservationSpec
   capacity: int
   batch_size: int
-  discount: float
-  n_step: int = 1
+  discount: float | schedules.Schedule
+  n_step: int | schedules.Linear = 1
   num_envs: int = 1
   sampler: samplers.Sampler = samplers.Uniform()
   stacked: bool = False
+  sequence_length: int = 0
 
   def __post_init__(self):
     super().__post_init__()
-    checks.fields(self, 'a replay', discount=checks.FRACTION,
-                  stacked=checks.flag)
+    checks.fields(self, 'a replay', stacked=checks.flag)
     if self.stacked and len(self.spec.shape) != 3:
       raise ValueError(
           f'expected stacks of frames, [stack, H, W], got observations of '
           f'shape {self.spec.shape}')
     # One more step, since the newest one may begin an episode.
-    least = (self.stack + self.n_step + 1) * self.num_envs
+    least = (self.stack + self.num_following + 1) * self.num_envs
     if self.capacity < least:
       raise ValueError(
           f'the capacity of a replay of {self.num_envs} streams must be at '
-          f'least {least}, for a stack of {self.stack} and {self.n_step} steps '
-          f'each, got {self.capacity}')
+          f'least {least}, for a stack of {self.stack} and '
+          f'{self.num_following} steps each, got {self.capacity}')
 
   @property
   def stack(self) -> int:
@@ -184,7 +187,9 @@ class StreamReplay(storage.SampledReplay):
         num_ages=jnp.minimum(size - 1, self.length - self.stack))
 
   def sample(
-      self, state: storage.ReplayState, key: chex.PRNGKey) -> types.Batch:
+      self, state: storage.ReplayState, key: chex.PRNGKey,
+      num_updates: Int[Array, ''] | None = None,
+  ) -> types.Batch:
     """Draws transitions [B], see `storage.Replay`.
 
     A slot is drawn again until a transition begins there, after a while
@@ -193,8 +198,9 @@ class StreamReplay(storage.SampledReplay):
 
     Raises:
       ValueError: if the replay is empty; in a compiled program the batch's
-        `faults` tell it.
+        `faults` tell it. If there is a schedule, but no number of updates.
     """
+    n, discount = self._current(num_updates)
     ring = self._drawable(state)
     is_first = state.ring.experience.is_first.reshape(-1)
 
@@ -219,25 +225,49 @@ class StreamReplay(storage.SampledReplay):
         lambda carry: ~jnp.all(begins(carry[1])) & (carry[2] < _LAST_DRAW),
         redraw, (key, draw(key_draw), jnp.int32(1)))
     found = storage.check_holds(jnp.all(begins(slots)))
-    transitions = jax.vmap(self._transition, in_axes=(None, 0, 0))(
-        state, slots // self.length, (ring.newest - slots) % self.length)
+    envs, ages = slots // self.length, (ring.newest - slots) % self.length
+    transitions = jax.vmap(self._transition, in_axes=(None, 0, 0, None, None))(
+        state, envs, ages, n, discount)
+    sequences = None
+    if self.sequence_length:
+      sequences = jax.vmap(self._sequence, in_axes=(None, 0, 0))(
+          state, envs, ages)
     return types.Batch(
         transitions, self.sampler.weights(state.sampler, slots, ring), slots,
-        found)
+        found, sequences)
 
   def _position(self, state, age):
     return (state.ring.current_index - 1 - age) % self.length
 
-  def _transition(self, state, env, age) -> types.Transition:
-    """Returns the transition that begins `age` steps before the newest one."""
-    entries = state.ring.experience
-    ages = age - 1 - jnp.arange(self.n_step)
+  def _following(self, state, env, age, num):
+    """Returns the positions of the time steps after one, and which exist."""
+    ages = age - 1 - jnp.arange(num)
     following = self._position(state, ages)
     # The steps of this episode that the stream holds.
-    exists = (ages >= 0) & (jnp.cumsum(entries.is_first[env, following]) == 0)
-    result = storage.n_step_return(
+    is_first = state.ring.experience.is_first[env, following]
+    return following, (ages >= 0) & (jnp.cumsum(is_first) == 0)
+
+  def _sequence(self, state, env, age) -> types.Sequences:
+    """Returns the K steps after a time step, without the axis of the batch."""
+    entries = state.ring.experience
+    following, exists = self._following(state, env, age, self.sequence_length)
+    exists, steps = returns.sequence_steps(
+        exists, entries.discount[env, following])
+    return types.Sequences(
+        entries.action[env, following[steps]],
+        jax.vmap(self._observation, in_axes=(None, None, 0))(
+            state, env, age - 1 - steps),
+        exists)
+
+  def _transition(self, state, env, age, n, discount) -> types.Transition:
+    """Returns the transition that begins `age` steps before the newest one."""
+    entries = state.ring.experience
+    following, exists = self._following(state, env, age, self.max_n_step)
+    if callable(self.n_step):
+      exists &= jnp.arange(self.max_n_step) < n
+    result = returns.n_step_return(
         entries.reward[env, following],
-        self.discount * entries.discount[env, following], exists)
+        discount * entries.discount[env, following], exists)
     return types.Transition(
         observation=self._observation(state, env, age),
         action=entries.action[env, following[0]],

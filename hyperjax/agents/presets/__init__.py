@@ -34,6 +34,11 @@ from hyperjax.agents.presets.others import dqn_small_atari
 from hyperjax.agents.presets.others import enn_dqn_enn_acme_bsuite
 from hyperjax.agents.presets.others import rainbow_der_atari
 from hyperjax.agents.presets.others import rainbow_paper_atari
+from hyperjax.agents.presets.self_predictive import bbf_minatar
+from hyperjax.agents.presets.self_predictive import bbf_paper_atari
+from hyperjax.agents.presets.self_predictive import bbf_paper_atari_ratio_2
+from hyperjax.agents.presets.self_predictive import bbf_small_atari
+from hyperjax.agents.presets.self_predictive import bbf_sr_spr_atari
 
 AGENTS: dict[str, type[agents.TDAgent]] = {
     'hyperagent': agents.HyperAgent,
@@ -45,6 +50,7 @@ AGENTS: dict[str, type[agents.TDAgent]] = {
     'adam_lmcdqn': agents.AdamLMCDQN,
     'noisy_dqn': agents.NoisyDQN,
     'rainbow': agents.Rainbow,
+    'bbf': agents.BBF,
     'sane': agents.SANE,
     'langevin_adam': agents.LangevinAdam,
 }
@@ -104,6 +110,14 @@ PRESETS: dict[str, dict[str, Callable[..., agents.TDConfig]]] = {
         **_own(agents.RainbowConfig),  # Of one layer, which is noisy.
         'paper_atari': rainbow_paper_atari,
         'der_atari': rainbow_der_atari,
+    },
+    'bbf': {
+        **_own(agents.BBFConfig),
+        'minatar': bbf_minatar,
+        'paper_atari': bbf_paper_atari,
+        'paper_atari_ratio_2': bbf_paper_atari_ratio_2,
+        'sr_spr_atari': bbf_sr_spr_atari,
+        'small_atari': bbf_small_atari,
     },
     'sane': _own(agents.SANEConfig, 512),
     'langevin_adam': _own(agents.LangevinAdamConfig),
