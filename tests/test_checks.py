@@ -124,7 +124,7 @@ EXAMPLES = [
 INTERNAL = {
     'Gymnax',  # In test_gymnax.py, since it needs an extra.
     'TDAgent', 'ImageTorso', 'HostRun', 'Evaluation', 'SeedRun', 'RunMap',
-    'Table',
+    'SplitRun', 'SplitMap', 'SplitTrainer', 'Table',
     *(f'{agent.__name__}' for agent in vars(agents).values()
       if isinstance(agent, type) and issubclass(agent, agents.TDAgent)
       and agent is not agents.DQN)}
