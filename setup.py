@@ -29,7 +29,7 @@ EXTRAS = {
     # Sweeps over machines.
     'cluster': ['distributed>=2024.8'],
     # What the commands under experiments/ and benchmarks/ need.
-    'experiments': ['matplotlib>=3.8', 'tqdm>=4.66', 'tyro>=0.9'],
+    'experiments': ['matplotlib>=3.8', 'tqdm>=4.66', 'tyro>=0.9.30'],
     'docs': ['mkdocs-material>=9.5', 'mkdocstrings-python>=1.10'],
     # The extra of pyright brings its own node, so that it needs no download.
     'test': ['beartype>=0.19', 'hypothesis>=6.100', 'pyright[nodejs]>=1.1.400',
