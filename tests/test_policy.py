@@ -433,7 +433,7 @@ def test_observations_are_checked():
   assert cells.select_action(np.arange(4)).shape == (4,)
 
 
-def test_an_agent_without_values_acts_but_has_none():
+def test_an_agent_without_values_acts_but_has_none(unchecked):
 
   @dataclasses.dataclass(frozen=True)
   class Wrapped:
