@@ -14,6 +14,7 @@ import pytest
 
 from hyperjax import agents
 from hyperjax import memory
+from hyperjax import multihost
 from hyperjax import specs
 from hyperjax.adapters import acme
 from hyperjax.environments import DeepSea
@@ -288,7 +289,10 @@ def test_what_is_compiled_for_the_check_runs(compiled, vectorize):
   assert state.weak.tolist() == [2] * 4 and state.x.tolist() == [[4.] * 3] * 4
 
 
-def test_a_chunk_is_compiled_once(compiled):
+@pytest.mark.parametrize('is_many', [False, True], ids=['one', 'many'])
+def test_a_chunk_is_compiled_once(compiled, monkeypatch, is_many):
+  """Also where arguments are placed as in a job of several processes."""
+  monkeypatch.setattr(multihost, 'is_many', lambda: is_many)
   loop = device_loop(num_devices=2)
   params = loop.environment.params_from_seeds(range(2))
   state = loop.init(range(2), params)

@@ -180,7 +180,8 @@ class OnDeviceLoop:
     if max_steps is not None and env_params is not None:
       function, mask = SeedRun.run, ()
       if masked or not mapped.vectorize:  # As in `run`.
-        function, mask = SeedRun.run_if, (np.ones(num_seeds, bool),)
+        function = SeedRun.run_if
+        mask = (mapped.put(np.ones(num_seeds, bool), num_seeds),)
       mapped.check_program(
           needs, function, self._seed_run, max_steps, False,
           args=(state, *mask, np.int32(max_steps)))
