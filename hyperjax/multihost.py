@@ -94,8 +94,8 @@ def fetch(tree: Any) -> Any:
             not (x.is_fully_replicated or x.is_fully_addressable)}
   if spread:
     # All in one program: what it takes is mostly the time to meet the others.
-    (mesh,) = {x.sharding.mesh for x in spread.values()}
-    for i, x in zip(spread, _copies(mesh)(*spread.values()), strict=True):
+    sharding: Any = next(iter(spread.values())).sharding  # One mesh for all.
+    for i, x in zip(spread, _copies(sharding.mesh)(*spread.values()), strict=True):
       leaves[i] = x
   return jax.tree.unflatten(structure, jax.device_get(leaves))
 
