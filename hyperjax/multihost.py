@@ -11,7 +11,6 @@ In a job of one process all of this does nothing and costs nothing.
 """
 
 from collections.abc import Callable
-import functools
 import pickle
 from typing import Any, TypeVar
 
@@ -89,23 +88,15 @@ def fetch(tree: Any) -> Any:
   """
   if not is_many():
     return jax.device_get(tree)
-  leaves, structure = jax.tree.flatten(tree)
-  spread = {i: x for i, x in enumerate(leaves) if isinstance(x, jax.Array) and
-            not (x.is_fully_replicated or x.is_fully_addressable)}
-  if spread:
-    # All in one program: what it takes is mostly the time to meet the others.
-    sharding: Any = next(iter(spread.values())).sharding  # One mesh for all.
-    for i, x in zip(spread, _copies(sharding.mesh)(*spread.values()), strict=True):
-      leaves[i] = x
-  return jax.tree.unflatten(structure, jax.device_get(leaves))
 
+  def whole(x):
+    if not isinstance(x, jax.Array) or x.is_fully_replicated:
+      return np.asarray(x)
+    if x.is_fully_addressable:
+      return jax.device_get(x)
+    return multihost_utils.process_allgather(x, tiled=True)
 
-@functools.cache
-def _copies(mesh: jax.sharding.Mesh) -> Callable[..., Any]:
-  """Returns a function that gives every device a copy of some arrays."""
-  return jax.jit(
-      lambda *arrays: arrays,
-      out_shardings=jax.sharding.NamedSharding(mesh, jax.P()))
+  return jax.tree.map(whole, tree)
 
 
 def gather(value: Any) -> list[Any]:
