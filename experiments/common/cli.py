@@ -112,7 +112,8 @@ def _narrowed(owner: Any) -> Any:
         getattr(choice, '_is_protocol', False) for choice in choices):
       annotations[name] = type(value)
     elif isinstance(value, int | float) and any(
-        get_origin(choice) is Callable for choice in choices):
+        get_origin(choice) is Callable or dataclasses.is_dataclass(choice)
+        for choice in choices):
       annotations[name] = choices[0]  # A number, and no schedule.
   if not annotations:
     return owner

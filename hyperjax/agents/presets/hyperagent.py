@@ -88,6 +88,9 @@ def hyperagent_paper_deep_sea(**overrides: Any) -> hyperagent.HyperAgentConfig:
       'update_period': 1,
       'updates_per_period': 1,
       'lazy_adam': False,
+      'sequence_length': 0,
+      'augmentation': None,
+      'resets': None,
       **overrides})
 
 
