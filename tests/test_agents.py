@@ -1060,11 +1060,14 @@ def test_every_preset_makes_an_agent_that_learns(agent, preset):
   """As far as shapes go."""
   made = _preset(agent, preset)
   learner = jax.eval_shape(made.init, jax.random.key(0))
-  spec = made.observation_spec
+  spec, length = made.observation_spec, made.config.sequence_length
   batch = jax.eval_shape(lambda: types.Batch(types.Transition(
       jnp.zeros((2, *spec.shape), spec.dtype), jnp.zeros(2, jnp.int32),
       jnp.zeros(2), jnp.zeros(2), jnp.zeros((2, *spec.shape), spec.dtype),
-      jnp.zeros(2, jnp.int32))))
+      jnp.zeros(2, jnp.int32)), sequences=types.Sequences(
+          jnp.zeros((2, length), jnp.int32),
+          jnp.zeros((2, length, *spec.shape), spec.dtype),
+          jnp.ones((2, length), bool)) if length else None))
   after, metrics = jax.eval_shape(made.update, learner, batch)
   assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
       lambda x: (x.shape, x.dtype), learner)
