@@ -113,7 +113,20 @@ def batch_of(agent, num=16):
           draw(), jnp.asarray(rng.integers(2, size=num), jnp.int32),
           jnp.asarray(rng.normal(size=num), jnp.float32),
           jnp.full(num, 0.9), draw(), jnp.arange(num, dtype=jnp.int32)),
-      weights=jnp.asarray(rng.uniform(0.5, 1., num), jnp.float32))
+      weights=jnp.asarray(rng.uniform(0.5, 1., num), jnp.float32),
+      sequences=sequences_of(agent, num) if agent.config.sequence_length
+      else None)
+
+
+def sequences_of(agent, num):
+  """Sequences of which a part has ended."""
+  rng, length = np.random.default_rng(1), agent.config.sequence_length
+  return types.Sequences(
+      jnp.asarray(rng.integers(2, size=(num, length)), jnp.int32),
+      jnp.asarray(rng.integers(
+          agent.observation_spec.num_values, size=(num, length)),
+                  agent.observation_spec.dtype),
+      jnp.arange(length) < rng.integers(length + 1, size=(num, 1)))
 
 
 def updated(agent, batch, learner, num_updates=3):
