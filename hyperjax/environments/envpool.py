@@ -36,7 +36,6 @@ HEIGHT = WIDTH = 84
 
 StalledError = vector.StalledError
 
-
 # Those of ale-py that need a second player.
 _TWO_PLAYERS = {'combat', 'joust', 'maze_craze', 'warlords'}
 
@@ -50,7 +49,7 @@ def games() -> tuple[str, ...]:
   envpool = _envpool()
   specs_by_name = envpool.registration.registry.specs
   return tuple(sorted(
-      name[:-3] for name in envpool.list_all_envs()
+      name.removesuffix('-v5') for name in envpool.list_all_envs()
       if name.endswith('-v5') and 'atari' in specs_by_name[name][0]))
 
 
@@ -286,7 +285,8 @@ def _make_ale(
   try:
     from ale_py import vector_env
   except ImportError as error:
-    raise ValueError("backend 'ale' needs the package ale-py") from error
+    raise ValueError(
+        "backend 'ale' needs the package ale-py: pip install ale-py") from error
   environments = vector_env.AtariVectorEnv(
       _ale_names()[game], len(seeds), stack_num=1, num_threads=num_threads,
       frameskip=FRAMES_PER_STEP, noop_max=max_noops,
