@@ -16,7 +16,6 @@ category as `hyperjax.networks.Table`.
 
 from collections.abc import Callable
 import functools
-from typing import Any
 
 from flax import linen as nn
 import jax
@@ -25,6 +24,7 @@ import numpy as np
 
 from hyperjax import memory
 from hyperjax import networks
+from hyperjax import parts
 from hyperjax import specs
 from hyperjax import types
 
@@ -53,7 +53,7 @@ def find_tables(
   is_table = lambda x: isinstance(x, networks.Table)
   leaves = jax.tree_util.tree_flatten_with_path(boxed, is_leaf=is_table)[0]
   tables = frozenset(
-      _names(path)[1:] for path, leaf in leaves if is_table(leaf))
+      parts.names(path)[1:] for path, leaf in leaves if is_table(leaf))
   if not tables:
     names = ', '.join(jax.tree_util.keystr(path) for path, _ in leaves)
     raise ValueError(
@@ -74,7 +74,8 @@ def _check_reads_tables_alone(network, spec, tables):
   def differs(key):
     variables = networks.unbox(network.init(key, spec.zeros()))
     reversed_rows = jax.tree_util.tree_map_with_path(
-        lambda path, x: jnp.flip(x, -2) if _names(path)[1:] in tables else x,
+        lambda path, x: (
+            jnp.flip(x, -2) if parts.names(path)[1:] in tables else x),
         variables)
     return [
         jnp.any(a != b) for c in (0, last // 3)
@@ -126,14 +127,11 @@ def update(
   small_batch = batch._replace(transitions=transitions._replace(
       observation=position[:batch_size],
       next_observation=position[batch_size:]))
-  weights = {_names(path)[1:]
+  weights = {parts.names(path)[1:]
              for path, _ in jax.tree.leaves_with_path(learner.params)}
 
   def is_table(path) -> bool:
-    # A suffix: collections, targets and moments contain the same path.
-    names = _names(path)
-    ends = (names[i:] for i in range(len(names)))
-    return next((end in tables for end in ends if end in weights), False)
+    return parts.owner(path, weights) in tables
 
   def take(path, x):
     if not is_table(path):
@@ -154,9 +152,3 @@ def update(
       params={**learner.params, 'params': trained},
       target_params=learner.target_params,
       opt_state=opt_state), metrics
-
-
-def _names(path: tuple[Any, ...]) -> tuple[str, ...]:
-  """Returns the dictionary keys along a path."""
-  return tuple(entry.key for entry in path
-               if isinstance(entry, jax.tree_util.DictKey))

@@ -5,7 +5,7 @@ The name of a parameter is its path in the collection 'params', such as
 'torso' is the whole torso.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import chex
@@ -16,6 +16,22 @@ def names(path: tuple[Any, ...]) -> tuple[str, ...]:
   """Returns the dictionary keys along a path of `jax.tree_util`."""
   return tuple(entry.key for entry in path
                if isinstance(entry, jax.tree_util.DictKey))
+
+
+def owner(
+    path: tuple[Any, ...], weights: Collection[tuple[str, ...]]
+) -> tuple[str, ...] | None:
+  """Returns the parameter that a number of a state belongs to, None for none.
+
+  Collections, targets and moments contain the parameter's own path as an end.
+
+  Args:
+    path: path of `jax.tree_util` to the number.
+    weights: dictionary keys that lead to each parameter.
+  """
+  found = names(path)
+  ends = (found[i:] for i in range(len(found)))
+  return next((end for end in ends if end in weights), None)
 
 
 def is_within(path: tuple[str, ...], part: str) -> bool:

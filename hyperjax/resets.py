@@ -173,14 +173,7 @@ class Periodic:
     """Returns the state with new moments of the weights that are fresh."""
     weights = {parts.names(path)
                for path, _ in jax.tree_util.tree_leaves_with_path(params)}
-
-    def weight_of(path):
-      """The parameter that a number belongs to: a suffix of its path."""
-      names = parts.names(path)
-      return next((names[i:] for i in range(len(names))
-                   if names[i:] in weights), None)
-
-    found = ((path, weight_of(path))
+    found = ((path, parts.owner(path, weights))
              for path, _ in jax.tree_util.tree_leaves_with_path(old))
     owners = {path: owner for path, owner in found if owner is not None}
 
