@@ -120,13 +120,20 @@ class NoisyDuelingValue(nn.Module):
       out, noise = noisy.apply_layer(layers[1], nn.relu(hidden), noise)
       streams.append(out.reshape(-1, self.support.num_atoms))
     advantage, value = streams
-    return value + advantage - jnp.mean(advantage, axis=0, keepdims=True)
+    return dueling(value, advantage)
 
   def value(
       self, features: Float[Array, ' F'], index: Float[Array, ' M']
   ) -> Float[Array, ' A']:
     """Returns Q(s, .; z), float32 [A]; index 0 gives the mean weights."""
     return mean_of(self.logits(features, index), self.support)
+
+
+def dueling(
+    value: Float[Array, '*one atoms'], advantage: Float[Array, 'A atoms']
+) -> Float[Array, 'A atoms']:
+  """Returns v + a_i - mean over actions of a, for each action i."""
+  return value + advantage - jnp.mean(advantage, axis=0, keepdims=True)
 
 
 def mean_of(

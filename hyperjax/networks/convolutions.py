@@ -137,10 +137,10 @@ class ImageTorso(nn.Module):
     x = observation if self.channels_last else jnp.moveaxis(observation, 0, -1)
     x = self.convolve(x, 1. / 255. if self.scale_input else 1.)
     if not (self.flatten or self.hidden_sizes):
-      return _min_max(x) if self.normalize else x
+      return min_max(x) if self.normalize else x
     x = jnp.ravel(x)
     if self.normalize:
-      x = _min_max(x)
+      x = min_max(x)
     for i, size in enumerate(self.hidden_sizes):
       x = self.activation(torsos.Dense(
           size, self.kernel_init, self.bias_init, name=f'Dense_{i}')(x))
@@ -262,7 +262,8 @@ def _patches(
       axis=-1)
 
 
-def _min_max(x: Float[Array, '*F']) -> Float[Array, '*F']:
+def min_max(
+    x: Float[Array, '*F'], epsilon: float = 1e-8) -> Float[Array, '*F']:
   """Shifts and scales to [0, 1]; a constant becomes zero."""
   low, high = jnp.min(x), jnp.max(x)
-  return (x - low) / (high - low + 1e-8)
+  return (x - low) / (high - low + epsilon)

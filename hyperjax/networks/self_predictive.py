@@ -15,8 +15,7 @@ from hyperjax.networks import torsos
 
 def renormalize(x: Float[Array, '*F']) -> Float[Array, '*F']:
   """Shifts and scales one latent to [0, 1]; a constant becomes zero."""
-  low, high = jnp.min(x), jnp.max(x)
-  return (x - low) / (high - low + 1e-5)
+  return convolutions.min_max(x, 1e-5)
 
 
 class TransitionModel(nn.Module):
@@ -134,8 +133,7 @@ class SelfPredictiveValue(nn.Module):
     hidden = nn.relu(self.project(latent))
     advantage = self.advantage(hidden).reshape(
         -1, self.support.num_atoms)
-    return (self.state_value(hidden) + advantage
-            - jnp.mean(advantage, axis=0, keepdims=True))
+    return categorical.dueling(self.state_value(hidden), advantage)
 
   def value(
       self, latent: Float[Array, 'rows columns F'], index: Float[Array, ' 0']
