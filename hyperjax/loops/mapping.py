@@ -91,17 +91,9 @@ class RunMap:
       *args: arguments of the function for all runs.
     """
     mesh = self.mesh(num_runs)
-
-    def shape(x):
-      # As XLA returns it: empty arrays are whole on every device. Programs for
-      # other shardings, or other weak types, would be other programs.
-      spec = jax.P(RUNS) if x.size else jax.P()
-      return jax.ShapeDtypeStruct(
-          x.shape, x.dtype, weak_type=x.weak_type,
-          sharding=jax.sharding.NamedSharding(mesh, spec))
-
     return jax.tree.map(
-        shape, memory.traced(jax.eval_shape, jax.vmap(function), *args))
+        lambda x: as_returned(x, mesh, jax.P(RUNS)),
+        memory.traced(jax.eval_shape, jax.vmap(function), *args))
 
   def __call__(
       self, function: Callable[..., Any], *static: Any, donate: bool = True
@@ -200,6 +192,19 @@ class RunMap:
       return jax.lax.map(lambda args: one_run(*args, *shared), args)
 
     return one_device
+
+
+def as_returned(
+    x: jax.ShapeDtypeStruct, mesh: jax.sharding.Mesh, spec: jax.P
+) -> jax.ShapeDtypeStruct:
+  """Returns a shape with the sharding that XLA gives such an output.
+
+  Empty arrays are whole on every device. Programs for other shardings, or other
+  weak types, would be other programs.
+  """
+  return jax.ShapeDtypeStruct(
+      x.shape, x.dtype, weak_type=x.weak_type,
+      sharding=jax.sharding.NamedSharding(mesh, spec if x.size else jax.P()))
 
 
 def _sizes(args) -> tuple[int, int]:

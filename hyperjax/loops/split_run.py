@@ -187,15 +187,9 @@ class SplitMap(mapping.RunMap):
     assert isinstance(run, SplitRun)
     shapes = memory.traced(jax.eval_shape, self._sharded(
         function, (run,), num_runs, len(args)), *args)
-
-    def shape(spec, x):
-      sharding = jax.sharding.NamedSharding(mesh, spec if x.size else jax.P())
-      return jax.ShapeDtypeStruct(
-          x.shape, x.dtype, weak_type=x.weak_type, sharding=sharding)
-
     return jax.tree.map(
         lambda spec, part: jax.tree.map(
-            lambda x: shape(spec, x), part),
+            lambda x: mapping.as_returned(x, mesh, spec), part),
         run.specs_of_result(function.__name__), shapes)
 
   @functools.cache  # As in `RunMap`.

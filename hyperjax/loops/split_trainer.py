@@ -1,6 +1,7 @@
 """Trainer of an agent that is spread over the devices of one run."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import chex
@@ -65,6 +66,7 @@ class SplitTrainer(trainer_lib.ReplayTrainer):
         whole, batch_size=batch_size // self.num_parts,
         sampler=_of_part(whole.sampler, batch_size, self.num_parts))
 
+  @functools.cache  # It traces `init`, and every program asks for it.
   def specs(self, runs: str | None) -> Any:
     """Returns how the parts share a state: a prefix of its tree.
 
