@@ -159,7 +159,8 @@ CASES = [
     Case('hyperagent', 'small_atari', 'host', exact_only=True),
     Case('dqn', 'paper_atari', 'host'),
     Case('dqn', 'small_atari', 'host'),
-    *(Case(agent, 'nature_atari', 'host', SMALL_TORSO)
+    *(Case(agent, 'nature_atari', 'host', SMALL_TORSO,
+           exact_only=agent in ('noisy_dqn', 'sane'))
       for agent in presets.AGENTS if agent not in ('hyperagent', 'dqn')),
 ]
 
