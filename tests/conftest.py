@@ -40,7 +40,9 @@ if 'JAX_COMPILATION_CACHE_DIR' not in os.environ:
 # Most of what the tests take is to compile, and most of that to optimise
 # programs that then run for a moment.
 _QUICK = 'jax_disable_most_optimizations'
-jax.config.update(_QUICK, jax.default_backend() == 'cpu')
+if jax.default_backend() == 'cpu':
+  jax.config.update(_QUICK, True)
+  os.environ[_QUICK.upper()] = '1'  # For the commands that tests start.
 
 # Every function of the package checks its annotated shapes while tests run.
 _hook = install_import_hook('hyperjax', 'tests.typechecker.check')

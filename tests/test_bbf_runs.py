@@ -23,6 +23,7 @@ from tests.games import Game
 
 # A cycle of resets, of n and of gamma within few steps.
 SHORT = dict(
+    sequence_length=2, num_jumps=2,
     batch_size=4, warmup_steps=8, replay_capacity=60,
     n_step=schedules.Geometric(4., 2., 6),
     discount=schedules.GeometricHorizon(0.9, 0.99, 6),

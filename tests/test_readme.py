@@ -11,9 +11,11 @@ import pytest
 ROOT = Path(__file__).parents[1]
 README = (ROOT / 'README.md').read_text(encoding='utf-8')
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').rglob('*.md'))]
-# A block that stands on two pages runs once. Those of docs/ train for longer.
+# A block that stands on two pages runs once. Those of docs/, and the first of
+# README, train for longer.
 BLOCKS = [pytest.param(code, id=name, marks=(
-    () if name.startswith('README') else pytest.mark.slow)) for code, name in {
+    () if name.startswith('README') and name != 'README-0'
+    else pytest.mark.slow)) for code, name in {
         code: f'{page.stem}-{i}' for page in reversed(PAGES)
         for i, code in enumerate(re.findall(
             r'```python\n(.*?)```', page.read_text(encoding='utf-8'),

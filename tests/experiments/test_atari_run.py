@@ -22,7 +22,8 @@ from tests import states
 
 # Small enough for a test: one hidden layer of four units on flat frames.
 ARGUMENTS = (
-    '--preset', 'small_atari', '--torso', 'mlp', '--hidden-sizes', '4',
+    '--agent', 'dqn', '--preset', 'small_atari', '--torso', 'mlp',
+    '--hidden-sizes', '4',
     '--games', 'Pong,Breakout', '--num-seeds', '2', '--seed', '50',
     '--num-steps', '400', '--update-period', '4', '--warmup-steps',
     '100', '--batch-size', '4',
@@ -69,7 +70,7 @@ def test_writes_what_the_analysis_reads(finished, capsys):
   assert json.loads((finished / 'config.json').read_text())['settings'][
       'config']['torso'] == 'MLPTorso'
   analyse.main([str(finished)])
-  assert 'hyperagent' in capsys.readouterr().out
+  assert 'dqn' in capsys.readouterr().out
   found, _ = reading.read(finished)
   for runs in found.values():
     for found_run in runs:

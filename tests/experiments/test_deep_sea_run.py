@@ -148,7 +148,8 @@ def test_its_policies_are_those_of_its_last_checkpoint(finished):
 
 def test_a_resumed_run_logs_every_step_once(tmp_path):
   pytest.importorskip('tensorboardX')
-  arguments = (tmp_path, '--log', 'csv,tensorboard', '--num-episodes', '60')
+  arguments = (tmp_path, '--agent', 'dqn', '--preset', 'default',
+               '--log', 'csv,tensorboard', '--num-episodes', '60')
   with pytest.raises(stopping.Stopped):
     run_lib.run(make(*arguments), stops.After(4))
   begun = hyperjax.load(tmp_path, seed=31).updates

@@ -6,7 +6,8 @@ import pytest
 from experiments import regression
 from tests import csv_files
 
-pytestmark = pytest.mark.usefixtures('optimized')
+# What trains, which the first test does not.
+optimized = pytest.mark.usefixtures('optimized')
 
 
 def mean_errors(name, seeds=(100, 101, 102)):
@@ -29,6 +30,7 @@ def test_data_and_posterior():
 
 
 @pytest.mark.slow
+@optimized
 def test_a_wide_hypermodel_is_the_posterior():
   mean_error, std_ratio = mean_errors('hypermodel exact M=256')
   assert mean_error < 0.05
@@ -36,6 +38,7 @@ def test_a_wide_hypermodel_is_the_posterior():
 
 
 @pytest.mark.slow
+@optimized
 def test_without_a_ridge_the_mean_is_least_squares():
   """What the agents leave out on DeepSea: the pull towards the prior."""
   method = regression.methods()['hypermodel exact M=16, no ridge']
@@ -46,6 +49,7 @@ def test_without_a_ridge_the_mean_is_least_squares():
 
 
 @pytest.mark.slow
+@optimized
 def test_sampled_and_exact_expectation_agree():
   sampled = mean_errors('hypermodel 20 samples M=16')
   exact = mean_errors('hypermodel exact M=16')
@@ -53,6 +57,7 @@ def test_sampled_and_exact_expectation_agree():
 
 
 @pytest.mark.slow
+@optimized
 def test_a_large_ensemble_is_near_the_posterior():
   mean_error, std_ratio = mean_errors('ensemble with noise K=64')
   assert mean_error < 0.3
@@ -60,6 +65,7 @@ def test_a_large_ensemble_is_near_the_posterior():
 
 
 @pytest.mark.slow
+@optimized
 def test_langevin_is_near_and_its_adaptive_drift_is_not():
   mean_error, std_ratio = mean_errors('Langevin')
   assert mean_error < 0.35
@@ -68,12 +74,14 @@ def test_langevin_is_near_and_its_adaptive_drift_is_not():
 
 
 @pytest.mark.slow
+@optimized
 def test_noise_that_is_trained_away_is_no_posterior():
   """NoisyNet's loss has no term that keeps its noise up."""
   assert mean_errors('NoisyNet (ReLU network)', (100,))[1] < 0.3
 
 
 @pytest.mark.slow
+@optimized
 def test_command_writes_the_table(tmp_path, capsys):
   regression.compare(tmp_path / 'out')
   rows = csv_files.rows(tmp_path / 'out' / 'errors.csv')

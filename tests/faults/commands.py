@@ -13,11 +13,15 @@ import numpy as np
 
 ROOT = Path(__file__).parents[2]
 
-DEEP_SEA = (
-    'experiments.deep_sea.run', '--preset', 'optimistic', '--size', '4',
-    '--num-seeds', '2', '--num-episodes', '240', '--evaluate-every', '20',
-    '--hidden-sizes', '8', '--batch-size', '8', '--warmup-steps', '40',
-    '--eval-episodes', '5')
+_SMALL_DEEP_SEA = (
+    '--size', '4', '--num-seeds', '2', '--num-episodes', '240',
+    '--evaluate-every', '20', '--hidden-sizes', '8', '--batch-size', '8',
+    '--warmup-steps', '40', '--eval-episodes', '5')
+# Of what a command does an agent changes little, and DQN compiles soonest.
+DEEP_SEA = ('experiments.deep_sea.run', '--agent', 'dqn', *_SMALL_DEEP_SEA)
+# What has most to save: priorities, an index for each step, sparse moments.
+OPTIMIST = (
+    'experiments.deep_sea.run', '--preset', 'optimistic', *_SMALL_DEEP_SEA)
 ATARI = (
     'experiments.atari.run', '--preset', 'small_atari', '--torso', 'mlp',
     '--hidden-sizes', '4', '--games', 'Pong,Breakout', '--num-steps', '600',

@@ -91,8 +91,8 @@ REFUSED = {
     'config of a newer version': (
         rewrite('config.json', format=99), 'format 99, of a newer version'),
     'config of another agent': (
-        lambda f: edit(f / 'config.json', b'"hyperagent"', b'"boot_dqn"'),
-        "agent is 'boot_dqn' there, 'hyperagent' here"),
+        lambda f: edit(f / 'config.json', b'"dqn"', b'"boot_dqn"'),
+        "agent is 'boot_dqn' there, 'dqn' here"),
     'run.json cut': (lambda f: cut(f / 'run.json'), 'run.json is damaged'),
     'run.json of other types': (
         rewrite('run.json', saved='ten'), 'run.json is damaged'),

@@ -35,13 +35,23 @@ def stop_twice(command, cache, folder, rng, longest):
       check_stopped(result, number, folder, lines=(0, 1))
 
 
-@pytest.fixture(scope='session')
-def whole(tmp_path_factory, cache):
+def _uninterrupted(command, folder, cache):
   """What a run that nobody stops comes to."""
-  folder = tmp_path_factory.mktemp('stopping') / 'whole'
-  result = commands.run([*commands.DEEP_SEA, '--output', str(folder)], cache)
+  result = commands.run([*command, '--output', str(folder)], cache)
   assert result.status == 0 and not result.err
   return commands.results(folder)
+
+
+@pytest.fixture(scope='session')
+def whole(tmp_path_factory, cache):
+  return _uninterrupted(
+      commands.DEEP_SEA, tmp_path_factory.mktemp('stopping') / 'run', cache)
+
+
+@pytest.fixture(scope='session')
+def whole_optimist(tmp_path_factory, cache):
+  return _uninterrupted(
+      commands.OPTIMIST, tmp_path_factory.mktemp('stopping') / 'run', cache)
 
 
 def test_a_stopped_run_goes_on_where_it_was(tmp_path, cache, whole):
@@ -98,15 +108,15 @@ def test_what_is_ignored_stays_ignored(tmp_path, cache, whole):
 @pytest.mark.slow
 @pytest.mark.parametrize('seed', range(20))
 def test_deep_sea_stopped_anywhere_ends_in_the_same_bytes(
-    tmp_path, cache, whole, seed):
+    tmp_path, cache, whole_optimist, seed):
   rng = random.Random(seed)
   folder = tmp_path / 'run'
-  command = [*commands.DEEP_SEA, '--output', str(folder),
+  command = [*commands.OPTIMIST, '--output', str(folder),
              *rng.choice([(), commands.ALL_CHECKPOINTS])]
   stop_twice(command, cache, folder, rng, 9.)
   result = commands.run(command, cache)
   assert result.status == 0 and not result.err
-  assert commands.results(folder) == whole
+  assert commands.results(folder) == whole_optimist
 
 
 @pytest.mark.slow

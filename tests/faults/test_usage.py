@@ -52,7 +52,7 @@ def some(cases):
 def test_deep_sea(arguments, tmp_path, call):  # noqa: F811
   folder = tmp_path / 'new'
   check(call(deep_sea.main, [
-      *commands.DEEP_SEA[1:], '--output', str(folder), *arguments]))
+      *commands.OPTIMIST[1:], '--output', str(folder), *arguments]))
   assert not folder.exists()
 
 
