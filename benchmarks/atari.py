@@ -10,11 +10,17 @@ drift of the machine affects all equally:
   loop          steps/s of both, with acting: `hyperjax.loops.host`
 
 and the ratio of the loop to its slower side. If both sides use the same cores,
-as on a machine without an accelerator, this ratio is below 1.
+as on a machine without an accelerator, this ratio is below 1. Beside them stand
+updates/s of the updates alone, with their batches drawn; their share of the
+machine's peak (flops as XLA counts them for a CPU, relative to a large float32
+product); and how many weights one agent trains. Presets of other agents than
+HyperAgent are named with them:
 
-In addition, for one agent and each torso and regulariser: updates/s; their
-share of the machine's peak (flops as XLA counts them for a CPU, relative to a
-large float32 product); and both with `flax.linen.Conv` instead of
+  python -m benchmarks.atari --presets dqn:paper_atari rainbow:der_atari \\
+      bbf:paper_atari_ratio_2 --chunk-steps 2 --no-updates --output DIR
+
+In addition, for one HyperAgent and each torso and regulariser: updates/s; their
+share of the peak; and both with `flax.linen.Conv` instead of
 `hyperjax.networks.Conv`, called from the host and within a scan, as in a loop
 on the device. `--no-updates` leaves that part out. With `--minutes` the points
 for which there is no time are left out, and said.
@@ -37,32 +43,38 @@ from experiments.common import folder as folder_lib
 from experiments.common import machine as machine_lib
 from experiments.common import provenance as provenance_lib
 from experiments.common import study
-from hyperjax import agents
+from hyperjax import checks
 from hyperjax.agents import presets
 from hyperjax.environments import envpool
 from hyperjax.loops import host
 from hyperjax.loops import host_run
 
 GAME = 'Pong'
+WARMUP_STEPS = 200
 LOOP = ('preset', 'num_agents', 'environments', 'updates', 'loop', 'min',
-        'max', 'share_of_slower_side', 'min_share', 'max_share')
-PRESETS = {
-    'small_atari': presets.hyperagent_small_atari,
-    'paper_atari': presets.hyperagent_paper_atari,
-}
+        'max', 'share_of_slower_side', 'min_share', 'max_share',
+        'updates_per_second', 'flops_per_update', 'share_of_peak',
+        'num_weights')
+
+
+def _agent_and_preset(name: str) -> tuple[str, str]:
+  agent, _, preset = name.rpartition(':')
+  return agent or 'hyperagent', preset
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-  """Measures HyperAgent on Atari.
+  """Measures agents on Atari.
 
   Attributes:
     output: folder of atari_loop.csv, atari_update.csv and atari.json; earlier
       ones are replaced.
-    presets: presets of the loop, small_atari and paper_atari.
+    presets: PRESET of HyperAgent, or AGENT:PRESET, for each loop.
     num_agents: numbers of agents that advance together, in one environment
       each.
     seconds: measuring time of each point in each repeat, in seconds.
+    chunk_steps: steps of the loop between two looks at the clock; few for an
+      agent whose updates take seconds.
     repeats: number of measurements of each point, of which the median is
       reported.
     replay_capacity: number of frames kept per agent.
@@ -74,16 +86,16 @@ class Settings:
   presets: tuple[str, ...] = ('small_atari', 'paper_atari')
   num_agents: tuple[int, ...] = (1, 2)
   seconds: float = 4.
+  chunk_steps: int = 40
   repeats: int = 3
   replay_capacity: int = 10_000
   updates: bool = True
   minutes: float | None = None
 
   def __post_init__(self):
-    for preset in self.presets:
-      if preset not in PRESETS:
-        raise ValueError(
-            f'a preset must be one of {", ".join(PRESETS)}, got {preset!r}')
+    for name in self.presets:
+      presets.make(*_agent_and_preset(name))
+    checks.COUNT('chunk_steps', self.chunk_steps)
     if not self.num_agents or min(self.num_agents) < 1:
       raise ValueError(
           f'num_agents must be at least 1, got {self.num_agents}')
@@ -101,18 +113,23 @@ class Loop:
     make = lambda: [envpool.Atari(GAME, list(range(num_agents)))]
     self._environment = make()[0]
     self._environment.reset()
-    config = PRESETS[preset](
-        replay_capacity=settings.replay_capacity, warmup_steps=200)
-    self._config, self._num_agents = config, num_agents
-    agent = agents.HyperAgent(
-        atari_updates.SPEC, self._environment.num_actions, config)
-    self._loop = host.HostLoop(agent, make())
+    self._agent, preset = _agent_and_preset(preset)
+    self._config = presets.make(
+        self._agent, preset, replay_capacity=settings.replay_capacity,
+        warmup_steps=WARMUP_STEPS)
+    self._num_agents = num_agents
+    self._loop = self._make_loop(self._config, make())
     self._state = self._loop.init(list(range(num_agents)))
     self._env_steps = np.zeros(num_agents, int)
-    self._seconds = settings.seconds
-    self.run(250)
+    self._settings = settings
+    self.run(WARMUP_STEPS + settings.chunk_steps)
     # A copy, since both this and the loop donate their state.
     self._learning = jax.tree.map(jnp.copy, self._state)
+
+  def _make_loop(self, config, environments) -> host.HostLoop:
+    agent = presets.AGENTS[self._agent](
+        atari_updates.SPEC, self._environment.num_actions, config)
+    return host.HostLoop(agent, environments)
 
   def run(self, num_steps: int) -> Any:
     """Advances all agents; returns their state, which the next call reuses."""
@@ -128,17 +145,39 @@ class Loop:
   def measure(self) -> tuple[float, float, float]:
     """Returns steps/s of all agents: environments, updates, loop."""
     rng = np.random.default_rng(0)
+    seconds, steps = self._settings.seconds, self._settings.chunk_steps
     draw = lambda: rng.integers(
         self._environment.num_actions, size=self._num_agents)
     environments = machine.rate(
-        lambda: self._environment.step(draw()).reward, self._seconds,
+        lambda: self._environment.step(draw()).reward, seconds,
         self._num_agents)
     updates = machine.rate(
-        self._learn, self._seconds,
+        self._learn, seconds,
         self._num_agents * self._loop.trainer.update_period)
     loop = machine.rate(
-        lambda: self.run(40), self._seconds, 40 * self._num_agents)
+        lambda: self.run(steps), seconds, steps * self._num_agents)
     return environments, updates, loop
+
+  @property
+  def updates_per_step(self) -> float:
+    """Updates that are due for each step of an agent."""
+    return self._config.updates_per_period / self._loop.trainer.update_period
+
+  def num_weights(self) -> int:
+    """Returns how many weights one agent trains."""
+    params = self._state.train.learner.params['params']
+    return sum(x[0].size for x in jax.tree.leaves(params))
+
+  def flops(self) -> float:
+    """Returns XLA's count for a single update, its batch drawn."""
+    loop = self._make_loop(
+        dataclasses.replace(self._config, updates_per_period=1),
+        self._loop.environments.environments)
+    run = loop._host_run
+    state = jax.eval_shape(
+        lambda state: run.clear_log(jax.tree.map(lambda x: x[0], state)),
+        loop.abstract_state(range(self._num_agents)))
+    return machine.costs(run.learn, state).get('flops', np.nan)
 
   def close(self):
     """Closes the environments."""
@@ -164,7 +203,7 @@ def benchmark(settings: Settings):
     if clock.is_past(0.8):
       print(f'{preset}, {num_agents} agents: left out, no time is left')
       continue
-    loops.append(_loop_row(settings, preset, num_agents))
+    loops.append(_loop_row(settings, preset, num_agents, peaks))
     files.write_csv(settings.output / 'atari_loop.csv', LOOP, loops)
   if settings.updates:
     files.write_csv(
@@ -179,21 +218,26 @@ def benchmark(settings: Settings):
 
 
 def _loop_row(
-    settings: Settings, preset: str, num_agents: int) -> tuple[Any, ...]:
+    settings: Settings, preset: str, num_agents: int, peaks: list[float],
+) -> tuple[Any, ...]:
   """Measures a loop and its sides; returns the values of `LOOP`."""
   loop = Loop(settings, preset, num_agents)
   found = np.array([loop.measure() for _ in range(settings.repeats)])
+  flops, num_weights = loop.flops(), loop.num_weights()
   loop.close()
   environments, updates, both = np.median(found, axis=0)
+  per_second = updates * loop.updates_per_step
   # Ratios of adjacent measurements, since the machine's speed may drift.
   shares = found[:, 2] / found[:, :2].min(axis=1)
   share = np.median(shares)
   print(f'{preset}, {num_agents} agents: environments {environments:,.0f}, '
         f'updates {updates:,.0f}, loop {both:,.0f} steps/s: {share:.0%} of '
-        f'the slower side', flush=True)
+        f'the slower side; {per_second:,.1f} updates/s of {num_weights:,} '
+        f'weights', flush=True)
   return (preset, num_agents, *(f'{x:.4g}' for x in (
       environments, updates, both, found[:, 2].min(), found[:, 2].max(),
-      share, shares.min(), shares.max())))
+      share, shares.min(), shares.max(), per_second, flops,
+      per_second * flops / max(peaks))), num_weights)
 
 
 def main(argv: list[str] | None = None):

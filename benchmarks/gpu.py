@@ -131,7 +131,8 @@ def games_steps(settings: Settings, seconds: float) -> int:
   try:
     with open(settings.output / 'atari' / 'atari_loop.csv',
               encoding='utf-8') as f:
-      rows = {int(row['num_agents']): row for row in csv.DictReader(f)}
+      rows = {int(row['num_agents']): row for row in csv.DictReader(f)
+              if row['preset'] == 'paper_atari'}
     rate = float(rows[26]['loop']) / 26
   except (OSError, KeyError, ValueError):
     rate = 100.

@@ -43,7 +43,8 @@ def test_games_fit_what_was_measured(tmp_path):
   assert gpu.games_steps(settings, 160.) == 6_000  # At a guess.
   (tmp_path / 'atari').mkdir()
   (tmp_path / 'atari' / 'atari_loop.csv').write_text(
-      'num_agents,loop\n8,1\n26,5200\n')
+      'preset,num_agents,loop\npaper_atari,8,1\npaper_atari,26,5200\n'
+      'bbf:paper_atari_ratio_2,26,1\n')
   assert gpu.games_steps(settings, 160.) == 12_000
   assert gpu.games_steps(settings, 10.) == 1_000
 
