@@ -29,7 +29,7 @@ EXTRAS = {
     # Sweeps over machines.
     'cluster': ['distributed>=2024.8'],
     # What the commands under experiments/ and benchmarks/ need.
-    'experiments': ['matplotlib>=3.8', 'tqdm>=4.66', 'tyro>=0.9.30'],
+    'experiments': ['matplotlib>=3.9', 'tqdm>=4.66', 'tyro>=0.9.30'],
     'docs': ['mkdocs-material>=9.5', 'mkdocstrings-python>=1.10'],
     # The extra of pyright brings its own node, so that it needs no download.
     'test': ['beartype>=0.19', 'hypothesis>=6.100', 'pyright[nodejs]>=1.1.400',
@@ -74,12 +74,12 @@ setuptools.setup(
         # 0.11.2 crashes where a loop carries an empty array, as DQN's index.
         'jax>=0.8,!=0.11.2',
         'jaxtyping>=0.2.36',  # Shapes in signatures.
-        'numpy>=1.26',
+        'numpy>=2.0',
         'optax>=0.2.4',
         'orbax-checkpoint>=0.11.22',  # Lists what a checkpoint holds.
         'psutil>=5.9',
         'rlax>=0.1.6',
-        'tensorstore>=0.1.60',  # What orbax writes with.
+        'tensorstore>=0.1.71',  # What orbax writes with.
     ],
     # gymnax 1.0.1 wants gymnasium below 1.4 and jax below 0.12, and so would
     # hold the others back.
