@@ -19,7 +19,7 @@ demo: $(VENV)/.installed  ## The optimist solves DeepSea-20; pictures in demo/.
 
 atari-demo: $(VENV)/.installed  ## HyperAgent learns Road Runner; pictures.
 	$(BIN)/python -m experiments.atari.run --preset small_atari \
-	    --games RoadRunner --num-steps 20000 --evaluate-every 5000 \
+	    --games RoadRunner --num-steps 50000 --evaluate-every 10000 \
 	    --eval-episodes 5 --final-episodes 10 --max-frames 18000 \
 	    --output $(ATARI_DEMO)
 
