@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterable, Mapping
 import difflib
 import functools
 import math
-from typing import Any
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 
+T = TypeVar('T')
 Check = Callable[[str, Any], Any]
 
 INT32_MAX = 2**31 - 1
@@ -133,6 +134,27 @@ def function(name: str, value: Any) -> Any:
   return value
 
 
+def is_a(value: Any, kind: type[T]) -> TypeGuard[T]:
+  """Returns whether an object is of a class, or has all that a protocol names.
+
+  For protocols `isinstance` did so until Python 3.12, from which on it does not
+  see what a wrapper passes on by `__getattr__`.
+
+  Args:
+    value: object; a class itself is none of its own instances.
+    kind: class, or runtime-checkable protocol.
+  """
+  if isinstance(value, type):  # It has the protocol's names too.
+    return False
+  if isinstance(value, kind):
+    return True
+  members = {
+      name for base in kind.__mro__ if getattr(base, '_is_protocol', False)
+      for name in (*vars(base), *vars(base).get('__annotations__', ()))
+      if not name.startswith('_')}
+  return bool(members) and all(hasattr(value, name) for name in members)
+
+
 @functools.cache
 def instance(kind: type, description: str | None = None) -> Check:
   """Returns a check of an object of a class, or with the methods of a protocol.
@@ -144,11 +166,11 @@ def instance(kind: type, description: str | None = None) -> Check:
   what = description or f'a {kind.__name__}'
 
   def check(name: str, value: Any) -> Any:
-    if isinstance(value, type):  # It has the protocol's names too.
+    if isinstance(value, type):
       raise ValueError(
           f'{name} must be {what}, got the class {value.__name__} instead of '
           f'an object of it')
-    if not isinstance(value, kind):
+    if not is_a(value, kind):
       raise ValueError(f'{name} must be {what}, got {value!r}')
     return value
 

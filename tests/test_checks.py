@@ -16,6 +16,7 @@ from hyperjax import acting
 from hyperjax import agents
 from hyperjax import augment
 from hyperjax import bandits
+from hyperjax import checks
 from hyperjax import data_noise
 from hyperjax import index
 from hyperjax import losses
@@ -27,8 +28,10 @@ from hyperjax import schedules
 from hyperjax import specs
 from hyperjax import tabular
 from hyperjax import targets
+from hyperjax import types
 from hyperjax.agents import priors
 from hyperjax.environments import DeepSea
+from hyperjax.environments import base as environments_base
 from hyperjax.environments.bsuite import bandit
 from hyperjax.environments.bsuite import cartpole
 from hyperjax.environments.bsuite import cartpole_swingup
@@ -41,6 +44,7 @@ from hyperjax.environments.bsuite import task
 from hyperjax.environments.bsuite import umbrella_chain
 from hyperjax.loops import ReplayTrainer
 from hyperjax.loops import StreamTrainer
+from hyperjax.loops import base
 from hyperjax.tabular import ucbvi
 
 _SPEC = specs.ObservationSpec((3,), 'float32')
@@ -242,3 +246,30 @@ def test_refuses_what_a_field_cannot_mean_and_names_it(owner):
       if not isinstance(error, ValueError) or word not in str(error):
         accepted.append((name, value, error))
   assert not accepted
+
+
+class PassesOn:
+  """A wrapper that passes on what it does not have, as many do."""
+
+  def __init__(self, wrapped):
+    self._wrapped = wrapped
+
+  def __getattr__(self, name):
+    return getattr(self._wrapped, name)
+
+
+def test_a_wrapper_has_the_protocols_of_what_it_wraps():
+  """From Python 3.12 on `isinstance` says that it has not."""
+  trainer = ReplayTrainer(
+      agents.DQN(specs.ObservationSpec((1,), 'float32'), 2))
+  environment = task.Task(catch.Catch())
+  for value, kind in ((trainer, base.Trainer),
+                      (environment, environments_base.LoggedEnvironment),
+                      (trainer.agent, types.Agent)):
+    assert checks.is_a(value, kind)
+    assert checks.is_a(PassesOn(value), kind)
+    assert checks.instance(kind)('it', PassesOn(value))
+    assert not checks.is_a(PassesOn(object()), kind)
+    assert not checks.is_a(type(value), kind)
+  # A class is no protocol.
+  assert not checks.is_a(PassesOn(trainer), ReplayTrainer)

@@ -13,6 +13,7 @@ into chunks. This is Anakin (Hessel et al., 2021).
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -88,10 +89,11 @@ class OnDeviceLoop:
     if devices_per_seed > 1:
       self.trainer = split_run.make_trainer(
           agent, num_envs, replay_capacity, devices_per_seed)
-    elif isinstance(agent, loops_base.Trainer):
+    elif checks.is_a(agent, loops_base.Trainer):
       self.trainer = agent
     else:
-      self.trainer = trainer_lib.ReplayTrainer(agent, num_envs, replay_capacity)
+      self.trainer = trainer_lib.ReplayTrainer(
+          cast(types.Agent, agent), num_envs, replay_capacity)
     for x in (environment, eval_environment or environment):
       checks.component(base.Environment, 'an environment')('environment', x)
     self.environment = environment

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from hyperjax import checks
 from hyperjax import data_parallel
 from hyperjax import types
 from hyperjax.environments import base
@@ -159,7 +160,7 @@ class SeedRun:
 
   def _info(self, env_state: base.EnvState) -> dict[str, Float[Array, ' N']]:
     """Returns what the environments log of episodes that have ended."""
-    if not isinstance(self.environment, base.LoggedEnvironment):
+    if not checks.is_a(self.environment, base.LoggedEnvironment):
       return {}
     return jax.vmap(self.environment.episode_log)(env_state)
 

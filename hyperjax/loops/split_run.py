@@ -38,12 +38,13 @@ processes up to rounding).
 from collections.abc import Callable
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, cast
 
 import jax
 from jaxtyping import Array, Int
 import numpy as np
 
+from hyperjax import checks
 from hyperjax import data_parallel
 from hyperjax import memory
 from hyperjax import multihost
@@ -73,10 +74,11 @@ def make_trainer(
   Raises:
     ValueError: if the agent cannot be split, or the parts do not divide it.
   """
-  if isinstance(agent, loops_base.Trainer):
+  if checks.is_a(agent, loops_base.Trainer):
     raise ValueError(
         f'devices_per_seed {num_parts} needs an agent, got the trainer '
         f'{type(agent).__name__}')
+  agent = cast(types.Agent, agent)
   # Its checks are of what the user gave.
   capacity = trainer_lib.ReplayTrainer(
       agent, num_envs, replay_capacity).capacity

@@ -153,6 +153,6 @@ class Task:
       adds: `is_bad` of DeepSea, `num_upright` of swingup.
     """
     log = {'raw_return': state.raw_return, 'last_reward': state.last_reward}
-    if isinstance(self.environment, base.LoggedEnvironment):
+    if checks.is_a(self.environment, base.LoggedEnvironment):
       log |= self.environment.episode_log(state.environment)
     return log
