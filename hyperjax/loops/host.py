@@ -33,6 +33,7 @@ from hyperjax import types
 from hyperjax.environments import vector
 from hyperjax.loops import chunk_log
 from hyperjax.loops import episodes as episodes_lib
+from hyperjax.loops import host_evaluation
 from hyperjax.loops import host_run
 from hyperjax.loops import joined
 from hyperjax.loops import mapping
@@ -272,25 +273,14 @@ class HostLoop:
     """
     num_episodes = sum(x.num_envs for x in environments) // self.num_agents
     together = joined.JoinedEnvironments(environments, num_episodes)
-    evaluation = host_run.Evaluation(self.trainer, num_episodes)
+    evaluation = host_evaluation.Evaluation(self.trainer, num_episodes)
     eval_state = self._mapped(
-        host_run.Evaluation.init, evaluation, donate=False)(
-        state.eval_key, jnp.full(self.num_agents, step % 2**32, jnp.uint32))
-    act = self._mapped(host_run.Evaluation.act, evaluation)
-    returns = np.zeros((self.num_agents, num_episodes))
-    alive = np.ones_like(returns, bool)
-    try:
-      timestep = together.reset()
-      while True:
-        returns += np.where(alive, timestep.score, 0.)
-        alive &= ~timestep.last()
-        if not alive.any():
-          return returns
-        eval_state, action = act(eval_state, params, timestep)
-        together.send(np.asarray(action))
-        timestep = together.recv()
-    finally:
-      together.close()
+        host_evaluation.Evaluation.init, evaluation, donate=False)(
+            state.eval_key,
+            jnp.full(self.num_agents, step % 2**32, jnp.uint32))
+    return host_evaluation.play(
+        self._mapped(host_evaluation.Evaluation.act, evaluation), eval_state,
+        params, together)
 
   def close(self):
     """Closes the environments."""

@@ -7,12 +7,10 @@ import dataclasses
 from typing import NamedTuple
 
 import chex
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, UInt
+from jaxtyping import Array, Bool, Float, Int
 import numpy as np
 
-from hyperjax import types
 from hyperjax.environments import vector
 from hyperjax.loops import chunk_log
 from hyperjax.loops import episodes
@@ -158,60 +156,3 @@ def _empty_log() -> UpdateLog:
 def without_metrics(state: HostState) -> HostState:
   """Returns the state as it is between chunks, and in checkpoints."""
   return state._replace(log=state.log._replace(metrics={}))
-
-
-class EvalState(NamedTuple):
-  """State of an agent that is evaluated in E episodes together.
-
-  Attributes:
-    actor: actor's state of the evaluation.
-    observation: current observation of each episode, [E, ...].
-  """
-
-  actor: types.ActorState
-  observation: Array
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluation:
-  """Pure functions that play E episodes by the evaluation policy.
-
-  Attributes:
-    trainer: agent's trainer.
-    num_episodes: E.
-  """
-
-  trainer: stream_trainer.StreamTrainer
-  num_episodes: int
-
-  def init(self, eval_key: chex.PRNGKey, step: UInt[Array, '']) -> EvalState:
-    """Returns the state before the first time step.
-
-    Args:
-      eval_key: PRNG key of evaluations, see `HostState`.
-      step: number that distinguishes evaluations, uint32 [].
-    """
-    return EvalState(
-        self.trainer.init_evaluation(
-            jax.random.fold_in(eval_key, step), self.num_episodes),
-        self.trainer.init_observation(self.num_episodes))
-
-  def act(
-      self, state: EvalState, params: types.Params,
-      timestep: vector.VectorTimeStep,
-  ) -> tuple[EvalState, Int[Array, ' E']]:
-    """Chooses actions at new time steps.
-
-    Args:
-      state: state before the step.
-      params: Flax variables of the acting weights.
-      timestep: time steps, each field [E, ...].
-
-    Returns:
-      The state after the step, and the actions, int32 [E].
-    """
-    observation = self.trainer.next_observation(state.observation, timestep)
-    actor, action = self.trainer.agent.evaluate_action(
-        params, state.actor, observation,
-        jnp.zeros(self.num_episodes, bool))
-    return EvalState(actor, observation), action
