@@ -25,6 +25,14 @@ T = TypeVar('T')
 HEARTBEAT = 20
 
 
+class ProcessError(RuntimeError):
+  """A process of a job cannot go on, so that none can; raised on all of them.
+
+  What they had computed since they last agreed is lost: they may stand at
+  different steps, and only an earlier checkpoint is whole.
+  """
+
+
 def initialize(
     coordinator: str | None = None, num_processes: int | None = None,
     process_id: int | None = None):

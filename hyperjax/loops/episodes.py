@@ -1,5 +1,6 @@
 """Episodes of environments that step on the host."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,15 +27,16 @@ class Episode(NamedTuple):
 class EpisodeCounter:
   """Returns and lengths of the current episodes of G agents."""
 
-  def __init__(self, num_agents: int, num_envs: int):
+  def __init__(self, agents: Sequence[int] | np.ndarray, num_envs: int):
     """Begins with no steps.
 
     Args:
-      num_agents: G.
+      agents: number of each of the G agents.
       num_envs: N, number of environments per agent.
     """
-    self._return = np.zeros((num_agents, num_envs))
-    self._length = np.zeros((num_agents, num_envs), int)
+    self._agents = agents
+    self._return = np.zeros((len(agents), num_envs))
+    self._length = np.zeros((len(agents), num_envs), int)
 
   def count(
       self, timestep: vector.VectorTimeStep, env_steps: np.ndarray
@@ -50,7 +52,21 @@ class EpisodeCounter:
     self._return = np.where(taken, self._return + timestep.score, 0.)
     self._length = np.where(taken, self._length + 1, 0)
     return [
-        Episode(int(agent), int(env_steps[agent]),
+        Episode(int(self._agents[agent]), int(env_steps[agent]),
                 float(self._return[agent, env]),
                 int(self._length[agent, env]))
         for agent, env in np.argwhere(timestep.last())]
+
+
+def in_order(
+    parts: Sequence[Sequence[Sequence[Episode]]]) -> list[Episode]:
+  """Returns the episodes of a chunk in the order of their ends, then agents.
+
+  Args:
+    parts: episodes that ended in each step, for each process; in the order of
+      agents, each of which belongs to one process.
+  """
+  return [
+      episode for step in zip(*parts, strict=True)
+      for episode in sorted(
+          (x for part in step for x in part), key=lambda x: x.agent)]

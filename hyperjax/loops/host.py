@@ -10,15 +10,15 @@ Updates are due after every `update_period` steps. Their batches are drawn from
 all earlier time steps, and their weights act from the next round on. The result
 of a run is a function of its seeds, independent of the speed of host and
 device; it is equal bit for bit on one machine if its matrix products are. This
-is the Sebulba architecture of Hessel et al. (2021).
+is the Sebulba architecture of Hessel et al. (2021). The agents are sharded over
+devices, those of other processes included, see `hyperjax.loops.processes`.
 
   loop = HostLoop(agent, environments)
   state = loop.init(seeds)
   state, log = loop.run(state, 1000, env_steps=np.zeros(G, int))
 """
 
-from collections.abc import Iterator, Sequence
-import contextlib
+from collections.abc import Sequence
 import time
 
 import jax
@@ -31,30 +31,26 @@ from hyperjax import memory
 from hyperjax import seeds as seeds_lib
 from hyperjax import types
 from hyperjax.environments import vector
-from hyperjax.loops import chunk_log
 from hyperjax.loops import episodes as episodes_lib
 from hyperjax.loops import host_evaluation
 from hyperjax.loops import host_run
 from hyperjax.loops import joined
 from hyperjax.loops import mapping
+from hyperjax.loops import processes
 from hyperjax.loops import stream_trainer
 from hyperjax.loops.host_run import HostLog
-
-
-@contextlib.contextmanager
-def _timed(waited: dict[str, float], side: str) -> Iterator[None]:
-  """Adds the seconds that a block takes to those of one side."""
-  start = time.monotonic()
-  yield
-  waited[side] += time.monotonic() - start
 
 
 class HostLoop:
   """Runs G independent agents, each in N environments on the host.
 
   The environments belong to the loop, not to the state: they are not saved.
+  In a job of several processes each has the environments of its own agents, and
+  all make the same calls. States, logs, counts and returns are of all G agents.
 
   Attributes:
+    num_agents: G.
+    num_actions: number of actions in each agent's environments, int [G].
     last_state: newest complete state, also after an interrupt of `run`, from
       which the environments begin anew.
   """
@@ -74,19 +70,28 @@ class HostLoop:
         tasks; in other tasks a mask marks the legal ones. It observes what the
         environments show, or stacks of it.
       environments: vector environments of one task each, with N copies per
-        agent of the task.
+        agent of the task; in a job of several processes for the agents of this
+        one, see `processes.own_agents`.
       num_envs: N, number of environments per agent.
       replay_capacity: number of time steps kept per agent; by default that of
         the agent's config.
       devices: devices that the agents are spread over, see `mapping.RunMap`.
 
     Raises:
-      ValueError: if agent and environments do not fit.
+      ValueError: if agent and environments do not fit, or the devices of
+        several processes do not divide the agents.
     """
     self.agent = agent
     self.environments = joined.JoinedEnvironments(environments, num_envs)
-    self.num_agents = len(self.environments.num_actions)
-    most = int(self.environments.num_actions.max())
+    # Vectorized also on a CPU: sequential runs would copy each agent's state at
+    # every step. Functions of classes, so that equal agents share programs.
+    self._all = mapping.RunMap(devices, vectorize=True)
+    own_actions = self.environments.num_actions
+    self._share = processes.Share(self._all, len(own_actions))
+    self._mapped = self._share.runs
+    self.num_agents = self._share.num_agents
+    self.num_actions = self._share.rows(self._share.gather(own_actions, None))
+    most = int(self.num_actions.max())
     if agent.num_actions != most:
       raise ValueError(
           f'the agent has {agent.num_actions} actions, the environments at '
@@ -96,12 +101,10 @@ class HostLoop:
         stacked=stream_trainer.is_stacked(
             agent, self.environments.observation_spec))
     self._host_run = host_run.HostRun(self.trainer)
-    # Vectorized also on a CPU: sequential runs would copy each agent's state at
-    # every step. Functions of classes, so that equal agents share programs.
-    self._mapped = mapping.RunMap(devices, vectorize=True)
     self.last_state: host_run.HostState | None = None
     self._arrival, self._refill_steps = None, 0
-    self._counter = episodes_lib.EpisodeCounter(self.num_agents, num_envs)
+    self._counter = episodes_lib.EpisodeCounter(
+        self._share.agents, num_envs)
 
   def init(self, seeds: seeds_lib.Seeds) -> host_run.HostState:
     """Returns the state before the first step.
@@ -114,17 +117,17 @@ class HostLoop:
       MemoryError: if the state, or what updates need besides it, does not fit
         into the devices' memory.
     """
-    arguments = self._init_arguments(seeds)
+    arguments = [x[self._share.agents] for x in self._init_arguments(seeds)]
     # The largest program. It is compiled before anything is allocated.
     self._mapped.check_program(
         self.check_memory(), host_run.HostRun.learn, self._host_run,
-        args=(self.abstract_state(seeds),))
-    return self._mapped(host_run.HostRun.init, self._host_run, donate=False)(
-        *arguments)
+        args=(self._share.abstract(self._host_run.init, *arguments),))
+    return self._share.whole(self._mapped(
+        host_run.HostRun.init, self._host_run, donate=False)(*arguments))
 
   def abstract_state(self, seeds: seeds_lib.Seeds) -> host_run.HostState:
     """Returns the shapes and shardings of `init`'s state; allocates nothing."""
-    return self._mapped.abstract(
+    return self._all.abstract(
         self._host_run.init, self.num_agents, *self._init_arguments(seeds))
 
   def _init_arguments(self, seeds):
@@ -133,8 +136,8 @@ class HostLoop:
           f'expected a seed for each of {self.num_agents} agents, got '
           f'{len(seeds)}')
     legal = (np.arange(self.agent.num_actions)
-             < self.environments.num_actions[:, None])
-    return jnp.asarray(seeds_lib.check_seeds(seeds)), jnp.asarray(legal)
+             < self.num_actions[:, None])
+    return seeds_lib.check_seeds(seeds), legal
 
   def check_memory(self, saved: bool = False) -> list[memory.Need]:
     """Checks that the state fits into memory; allocates and compiles nothing.
@@ -148,7 +151,7 @@ class HostLoop:
     Raises:
       MemoryError: if the state does not fit, with a table of what needs what.
     """
-    return self._mapped.check_state(
+    return self._all.check_state(
         self.abstract_state(range(self.num_agents)), self.num_agents,
         saved=saved)
 
@@ -161,8 +164,9 @@ class HostLoop:
     self._refill_steps = self.trainer.warmup_steps
     empty = self._mapped(
         lambda seed: self.trainer.replay.init(), donate=False)(
-            jnp.zeros(self.num_agents))
-    return state._replace(train=state.train._replace(replay=empty))
+            jnp.zeros(len(self._share.agents)))
+    return state._replace(train=state.train._replace(
+        replay=self._share.whole(empty)))
 
   def run(
       self, state: host_run.HostState, num_steps: int, env_steps: np.ndarray
@@ -187,6 +191,10 @@ class HostLoop:
         not finite. `last_state` has the state, as after every fault.
       vector.StalledError: if the environments fail to begin; the state is then
         untouched.
+      multihost.ProcessError: on all processes of several, if the environments
+        of one fail to begin or stall. The processes agree after each chunk, not
+        after each step, which would make every step wait for the slowest; so
+        the others have gone on, and only an earlier checkpoint is whole.
     """
     checks.COUNT('num_steps', num_steps)
     if np.shape(env_steps) != (self.num_agents,) or not isinstance(
@@ -194,18 +202,17 @@ class HostLoop:
       raise ValueError(
           f'env_steps must be an array [{self.num_agents}], got {env_steps}')
     start = time.monotonic()
-    failure = None
+    share, failure = self._share, None
     waited = {'environments': 0., 'device': 0.}
-    episodes = []
-    done = int(state.train.num_transitions[0]) // self.trainer.num_envs
+    ended = []  # Episodes of this process, step by step.
+    own_steps = (env_steps if len(share.agents) == self.num_agents
+                 else env_steps[share.agents])
+    done = host_run.num_time_steps(state) // self.trainer.num_envs
     warmup_steps = self.trainer.warmup_steps
     learn = self._mapped(host_run.HostRun.learn, self._host_run)
     self.last_state = state
-    if self._arrival is None:
-      self._arrival = (
-          np.zeros((self.num_agents, self.trainer.num_envs), np.int32),
-          self.environments.reset())
-    arrival, self._arrival = self._arrival, None
+    arrival = self._begin()
+    state = share.own(state)
     try:
       state = self._mapped(host_run.HostRun.clear_log, self._host_run)(state)
       for step in range(done, done + num_steps):
@@ -219,34 +226,43 @@ class HostLoop:
         elif not warmup and not (
             step + 1 - warmup_steps) % self.trainer.update_period:
           state = learn(state)
-        with _timed(waited, 'device'):
+        with host_run.timed(waited, 'device'):
           action = np.asarray(action)
         try:
           self.environments.send(action)
-          with _timed(waited, 'environments'):
+          with host_run.timed(waited, 'environments'):
             timestep = self.environments.recv()
         except vector.StalledError as error:
           failure = str(error)
           break
-        episodes += self._counter.count(timestep, env_steps)
+        ended.append(self._counter.count(timestep, own_steps))
         arrival = (action, timestep)
     finally:
       # Set after an interrupt too.
-      done_state = self.last_state = host_run.without_metrics(state)
+      done_state = self.last_state = share.whole(
+          host_run.without_metrics(state))
     self._arrival = arrival
-    with _timed(waited, 'device'):
+    with host_run.timed(waited, 'device'):
       update_log = jax.device_get(state.log)
-    faults.check(state, ignored=faults.LOGGED)  # The log has the others.
-    num_updates = update_log.num_updates
-    return done_state, HostLog(
-        episodes=episodes, loss=chunk_log.mean(update_log.loss, num_updates),
-        num_updates=int(num_updates[0]),
-        metrics={name: chunk_log.mean(x, num_updates)
-                 for name, x in update_log.metrics.items()},
-        first_nonfinite=update_log.first_nonfinite,
-        seconds=time.monotonic() - start,
-        waited_for_environments=waited['environments'],
-        waited_for_device=waited['device'], failure=failure)
+    episodes, counts, logs = zip(*share.gather(
+        (ended, own_steps, update_log), failure), strict=True)
+    env_steps[:], update_log = share.rows(counts), share.rows(logs)
+    faults.check(done_state, ignored=faults.LOGGED)  # The log has the others.
+    return done_state, host_run.host_log(
+        episodes_lib.in_order(episodes), update_log, time.monotonic() - start,
+        waited, failure)
+
+  def _begin(self) -> tuple[np.ndarray, vector.VectorTimeStep]:
+    """Returns the actions and time steps that are to be observed next."""
+    arrival, self._arrival = self._arrival, None
+    if arrival is None:
+      try:
+        timestep = self.environments.reset()
+      except vector.StalledError as error:
+        self._share.gather(None, str(error))  # The others go on until then.
+        raise
+      arrival = np.zeros(timestep.step_type.shape, np.int32), timestep
+    return arrival
 
   def evaluate(
       self, params: types.Params, state: host_run.HostState,
@@ -260,8 +276,8 @@ class HostLoop:
       params: weights of each agent, such as `LearnerState.params`.
       state: state of the same agents, of which only the evaluation keys are
         read.
-      environments: fresh environments in the order of the loop's own, with E
-        copies per agent. They are closed afterwards.
+      environments: fresh environments in the order of the loop's own, for the
+        same agents, with E copies per agent. They are closed afterwards.
       step: number of the evaluation; its randomness is a function of this
         number and the seed.
 
@@ -269,18 +285,10 @@ class HostLoop:
       Undiscounted sums of the environments' own rewards, [G, E].
 
     Raises:
-      vector.StalledError: if an environment does not answer.
+      vector.StalledError: on all processes, if an environment does not answer.
     """
-    num_episodes = sum(x.num_envs for x in environments) // self.num_agents
-    together = joined.JoinedEnvironments(environments, num_episodes)
-    evaluation = host_evaluation.Evaluation(self.trainer, num_episodes)
-    eval_state = self._mapped(
-        host_evaluation.Evaluation.init, evaluation, donate=False)(
-            state.eval_key,
-            jnp.full(self.num_agents, step % 2**32, jnp.uint32))
-    return host_evaluation.play(
-        self._mapped(host_evaluation.Evaluation.act, evaluation), eval_state,
-        params, together)
+    return host_evaluation.evaluate(
+        self._share, self.trainer, params, state.eval_key, environments, step)
 
   def close(self):
     """Closes the environments."""

@@ -1,6 +1,6 @@
 """Whole episodes by the evaluation policy, in environments on the host."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import dataclasses
 from typing import Any, NamedTuple
 
@@ -10,9 +10,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, UInt
 import numpy as np
 
+from hyperjax import multihost
 from hyperjax import types
 from hyperjax.environments import vector
 from hyperjax.loops import joined
+from hyperjax.loops import processes
 from hyperjax.loops import stream_trainer
 
 
@@ -73,21 +75,49 @@ class Evaluation:
     return EvalState(actor, observation), action
 
 
-def play(
+def evaluate(
+    share: processes.Share, trainer: stream_trainer.StreamTrainer,
+    params: types.Params, eval_key: chex.PRNGKey,
+    environments: Sequence[vector.VectorEnvironment], step: int,
+) -> np.ndarray:
+  """Returns the returns of E episodes of each agent, [G, E].
+
+  Each process plays those of its own agents.
+
+  Args:
+    share: share of this process in the agents.
+    trainer: trainer of the agents.
+    params: see `HostLoop.evaluate`.
+    eval_key: see `HostState`, [G].
+    environments: see `HostLoop.evaluate`.
+    step: see `HostLoop.evaluate`.
+
+  Raises:
+    vector.StalledError: on all processes, if an environment does not answer.
+  """
+  num_agents = len(share.agents)
+  num_episodes = sum(x.num_envs for x in environments) // num_agents
+  together = joined.JoinedEnvironments(environments, num_episodes)
+  evaluation = Evaluation(trainer, num_episodes)
+  params, eval_key = share.own((params, eval_key))
+  state = share.runs(Evaluation.init, evaluation, donate=False)(
+      eval_key, jnp.full(num_agents, step % 2**32, jnp.uint32))
+  returns, failure = None, None
+  try:
+    returns = _play(
+        share.runs(Evaluation.act, evaluation), state, params, together)
+  except vector.StalledError as error:
+    if not multihost.is_many():
+      raise
+    failure = str(error)
+  return share.rows(share.gather(returns, failure, vector.StalledError))
+
+
+def _play(
     act: Callable[..., Any], state: EvalState, params: types.Params,
     environments: joined.JoinedEnvironments,
 ) -> np.ndarray:
-  """Returns the returns of one episode in each environment, [G, E].
-
-  Args:
-    act: `Evaluation.act`, mapped over agents.
-    state: state of each agent before the first time step.
-    params: weights of each agent.
-    environments: fresh environments, [G, E]. They are closed afterwards.
-
-  Raises:
-    vector.StalledError: if an environment does not answer.
-  """
+  """Plays one episode in each environment, and closes them."""
   try:
     timestep = environments.reset()
     returns = np.zeros(timestep.score.shape)

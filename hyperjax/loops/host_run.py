@@ -3,7 +3,10 @@
 `host` compiles these functions and maps them over agents.
 """
 
+from collections.abc import Iterator, Mapping, Sequence
+import contextlib
 import dataclasses
+import time
 from typing import NamedTuple
 
 import chex
@@ -45,13 +48,14 @@ class HostLog(NamedTuple):
     loss: mean over the chunk's updates, [G]; NaN if there were none.
     num_updates: number of updates per agent.
     first_nonfinite: see `UpdateLog`, [G].
-    seconds: duration of the chunk.
+    seconds: duration of the chunk; this and the next two are of this process.
     waited_for_environments: seconds in which the host waited for time steps.
     waited_for_device: seconds in which the host waited for actions.
     metrics: mean over the chunk's updates of each other number that the agent's
       `update` reports, by name, [G] each; NaN if there were none.
     failure: reason why environments ended the chunk early, or None. After a
-      failure the state is complete, but the loop unusable.
+      failure the state is complete, but the loop unusable. Always None in a job
+      of several processes, where `run` raises an error.
   """
 
   episodes: list[episodes.Episode]
@@ -63,6 +67,37 @@ class HostLog(NamedTuple):
   waited_for_device: float
   metrics: dict[str, np.ndarray]
   failure: str | None = None
+
+
+def host_log(
+    ended: Sequence[episodes.Episode], updates: UpdateLog, seconds: float,
+    waited: Mapping[str, float], failure: str | None) -> HostLog:
+  """Returns the log of a chunk.
+
+  Args:
+    ended: see `HostLog.episodes`.
+    updates: log of the updates of all agents, in NumPy arrays [G].
+    seconds: see `HostLog`.
+    waited: seconds that the host waited for 'environments' and 'device'.
+    failure: see `HostLog`.
+  """
+  count = updates.num_updates
+  return HostLog(
+      episodes=list(ended), loss=chunk_log.mean(updates.loss, count),
+      num_updates=int(count[0]),
+      metrics={name: chunk_log.mean(x, count)
+               for name, x in updates.metrics.items()},
+      first_nonfinite=np.asarray(updates.first_nonfinite), seconds=seconds,
+      waited_for_environments=waited['environments'],
+      waited_for_device=waited['device'], failure=failure)
+
+
+@contextlib.contextmanager
+def timed(waited: dict[str, float], side: str) -> Iterator[None]:
+  """Adds the seconds that a block takes to those of one side."""
+  start = time.monotonic()
+  yield
+  waited[side] += time.monotonic() - start
 
 
 class HostState(NamedTuple):
@@ -147,6 +182,14 @@ class HostRun:
         log.num_updates + loss.shape[0],
         chunk_log.first_nonfinite(log.first_nonfinite, first, loss),
         chunk_log.add_metrics(log.metrics, metrics)))
+
+
+def num_time_steps(state: HostState) -> int:
+  """Returns the number of time steps per agent, equal for all agents.
+
+  In a job of several processes each reads those of its own agents.
+  """
+  return int(np.asarray(state.train.num_transitions.addressable_data(0))[0])
 
 
 def _empty_log() -> UpdateLog:

@@ -3,7 +3,6 @@
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 from experiments.deep_sea import run as run_lib
+from tests import jobs
 from tests.faults import commands
 
 AGREE = '''
@@ -72,52 +72,15 @@ for seeds, devices_per_seed in (([1, 2], 2), ([1], 4)):
 '''
 
 
-def free_port():
-  with socket.socket() as s:
-    s.bind(('127.0.0.1', 0))
-    return s.getsockname()[1]
-
-
-def begin(arguments, cache, of_process, **more):
-  """Begins two processes of a job; returns them."""
-  address = f'127.0.0.1:{free_port()}'
-  environment = commands.variables(cache, **more)
-  return [subprocess.Popen(
-      [sys.executable, *arguments, *of_process(address, i)],
-      cwd=commands.ROOT, env=environment, stdin=subprocess.DEVNULL,
-      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-          for i in range(2)]
-
-
 def begin_run(folder, cache):
   """Begins a run on DeepSea of two processes."""
-  return begin(
-      ['-m', *commands.DEEP_SEA, *commands.ALL_CHECKPOINTS, '--num-seeds',
-       '4', '--output', str(folder), '--distributed'], cache,
-      lambda address, i: ['--coordinator', address, '--num-processes', '2',
-                          '--process-id', str(i)])
-
-
-def finish(processes, timeout=240.):
-  """Returns the statuses of processes and what they wrote to stderr."""
-  try:
-    err = [x.communicate(timeout=timeout)[1] for x in processes]
-  finally:
-    for x in processes:
-      x.kill()
-  return [x.returncode for x in processes], err
-
-
-def wait_for_checkpoint(folder):
-  """Returns at the first one, when almost all of the run is still to come."""
-  deadline = time.monotonic() + 200.
-  while not any(x.name.isdecimal() for x in folder.glob('checkpoints/*')):
-    assert time.monotonic() < deadline, f'{folder} has no checkpoint'
-    time.sleep(0.01)
+  return jobs.begin_command(
+      [*commands.DEEP_SEA, *commands.ALL_CHECKPOINTS, '--num-seeds', '4',
+       '--output', str(folder)], cache)
 
 
 def test_processes_agree(tmp_path):
-  statuses, err = finish(begin(
+  statuses, err = jobs.finish(jobs.begin(
       ['-c', AGREE], tmp_path, lambda address, i: [address, str(i)]))
   assert statuses == [0, 0], err
 
@@ -134,7 +97,7 @@ def test_a_seed_over_the_devices_of_both_is_that_of_one_process(tmp_path):
   one = subprocess.run(
       [sys.executable, '-c', SPLIT], cwd=commands.ROOT, capture_output=True,
       env=commands.variables(tmp_path), text=True, timeout=240., check=True)
-  processes = begin(
+  processes = jobs.begin(
       ['-c', SPLIT], tmp_path, lambda address, i: [address, str(i)])
   try:
     results = [x.communicate(timeout=240.) for x in processes]
@@ -165,7 +128,7 @@ def whole(tmp_path_factory):
 def test_two_processes_come_to_what_one_does(whole, tmp_path):
   """Also where one is killed; what is saved does not depend on how many."""
   expected, cache = whole
-  statuses, err = finish(begin_run(tmp_path / 'run', cache))
+  statuses, err = jobs.finish(begin_run(tmp_path / 'run', cache))
   assert statuses == [0, 0], err
   assert commands.results(tmp_path / 'run') == expected
   assert (tmp_path / 'run' / 'learning_curves.png').exists()
@@ -178,10 +141,10 @@ def test_a_killed_process_ends_the_other(whole, tmp_path, number):
   expected, cache = whole
   folder = tmp_path / 'run'
   processes = begin_run(folder, cache)
-  wait_for_checkpoint(folder)
+  jobs.wait_for_checkpoint(folder)
   processes[number].kill()
   start = time.monotonic()
-  statuses, err = finish(processes)
+  statuses, err = jobs.finish(processes)
   assert time.monotonic() - start < 30.
   assert statuses[number] == -signal.SIGKILL and statuses[1 - number] not in (
       0, -signal.SIGKILL), err
@@ -200,13 +163,13 @@ def test_a_request_to_one_process_stops_all_before_one_is_killed(
   expected, cache = whole
   folder = tmp_path / 'run'
   processes = begin_run(folder, cache)
-  wait_for_checkpoint(folder)
+  jobs.wait_for_checkpoint(folder)
   processes[1].send_signal(signal.SIGTERM)
-  statuses, err = finish(processes)
+  statuses, err = jobs.finish(processes)
   assert statuses == [75, 75], err
   assert 'stopped by SIGTERM: ' in err[0] and 'holds the run after' in err[0]
   assert 'stopped by' not in err[1]
-  statuses, err = finish(begin_run(folder, cache))
+  statuses, err = jobs.finish(begin_run(folder, cache))
   assert statuses == [0, 0], err
   assert commands.results(folder) == expected
 
@@ -223,8 +186,8 @@ def test_hurt_anywhere_it_ends_in_the_same_bytes(
     time.sleep(rng.uniform(1., 25.))
     processes[rng.randrange(2)].send_signal(
         rng.choice([signal.SIGTERM, signal.SIGKILL]))
-    finish(processes)
-  statuses, err = finish(begin_run(folder, cache))
+    jobs.finish(processes)
+  statuses, err = jobs.finish(begin_run(folder, cache))
   assert statuses == [0, 0], err
   assert commands.results(folder) == expected
 
