@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from hyperjax import multihost
 from hyperjax import networks
 from hyperjax import types
 from hyperjax.agents import presets
@@ -87,10 +88,10 @@ def record_evaluation(
 
 def _num_parameters(task: Any, game: str) -> int:
   """Trainable parameters of an agent with the actions of its own game."""
-  num_actions, = {x.num_actions for x in task.loop.environments.environments
-                  if x.name == game}
+  of_game = [name for name, _ in task.runs].index(game)
   agent = presets.agent_class(task.settings.agent)(
-      task.agent.observation_spec, num_actions, task.settings.config)
+      task.agent.observation_spec, int(task.loop.num_actions[of_game]),
+      task.settings.config)
   return networks.num_parameters(
       jax.eval_shape(agent.init, jax.random.key(0)).params)
 
@@ -104,7 +105,7 @@ def finish(task: Any, state: Any, metadata: dict[str, Any]):
   in_hindsight = play(
       task, state.best, state, purposes.BEST, settings.final_episodes)
   sizes = {game: _num_parameters(task, game) for game in task.games}
-  updates = np.asarray(learner.steps)
+  updates = multihost.fetch(learner.steps)
   rows = [
       (settings.agent, game, seed, metadata['env_steps'][i], updates[i],
        f'{final[i].mean():.6g}', f'{final[i].std():.6g}',
@@ -112,15 +113,16 @@ def finish(task: Any, state: Any, metadata: dict[str, Any]):
        f'{in_hindsight[i].mean():.6g}', f'{in_hindsight[i].std():.6g}',
        sizes[game], round(task.folder.seconds(), 1))
       for i, (game, seed) in enumerate(task.runs)]
-  seeds = purposes.environment_seeds(
-      task.seeds[0], purposes.PICTURE, 0, 1)
-  pictures.save_strip(
-      settings.output, task.agent,
-      jax.tree.map(lambda x: x[0], learner.params),
-      envpool.Atari(task.games[0], seeds,
-                    sticky_actions=settings.sticky_actions,
-                    life_ends_return=False, max_frames=settings.max_frames,
-                    backend=settings.backend))
+  params = jax.tree.map(jax.numpy.asarray, multihost.fetch(
+      jax.tree.map(lambda x: x[0], learner.params)))
+  if multihost.is_first():
+    seeds = purposes.environment_seeds(task.seeds[0], purposes.PICTURE, 0, 1)
+    pictures.save_strip(
+        settings.output, task.agent, params,
+        envpool.Atari(task.games[0], seeds,
+                      sticky_actions=settings.sticky_actions,
+                      life_ends_return=False, max_frames=settings.max_frames,
+                      backend=settings.backend))
   files.write_csv(settings.output / 'summary.csv', reading.SUMMARY, rows)
 
 

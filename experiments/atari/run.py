@@ -22,6 +22,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from hyperjax import multihost
 from hyperjax import policy_folder
 from hyperjax import specs
 from hyperjax import types
@@ -29,6 +30,8 @@ from hyperjax.agents import presets
 from hyperjax.environments import envpool
 from hyperjax.loops import host
 from hyperjax.loops import host_run
+from hyperjax.loops import mapping
+from hyperjax.loops import processes
 
 from ..common import progress
 from ..common import run as run_lib
@@ -67,7 +70,8 @@ class AtariTask(task_lib.Task):
     """Checks everything; trains and writes nothing yet.
 
     Raises:
-      ValueError: for invalid settings.
+      ValueError: for invalid settings, or agents that the devices of several
+        processes do not divide.
       MemoryError: if the state does not fit into memory.
     """
     self.settings = settings
@@ -81,7 +85,8 @@ class AtariTask(task_lib.Task):
     environments = self.environments(settings.num_envs, purposes.TRAINING, 0)
     self.agent = presets.agent_class(settings.agent)(
         specs.ObservationSpec((STACK, envpool.HEIGHT, envpool.WIDTH), 'uint8'),
-        max(x.num_actions for x in environments), settings.config)
+        max(multihost.gather(max(x.num_actions for x in environments))),
+        settings.config)
     self.loop = self._make_loop(environments)
     needs = self.loop.check_memory(saved=settings.save_replay)
     print(f'{len(self.runs)} agents; their state takes '
@@ -90,14 +95,20 @@ class AtariTask(task_lib.Task):
   def environments(
       self, num_envs: int, purpose: int, step: int, training: bool = True
   ) -> list[envpool.Atari]:
-    """Returns environments for every agent, one for each game."""
+    """Returns environments for every agent of this process, one for each game.
+
+    Their seeds are functions of the agents' seeds, the purpose and the step.
+    """
+    seeds: dict[str, list[int]] = {}
+    for i in processes.own_agents(len(self.runs)):
+      game, seed = self.runs[i]
+      seeds.setdefault(game, []).extend(
+          purposes.environment_seeds(seed, purpose, step, num_envs))
     return [envpool.Atari(
-        game, [x for seed in self.seeds for x in purposes.environment_seeds(
-            seed, purpose, step, num_envs)],
-        sticky_actions=self.settings.sticky_actions,
+        game, found, sticky_actions=self.settings.sticky_actions,
         life_ends_return=training, clip_rewards=training,
         max_frames=self.settings.max_frames, backend=self.settings.backend)
-            for game in self.games]
+            for game, found in seeds.items()]
 
   def _make_loop(self, environments) -> host.HostLoop:
     # A run needs no more replay than it has steps.
@@ -150,7 +161,7 @@ class AtariTask(task_lib.Task):
 
   def number(self, state) -> int:
     # Time steps, those that only began a game included.
-    return int(state.host.train.num_transitions[0])
+    return host_run.num_time_steps(state.host)
 
   def is_done(self, state, metadata) -> bool:
     return self.number(state) >= self.settings.num_steps
@@ -190,6 +201,7 @@ class AtariTask(task_lib.Task):
   def record(self, state, metadata, evaluation):
     better = records.record_evaluation(self, state, metadata, evaluation)
     metadata['evaluated'] = self.number(state)
+    better = mapping.RunMap().put(better, len(self.runs))
 
     def choose(new, old):
       return jax.numpy.where(

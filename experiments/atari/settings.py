@@ -6,8 +6,8 @@ from ..common import settings as settings_lib
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(settings_lib.RunSettings[settings_lib.Config]):
-  """Runs an agent on Atari.
+class GameSettings(settings_lib.RunSettings[settings_lib.Config]):
+  """Runs an agent on Atari, in one process.
 
   Attributes:
     games: names as envpool has them, with commas between them.
@@ -50,3 +50,9 @@ class Settings(settings_lib.RunSettings[settings_lib.Config]):
         raise ValueError(
             f'{name} must be a multiple of the {self.num_envs} environments, '
             f'got {getattr(self, name)}')
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(GameSettings[settings_lib.Config],
+               settings_lib.DistributedSettings[settings_lib.Config]):
+  """Runs an agent on Atari."""

@@ -33,7 +33,7 @@ from . import settings as atari_settings
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings(atari_settings.Settings[settings_lib.Config]):
+class Settings(atari_settings.GameSettings[settings_lib.Config]):
   """Runs an agent on Atari, game by game.
 
   Attributes:
@@ -60,7 +60,7 @@ class Settings(atari_settings.Settings[settings_lib.Config]):
     """
     names = games_lib.select(self.games, self.suite)
     own = {field.name for field in dataclasses.fields(Settings)} - {
-        field.name for field in dataclasses.fields(atari_settings.Settings)}
+        field.name for field in dataclasses.fields(atari_settings.GameSettings)}
     given = {field.name: getattr(self, field.name)
              for field in dataclasses.fields(self) if field.name not in own}
     points = []

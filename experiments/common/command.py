@@ -29,7 +29,8 @@ from . import stopping
 
 # What a user can mend. Others are faults of this program.
 _ERRORS = (ValueError, MemoryError, FloatingPointError, OSError,
-           vector.StalledError, jax.errors.JaxRuntimeError)
+           vector.StalledError, multihost.ProcessError,
+           jax.errors.JaxRuntimeError)
 
 
 class _Lossy:
@@ -108,7 +109,10 @@ def _quiet() -> Iterator[None]:
 def _fail_together(error: BaseException):
   """Ends a process of a job so that the others, who wait for it, end too."""
   text = str(error)
-  if any(name in text for name in ('Gloo', 'NCCL', 'coordination')):
+  if isinstance(error, multihost.ProcessError):
+    error = multihost.ProcessError(
+        f'{text}; the same command goes on from the newest checkpoint')
+  elif any(name in text for name in ('Gloo', 'NCCL', 'coordination')):
     error = RuntimeError(
         'another process of the job has ended; the same command goes on from '
         'the newest checkpoint')
