@@ -8,6 +8,8 @@ such as writing a file, or what may differ between them, such as the clock, is
 done by the first, and `agree` tells the others what came of it.
 
 In a job of one process all of this does nothing and costs nothing.
+
+Both loops, `OnDeviceLoop` and `HostLoop`, and `Checkpointer` are such programs.
 """
 
 from collections.abc import Callable

@@ -7,6 +7,8 @@ Each game and seed has an agent of its own; all of them advance together. The
 same command again, in the same folder, resumes a run that was interrupted:
 the environments begin anew, which it says, and everything else goes on as it
 was. README.md says what the folder then holds.
+With --distributed several processes share the agents, each of which steps the
+emulators of its own.
 `--preset small_atari` is for a few CPU cores. Without `--preset` an agent has
 its published settings for Atari, or else its own with Nature's torso.
 
