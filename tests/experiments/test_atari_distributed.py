@@ -22,14 +22,14 @@ machine.use_all_cores = lambda: jax.config.update(
 from experiments.atari import run
 run.main()
 '''
-# Four agents; of the first process in the first game, of the second in both.
+# Four agents: two in Pong, of the first process, and two in Breakout.
 OPTIONS = (*commands.ATARI[1:], '--num-seeds', '2',
            *commands.ALL_CHECKPOINTS)
 
 
-def begin_two(folder, cache, *more):
+def begin_two(folder, cache, *more, code=COMMAND):
   return jobs.begin(
-      ['-c', COMMAND, '1', *OPTIONS, '--output', str(folder), *more,
+      ['-c', code, '1', *OPTIONS, '--output', str(folder), *more,
        '--distributed'], cache,
       lambda address, i: ['--coordinator', address, '--num-processes', '2',
                           '--process-id', str(i)])
@@ -96,3 +96,31 @@ def test_agents_that_the_devices_do_not_divide_are_refused(tmp_path, cache):
     assert ('expected a number of runs that the 2 devices of the 2 processes '
             'divide, got 3') in commands.messages(text)[-1]
   assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(('training', 'ending'), [
+    (True, 'the same command goes on from the newest checkpoint'),
+    (False, 'the run is saved after 200 steps')])
+def test_a_stall_in_one_process_is_the_last_line_of_both(
+    tmp_path, cache, training, ending):
+  """In a chunk after the warm-up, and in the evaluation after it."""
+  stalls = f'''
+from hyperjax.environments import envpool
+from hyperjax import multihost
+real, calls = envpool.Atari.recv, []
+def recv(self):
+  calls.append(self._life_ends_return)
+  if self._life_ends_return == {training} and calls.count(True) > 150 and (
+      not multihost.is_first()):
+    raise envpool.StalledError('Breakout: did not answer')
+  return real(self)
+envpool.Atari.recv = recv
+'''
+  statuses, err = jobs.finish(begin_two(
+      tmp_path / 'run', cache, code=COMMAND.replace('run.main()', stalls + (
+          'run.main()'))))
+  assert statuses == [1, 1], err
+  for text in err:
+    assert commands.messages(text)[-1] == (
+        f'error: process 1: Breakout: did not answer; {ending}')
