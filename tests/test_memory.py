@@ -306,18 +306,30 @@ def test_a_chunk_is_compiled_once(compiled, monkeypatch, is_many):
   assert sum(compiled) < once / 4.  # Small programs alone.
 
 
-def test_the_host_loop_compiles_its_updates_once(compiled):
-  loop = host_loop(agent_config=dict(hidden_sizes=(8, 6)))
+class Telling(agents.DQN):
+  """Reports a number more of each update."""
+
+  def update(self, learner, batch):
+    after, metrics = super().update(learner, batch)
+    return after, {**metrics, 'number': learner.steps}
+
+
+@pytest.mark.parametrize('agent', [agents.DQN, Telling])
+def test_the_host_loop_compiles_its_updates_once(compiled, agent):
+  config = agents.DQNConfig(**{**SMALL, 'hidden_sizes': (8, 6)})
+  loop = HostLoop(agent(SPEC, 3, config), [Game([0])])
   loop.check_memory()
   del compiled[:]
   state = loop.init([0])  # Compiles them.
-  loop.run(state, 16, np.zeros(1, int))
+  state = loop._mapped(host_run.HostRun.clear_log, loop._host_run)(state)
   once = len(compiled)
-  loop.run(loop.last_state, 8, np.zeros(1, int))
-  assert len(compiled) == once
   loop._mapped._compiled(
       host_run.HostRun.learn, (loop._host_run,), 1, 1, True
-  ).lower(loop.last_state).compile()
+  ).lower(state).compile()
+  assert len(compiled) == once
+  loop.run(host_run.without_metrics(state), 16, np.zeros(1, int))
+  once = len(compiled)
+  loop.run(loop.last_state, 8, np.zeros(1, int))
   assert len(compiled) == once
 
 

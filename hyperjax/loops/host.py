@@ -118,12 +118,15 @@ class HostLoop:
         into the devices' memory.
     """
     arguments = [x[self._share.agents] for x in self._init_arguments(seeds)]
-    # The largest program. It is compiled before anything is allocated.
+    run = self._host_run
+    # The largest program. It is compiled before anything is allocated, for the
+    # log that a chunk begins with.
     self._mapped.check_program(
-        self.check_memory(), host_run.HostRun.learn, self._host_run,
-        args=(self._share.abstract(self._host_run.init, *arguments),))
+        self.check_memory(), host_run.HostRun.learn, run,
+        args=(self._share.abstract(
+            lambda *x: run.clear_log(run.init(*x)), *arguments),))
     return self._share.whole(self._mapped(
-        host_run.HostRun.init, self._host_run, donate=False)(*arguments))
+        host_run.HostRun.init, run, donate=False)(*arguments))
 
   def abstract_state(self, seeds: seeds_lib.Seeds) -> host_run.HostState:
     """Returns the shapes and shardings of `init`'s state; allocates nothing."""
