@@ -9,6 +9,7 @@ is over; one that fails leaves the others:
   learner   updates per second of HyperAgent on DeepSea, by number of seeds
   bsuite    steps per second of bsuite's programs, each with all its ids
   atari     steps and updates per second of `paper_atari`, by number of agents
+  baselines the same of DER, Rainbow and BBF
   trace     the kernels that take the time of both
   games     the 26 games together, for as many steps as fit, evaluated
 
@@ -55,7 +56,7 @@ class Settings:
   output: Path
   minutes: float = 10.
   parts: tuple[str, ...] = (
-      'smoke', 'learner', 'atari', 'bsuite', 'trace', 'games')
+      'smoke', 'learner', 'atari', 'baselines', 'bsuite', 'trace', 'games')
   small: bool = False
   archive: Path | None = None
 
@@ -72,13 +73,14 @@ class Settings:
 
 # How the time is divided among the parts that are run; what one leaves over is
 # for the last.
-SHARES = {'smoke': 20, 'learner': 22, 'atari': 17, 'bsuite': 15, 'trace': 11,
-          'games': 15}
+SHARES = {'smoke': 18, 'learner': 20, 'atari': 14, 'baselines': 12,
+          'bsuite': 13, 'trace': 10, 'games': 13}
 
 MODULES = {
     'smoke': 'pytest',
     'learner': 'benchmarks.learner',
     'atari': 'benchmarks.atari',
+    'baselines': 'benchmarks.atari',
     'bsuite': 'benchmarks.bsuite',
     'trace': 'benchmarks.trace',
     'games': 'experiments.atari.run',
@@ -91,6 +93,9 @@ OPTIONS = {
                '--num-seeds 1 16 256 1024 --repeats 1 --minutes {minutes:.2f}',
     'atari': '--presets paper_atari --no-updates --num-agents 1 8 26 64 '
              '--seconds 1.5 --repeats 2 --minutes {minutes:.2f}',
+    'baselines': '--presets rainbow:der_atari rainbow:paper_atari '
+                 'bbf:paper_atari_ratio_2 --no-updates --num-agents 1 8 26 '
+                 '--seconds 1 --repeats 2 --minutes {minutes:.2f}',
     'bsuite': '--ids bandit catch cartpole umbrella_length memory_len '
               'mountain_car deep_sea/0 --agents hyperagent dqn --num-seeds 3 '
               '--seconds 2 --repeats 1 --minutes {minutes:.2f}',
@@ -106,6 +111,8 @@ SMALL_OPTIONS = {
                '--repeats 1',
     'atari': '--presets paper_atari --no-updates --num-agents 1 '
              '--seconds 0.2 --repeats 1',
+    'baselines': '--presets rainbow:der_atari --no-updates --num-agents 1 '
+                 '--chunk-steps 4 --seconds 0.2 --repeats 1',
     'bsuite': '--ids bandit/0 --agents dqn --num-seeds 2 --seconds 0.2 '
               '--repeats 1',
     'trace': '--size 5 --num-seeds 2 --num-agents 1 --num-steps 4',
