@@ -203,7 +203,7 @@ def benchmark(settings: Settings):
 
 def main(argv: Sequence[str] | None = None):
   """Runs the command; see the module."""
-  study.main(benchmark, 'python -m benchmarks.host_loop', argv, Settings)
+  study.main(benchmark, __spec__.name, argv, Settings)
 
 
 if __name__ == '__main__':

@@ -1,12 +1,15 @@
 """The benchmark's command, with settings too small to measure anything."""
 
+import importlib
 import json
 import math
+import pathlib
 
 import jax
 import jax.numpy as jnp
 import pytest
 
+import benchmarks
 from benchmarks import deep_sea
 from benchmarks import learner
 from benchmarks import machine
@@ -115,3 +118,16 @@ def test_refuses_an_output_that_is_a_file(tmp_path, capsys):
 def test_bytes_of_keys_count():
   tree = {'key': jax.random.key(0), 'x': jnp.zeros(3, jnp.float32)}
   assert machine.num_bytes(tree) == 8 + 12
+
+
+@pytest.mark.parametrize('name', [
+    path.stem for path in sorted(
+        pathlib.Path(benchmarks.__file__).parent.glob('*.py'))
+    if 'def main(' in path.read_text()])
+def test_every_command_explains_itself(name, capsys):
+  module = importlib.import_module(f'benchmarks.{name}')
+  with pytest.raises(SystemExit) as end:
+    module.main(['--help'])
+  assert end.value.code == 0
+  assert capsys.readouterr().out.startswith(
+      f'usage: python -m benchmarks.{name} [-h]')

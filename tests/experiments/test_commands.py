@@ -24,7 +24,7 @@ def test_every_command_explains_itself(name, capsys):
 def test_every_module_that_is_a_command_is_listed():
   names = {name.replace(' ', '.').replace('-', '_')
            for name in commands._COMMANDS}
-  for area in ('deep_sea', 'bsuite', 'atari', 'tabular', 'bandits'):
+  for area in ('deep_sea', 'bsuite', 'atari', 'minatar', 'tabular', 'bandits'):
     package = importlib.import_module(f'experiments.{area}')
     folder = importlib.resources.files(package)
     for path in folder.iterdir():
