@@ -24,10 +24,12 @@ from hyperjax import data_noise
 from hyperjax import index as index_lib
 from hyperjax import networks
 from hyperjax import policy_folder
+from hyperjax import replay
 from hyperjax import schedules
 from hyperjax import specs
 from hyperjax.agents import presets
 from hyperjax.agents import priors
+from hyperjax.environments import envpool
 from hyperjax.loops import EnvironmentLoop
 from hyperjax.replay import samplers
 from tests import small
@@ -451,11 +453,13 @@ def test_an_agent_without_values_acts_but_has_none(unchecked):
 # Trained ones.
 
 
-@pytest.mark.parametrize('name', ['deep_sea_10', 'catch_0'])
-def test_committed_policies_are_small_and_of_one_run(name):
+@pytest.mark.parametrize('name, most_bytes', [
+    ('deep_sea_10', 300_000), ('catch_0', 300_000),
+    ('road_runner', 2_000_000)])
+def test_committed_policies_are_small_and_of_one_run(name, most_bytes):
   folder = RESULTS / 'policies' / name
   assert sum(p.stat().st_size for p in folder.rglob('*') if p.is_file()) < (
-      300_000)
+      most_bytes)
   assert hyperjax.load(folder, seed=2000).updates > 1000
 
 
@@ -479,3 +483,19 @@ def test_the_committed_policy_finds_the_treasure():
         timestep = environment.step(
             way.select_action(timestep.observation.argmax()))
       assert timestep.reward > 0.9
+
+
+def test_the_committed_policy_runs_the_road():
+  pytest.importorskip('envpool')
+  game = envpool.Atari('RoadRunner', seeds=[0, 1], life_ends_return=False)
+  policy = hyperjax.load(RESULTS / 'policies' / 'road_runner')
+  push = jax.jit(jax.vmap(replay.push))
+  timestep, frames = game.reset(), np.zeros((2, 4, 84, 84), np.uint8)
+  score = np.zeros(2)
+  for _ in range(600):
+    frames = push(frames, timestep.observation, timestep.first())
+    timestep = game.step(policy.select_action(frames))
+    score += timestep.score
+  game.close()
+  # At random 12 in a whole game.
+  assert (score > 500.).all(), score
