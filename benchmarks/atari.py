@@ -123,8 +123,12 @@ class Loop:
     self._env_steps = np.zeros(num_agents, int)
     self._settings = settings
     self.run(WARMUP_STEPS + settings.chunk_steps)
-    # A copy, since both this and the loop donate their state.
-    self._learning = jax.tree.map(jnp.copy, self._state)
+    # A copy, since both this and the loop donate their state; with the log of a
+    # chunk, for which the updates are compiled.
+    self._learning = self._loop._mapped(
+        host_run.HostRun.clear_log, self._loop._host_run)(
+            jax.tree.map(jnp.copy, self._state))
+    self._learn()
 
   def _make_loop(self, config, environments) -> host.HostLoop:
     agent = presets.AGENTS[self._agent](

@@ -5,7 +5,8 @@
 DQN and HyperAgent through `hyperjax.adapters.bsuite`, and bsuite's JAX DQN, in
 the loop of `bsuite.baselines.experiment`, with the same batches, update period,
 widths and replay. All else is each agent's default: our DQN is double, which is
-one network more per update, and HyperAgent has its exact loss and its prior.
+one network more per update; `dqn_not_double` is bsuite's algorithm; HyperAgent
+has its exact loss and its prior.
 bsuite's agent keeps its replay in NumPy; it needs dm-haiku, and is left out
 without it.
 
@@ -18,6 +19,7 @@ are medians over the repeats, with the least and the greatest.
 
 from collections.abc import Callable, Sequence
 import dataclasses
+import functools
 import importlib.util
 import json
 import math
@@ -44,6 +46,8 @@ FIELDS = (
     'ratio', 'ratio_min', 'ratio_max')
 WARMUP_STEPS = 100
 OURS = {'dqn': (agents.DQN, agents.DQNConfig),
+        'dqn_not_double': (
+            agents.DQN, functools.partial(agents.DQNConfig, double=False)),
         'hyperagent': (agents.HyperAgent, agents.HyperAgentConfig)}
 BSUITE = 'bsuite_dqn'
 

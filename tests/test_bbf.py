@@ -111,6 +111,8 @@ def _batch(agent, num=4):
           jnp.ones((num, length), bool)))
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_an_update_is_adamw_of_two_parts_and_a_moving_average():
   agent = _vectors(learning_rate=0.01, weight_decay=0.3)
   learner = jax.jit(agent.init)(jax.random.key(0))

@@ -51,6 +51,8 @@ def _same(a, b):
       np.testing.assert_array_equal, states.plain(a), states.plain(b))
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_run_is_resumed_to_the_bit():
   """On DeepSea; two resets and their cycles are within the run."""
   loop = _device_loop(DeepSea(4), _config('default', hidden_sizes=(6, 7)))

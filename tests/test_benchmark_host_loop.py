@@ -25,7 +25,8 @@ def test_measures_without_haiku(tmp_path, monkeypatch, capsys):
       '--output', str(tmp_path), '--seconds', '0.001', '--repeats', '2',
       '--hidden-sizes', '4', '--batch-size', '3'])
   rows = csv_files.rows(tmp_path / 'host_loop.csv')
-  assert [row['agent'] for row in rows] == ['dqn', 'hyperagent']
+  assert [row['agent'] for row in rows] == [
+      'dqn', 'dqn_not_double', 'hyperagent']
   for row in rows:
     assert float(row['min']) <= float(row['steps_per_cpu_second']) <= float(
         row['max'])

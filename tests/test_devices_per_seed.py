@@ -188,6 +188,8 @@ def test_what_is_wrong_in_one_part_is_known_to_all():
 
 # A run.
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_run_over_devices_is_that_of_its_parts_on_one(ran):
   loop, state, log = ran
   expected = assert_is_that_of_its_parts(loop, state, 1, seed=4)

@@ -246,7 +246,7 @@ def numbers_of(row: dict[str, str]) -> list[float]:
 @pytest.mark.gpu
 @pytest.mark.parametrize('case', [
     pytest.param(case, id=case.name,
-                 marks=[pytest.mark.slow] if case.slow else [])
+                 marks=[pytest.mark.slow, pytest.mark.ci] if case.slow else [])
     for case in CASES if not case.exact_only])
 def test_a_run_is_what_it_was(case):
   row = row_of(case)

@@ -12,7 +12,8 @@ BOTH = {'JAX_ENABLE_X64': '1', 'JAX_DEBUG_NANS': '1'}
 
 
 @pytest.mark.parametrize('settings, names', [
-    (BOTH, ['hyperagent_optimistic:on_device', 'dqn:in_adapter']),
+    pytest.param(BOTH, ['hyperagent_optimistic:on_device', 'dqn:in_adapter'],
+                 marks=[pytest.mark.slow, pytest.mark.ci]),
     *[pytest.param(settings, list(every_loop.AGENTS), marks=pytest.mark.slow)
       for settings in ({'JAX_ENABLE_X64': '1'}, {'JAX_DEBUG_NANS': '1'},
                        BOTH)]])

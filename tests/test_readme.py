@@ -11,15 +11,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 README = (ROOT / 'README.md').read_text(encoding='utf-8')
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').rglob('*.md'))]
-# A block that stands on two pages runs once. Those of docs/, and the first of
-# README, train for longer.
-BLOCKS = [pytest.param(code, id=name, marks=(
-    () if name.startswith('README') and name != 'README-0'
-    else pytest.mark.slow)) for code, name in {
-        code: f'{page.stem}-{i}' for page in reversed(PAGES)
-        for i, code in enumerate(re.findall(
-            r'```python\n(.*?)```', page.read_text(encoding='utf-8'),
-            flags=re.DOTALL))}.items()]
+# A block that stands on two pages runs once.
+BLOCKS = [pytest.param(code, id=name) for code, name in {
+    code: f'{page.stem}-{i}' for page in reversed(PAGES)
+    for i, code in enumerate(re.findall(
+        r'```python\n(.*?)```', page.read_text(encoding='utf-8'),
+        flags=re.DOTALL))}.items()]
 NOTEBOOKS = sorted((ROOT / 'docs' / 'notebooks').glob('*.ipynb'))
 
 
@@ -28,6 +25,7 @@ def test_there_is_code():
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.parametrize('path', NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_run(path, monkeypatch):
   monkeypatch.setenv('MPLBACKEND', 'Agg')
@@ -39,6 +37,8 @@ def test_notebooks_run(path, monkeypatch):
   test_code_blocks_run('\n'.join(code), monkeypatch)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.parametrize('code', BLOCKS)
 def test_code_blocks_run(code, monkeypatch):
   module = types.ModuleType('a_page')

@@ -67,6 +67,7 @@ def test_two_processes_come_to_what_one_does(tmp_path, cache):
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.parametrize('number', [0, 1])
 def test_a_killed_process_ends_the_other(tmp_path, cache, number):
   """What then goes on does not depend on the number of processes."""

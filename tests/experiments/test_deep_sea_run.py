@@ -258,6 +258,7 @@ def _kill_and_resume(folder, cache, num_kills):
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.parametrize('num_kills', [2, 10])
 def test_a_killed_run_ends_in_the_same_bits(finished, tmp_path, num_kills):
   folder = tmp_path / 'killed'

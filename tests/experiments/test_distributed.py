@@ -135,6 +135,7 @@ def test_two_processes_come_to_what_one_does(whole, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 @pytest.mark.parametrize('number', [0, 1])
 def test_a_killed_process_ends_the_other(whole, tmp_path, number):
   """Then one process alone, with the devices that it has, goes on."""
@@ -158,6 +159,7 @@ def test_a_killed_process_ends_the_other(whole, tmp_path, number):
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 def test_a_request_to_one_process_stops_all_before_one_is_killed(
     whole, tmp_path):
   expected, cache = whole

@@ -52,6 +52,8 @@ def test_each_has_a_process_on_its_part_of_the_machine(tmp_path):
   assert not list(tmp_path.glob('*.out.txt'))
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_one_that_fails_is_named_and_leaves_the_others(tmp_path):
   with pools.local(2) as pool, pytest.raises(
       ValueError, match=r'2 of 3 jobs have failed') as caught:
@@ -125,6 +127,7 @@ def test_a_cluster_that_does_not_answer_is_refused(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.ci
 def test_a_cluster_runs_what_a_killed_worker_left(tmp_path):
   """And a job that always kills its worker is reported."""
   with pools.cluster('local:2') as pool, pytest.raises(

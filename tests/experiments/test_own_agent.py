@@ -37,6 +37,8 @@ def module(tmp_path, monkeypatch):
   return 'an_own_agent'
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_it_trains_by_a_command_and_its_policy_is_loaded(module, tmp_path):
   folder = tmp_path / 'run'
   run_lib.run(deep_sea_lib.DeepSeaTask(cli.parse(settings_lib.Settings, [

@@ -133,6 +133,8 @@ def test_counts_grow_as_the_table_of_guarantees_says():
   assert 1.8 < math.log2(count[128] / count[64]) < 2.01
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_times_stand_beside_counts(monkeypatch):
   every = cost.agents
   monkeypatch.setattr(cost, 'BASE', {'S': 4, 'A': 2, 'H': 2, 'M': 2})

@@ -54,6 +54,8 @@ def whole_optimist(tmp_path_factory, cache):
       commands.OPTIMIST, tmp_path_factory.mktemp('stopping') / 'run', cache)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_stopped_run_goes_on_where_it_was(tmp_path, cache, whole):
   folder = tmp_path / 'run'
   command = [*commands.DEEP_SEA, '--output', str(folder)]
