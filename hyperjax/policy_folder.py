@@ -38,6 +38,8 @@ from hyperjax.agents import guards
 
 FORMAT = 1
 _FILE = 'policy.json'
+# In which orbax notes the whole path that it has written to.
+_MARKER = 'commit_success.txt'
 # Of the folder of a run of the commands.
 FOLDER = 'policies'
 
@@ -146,6 +148,9 @@ def _complete(path: Path, written: Path, contents: dict[str, Any]):
     file.write('\n')
     file.flush()
     os.fsync(file.fileno())
+  # Policies are given away, and where they were made is nobody's business.
+  for marker in written.rglob(_MARKER):
+    marker.write_text('Checkpoint commit was successful\n')
   replaced = path.with_name(path.name + '.replaced')
   if path.exists():
     shutil.rmtree(replaced, ignore_errors=True)

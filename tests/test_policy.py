@@ -145,6 +145,13 @@ def test_a_loaded_policy_is_the_agent(agent, tmp_path):
   assert not list(tmp_path.glob('*.*'))
 
 
+def test_nothing_says_where_it_was_saved(saved, tmp_path):
+  files = [p for p in saved.rglob('*') if p.is_file()]
+  assert any(p.name == 'commit_success.txt' for p in files)
+  for path in files:
+    assert str(tmp_path).encode() not in path.read_bytes(), path
+
+
 def test_saving_again_replaces(saved):
   learner = small.start(HYPER)
   params = jax.tree.map(lambda x: x + 1., learner.params)
