@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+import signal
 import socket
 import subprocess
 import sys
@@ -39,10 +40,10 @@ def begin(
 
 
 def begin_command(
-    command: Sequence[str], cache: Path) -> list[subprocess.Popen]:
-  """Begins a command of this project, a module and its arguments, as a job."""
+    arguments: Sequence[str], cache: Path) -> list[subprocess.Popen]:
+  """Begins a command of this project as a job; arguments are Python's."""
   return begin(
-      ['-m', *command, '--distributed'], cache,
+      [*arguments, '--distributed'], cache,
       lambda address, i: ['--coordinator', address, '--num-processes', '2',
                           '--process-id', str(i)])
 
@@ -57,6 +58,31 @@ def finish(
     for x in processes:
       x.kill()
   return [x.returncode for x in processes], err
+
+
+def kill_one(
+    processes: Sequence[subprocess.Popen], number: int, folder: Path,
+) -> list[str]:
+  """Kills one of two processes of a run that has just saved itself.
+
+  Asserts that the other ends too, not well, within half a minute.
+
+  Args:
+    processes: of the job.
+    number: of the one that is killed.
+    folder: of the run.
+
+  Returns:
+    What they wrote to stderr.
+  """
+  wait_for_checkpoint(folder)
+  processes[number].kill()
+  start = time.monotonic()
+  statuses, err = finish(processes)
+  assert time.monotonic() - start < 30.
+  assert statuses[number] == -signal.SIGKILL and statuses[1 - number] not in (
+      0, -signal.SIGKILL), err
+  return err
 
 
 def wait_for_checkpoint(folder: Path):

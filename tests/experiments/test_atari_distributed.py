@@ -1,10 +1,8 @@
 """The Atari command over several processes."""
 
 import shutil
-import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -28,11 +26,8 @@ OPTIONS = (*commands.ATARI[1:], '--num-seeds', '2',
 
 
 def begin_two(folder, cache, *more, code=COMMAND):
-  return jobs.begin(
-      ['-c', code, '1', *OPTIONS, '--output', str(folder), *more,
-       '--distributed'], cache,
-      lambda address, i: ['--coordinator', address, '--num-processes', '2',
-                          '--process-id', str(i)])
+  return jobs.begin_command(
+      ['-c', code, '1', *OPTIONS, '--output', str(folder), *more], cache)
 
 
 def run_two(folder, cache):
@@ -72,14 +67,7 @@ def test_two_processes_come_to_what_one_does(tmp_path, cache):
 def test_a_killed_process_ends_the_other(tmp_path, cache, number):
   """What then goes on does not depend on the number of processes."""
   folder, copy = tmp_path / 'run', tmp_path / 'copy'
-  processes = begin_two(folder, cache)
-  jobs.wait_for_checkpoint(folder)
-  processes[number].kill()
-  start = time.monotonic()
-  statuses, err = jobs.finish(processes)
-  assert time.monotonic() - start < 30.
-  assert statuses[number] == -signal.SIGKILL and statuses[1 - number] not in (
-      0, -signal.SIGKILL), err
+  err = jobs.kill_one(begin_two(folder, cache), number, folder)
   if number == 1:  # Without the first, JAX ends the others in its own words.
     assert 'another process of the job has ended; the same command goes on' in (
         commands.messages(err[0])[-1])
