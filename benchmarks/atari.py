@@ -42,8 +42,10 @@ from experiments.common import files
 from experiments.common import folder as folder_lib
 from experiments.common import machine as machine_lib
 from experiments.common import provenance as provenance_lib
+from experiments.common import registry
 from experiments.common import study
 from hyperjax import checks
+from hyperjax import networks
 from hyperjax.agents import presets
 from hyperjax.environments import envpool
 from hyperjax.loops import host
@@ -58,8 +60,8 @@ LOOP = ('preset', 'num_agents', 'environments', 'updates', 'loop', 'min',
 
 
 def _agent_and_preset(name: str) -> tuple[str, str]:
-  agent, _, preset = name.rpartition(':')
-  return agent or 'hyperagent', preset
+  return registry.agent_and_preset(
+      name if ':' in name else f'hyperagent:{name}')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +133,7 @@ class Loop:
     self._learn()
 
   def _make_loop(self, config, environments) -> host.HostLoop:
-    agent = presets.AGENTS[self._agent](
+    agent = presets.agent_class(self._agent)(
         atari_updates.SPEC, self._environment.num_actions, config)
     return host.HostLoop(agent, environments)
 
@@ -169,8 +171,8 @@ class Loop:
 
   def num_weights(self) -> int:
     """Returns how many weights one agent trains."""
-    params = self._state.train.learner.params['params']
-    return sum(x[0].size for x in jax.tree.leaves(params))
+    return networks.num_parameters(
+        jax.tree.map(lambda x: x[0], self._state.train.learner.params))
 
   def flops(self) -> float:
     """Returns XLA's count for a single update, its batch drawn."""
