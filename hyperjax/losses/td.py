@@ -259,12 +259,13 @@ class ExactTD(_TD):
     _, key_target = jax.random.split(index_key)
 
     def example(psi, next_value, transition, u):
+      taken = psi[:, transition.action]
       delta = rlax.td_learning(
-          v_tm1=psi[0, transition.action],
+          v_tm1=taken[0],
           r_t=transition.reward,
           discount_t=transition.discount,
           v_t=next_value)
-      w = u - psi[1:, transition.action]
+      w = u - taken[1:]
       return (jnp.square(delta)
               + 2. * self.index.mean * delta * jnp.sum(w)
               + self.index.second_moment * jnp.sum(jnp.square(w)))
