@@ -221,10 +221,12 @@ def load(
   """
   runs = [(folder, contents, i) for folder, contents in _found(Path(path))
           for i in range(len(contents['runs']))]
-  chosen = [x for x in runs if _fits(x[1]['runs'][x[2]], seed, task)]
+  chosen = [(folder, contents, i) for folder, contents, i in runs
+            if seed in (None, contents['runs'][i]['seed'])
+            and task in (None, contents['runs'][i]['task'])]
   if len(chosen) != 1:
-    known = [str(Run(x['seed'], x['task'])) for x in (
-        contents['runs'][i] for _, contents, i in runs)]
+    known = [str(Run(contents['runs'][i]['seed'], contents['runs'][i]['task']))
+             for _, contents, i in runs]
     raise ValueError(
         f'expected seed and task of one of the policies of {path}, got seed='
         f'{seed!r} and task={task!r}; it has: '
@@ -242,10 +244,6 @@ def load(
   except (ValueError, TypeError) as error:
     text = '; '.join(line.strip() for line in str(error).splitlines())
     raise ValueError(f'{folder / _FILE}: {text}') from error
-
-
-def _fits(run: dict[str, Any], seed: int | None, task: str | None) -> bool:
-  return seed in (None, run['seed']) and task in (None, run['task'])
 
 
 def _found(path: Path) -> list[tuple[Path, dict[str, Any]]]:
@@ -274,8 +272,7 @@ def _read(folder: Path) -> dict[str, Any]:
           f'it has format {number}, of a newer version than hyperjax '
           f'{hyperjax.__version__}; expected at most {FORMAT}')
     for run in contents['runs']:
-      for name in ('seed', 'task', 'updates', 'legal_actions'):
-        run[name]
+      _ = run['seed'], run['task'], run['updates'], run['legal_actions']
     for name in ('agent', 'observation_spec', 'num_actions', 'config_class',
                  'config'):
       contents[name]
@@ -299,6 +296,5 @@ def _weights(folder, agent, num_runs, i) -> dict[str, Any]:
   finally:
     checkpointer.close()
   if restored is None:
-    raise ValueError('its weights are missing or damaged; expected them beside '
-                     'it as they were written')
+    raise ValueError('its weights, which lie beside it, are missing or damaged')
   return jax.tree.map(lambda x: x[i], restored[0])
