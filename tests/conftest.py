@@ -49,6 +49,13 @@ _hook = install_import_hook('hyperjax', 'tests.typechecker.check')
 _hook.__enter__()
 
 
+@pytest.fixture(scope='module', autouse=True)
+def frozen():
+  """What earlier files leave is not looked through by `gc.collect` either."""
+  gc.collect()
+  gc.freeze()
+
+
 @pytest.fixture(scope='module')
 def optimized():
   """Programs as users run them: for files that train long, or compare bits."""
