@@ -6,6 +6,7 @@ Takes all runs in and below the folders, finished or not, and writes to the
 first folder, or to --output,
 
   scores.csv    the score of each family, for each agent and seed
+  ids.csv       the score of each id, as if it were all of its family
   radar.png     scores by tag, a polygon for each agent
   bars.png      scores by family
   learning.png  what a family's score is made of, over the episodes
@@ -83,6 +84,7 @@ def analyse(settings: Settings):
   output = settings.output or settings.folders[0]
   folder_lib.make(output)
   table.write_scores(runs, scores, output / 'scores.csv')
+  table.write_id_scores(runs, output / 'ids.csv')
   reasons = figures.draw_radar(scores, output / 'radar.png')
   figures.draw_bars(runs, scores, output / 'bars.png')
   figures.draw_learning(runs, output / 'learning.png')

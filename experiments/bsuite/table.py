@@ -13,6 +13,8 @@ from . import scores as scores_lib
 PUBLISHED = Path(__file__).parents[1] / 'published' / 'bsuite_scores.csv'
 FIELDS = ('agent', 'preset', 'seed', 'family', 'score', 'ids', 'ids_of',
           'finished')
+ID_FIELDS = ('agent', 'preset', 'seed', 'bsuite_id', 'score', 'episodes',
+             'episodes_of')
 
 # Scores by family, seed after seed.
 Scores = list[dict[str, float]]
@@ -58,6 +60,17 @@ def write_scores(runs: reading.Runs, scores: dict[str, Scores], path: Path):
            seed.finished(family))
           for family, value in values.items()]
   files.write_csv(path, FIELDS, rows)
+
+
+def write_id_scores(runs: reading.Runs, path: Path):
+  """Writes a row for each agent, seed and id."""
+  files.write_csv(path, ID_FIELDS, [
+      (seed.agent, seed.preset, seed.seed, f'{family}/{index}',
+       f'{scores_lib.score(family, {index: log}):.6g}', log.episodes[-1],
+       families_lib.FAMILIES[family].num_episodes)
+      for mine in runs.values() for seed in mine
+      for family, logs in seed.logs.items()
+      for index, log in sorted(logs.items())])
 
 
 def text(estimate: scores_lib.Estimate | None) -> str:

@@ -216,7 +216,7 @@ def test_the_command(tmp_path, capsys):
                 str(output)])
 
   assert sorted(path.name for path in output.iterdir()) == sorted(
-      ['scores.csv', *PICTURES])
+      ['scores.csv', 'ids.csv', *PICTURES])
   for name in PICTURES:
     assert matplotlib.image.imread(output / name).std() > 0.01, name
   with open(output / 'scores.csv', newline='') as f:
@@ -226,6 +226,17 @@ def test_the_command(tmp_path, capsys):
       'dqn', '0', 'catch')]
   assert (row['preset'], row['ids'], row['ids_of'], row['finished']) == (
       'default', '2', '20', '1')
+  with open(output / 'ids.csv', newline='') as f:
+    of_ids = list(csv.DictReader(f))
+  assert len(of_ids) == 4 * 40 + 8
+  # Without noise and scale a family has the mean of its ids.
+  mine = [row for row in of_ids if row['agent'] == 'dqn' and row['seed'] == '0'
+          and row['bsuite_id'].startswith('catch/')]
+  assert [row['bsuite_id'] for row in mine] == ['catch/0', 'catch/4']
+  assert np.mean([float(row['score']) for row in mine]) == pytest.approx(
+      float(row['score']), rel=1e-5)
+  assert mine[0]['episodes'] == mine[0]['episodes_of'] == '10000'
+  assert int(mine[1]['episodes']) < 10_000
   out = capsys.readouterr().out
   cells = {line.split(' | ')[0]: line.split(' | ') for line in out.splitlines()}
   header, catch = cells['| family'], cells['| catch']
