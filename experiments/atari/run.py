@@ -24,6 +24,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from hyperjax import memory
 from hyperjax import multihost
 from hyperjax import policy_folder
 from hyperjax import specs
@@ -84,6 +85,9 @@ class AtariTask(task_lib.Task):
       raise ValueError(
           f'num_steps must be more than the {settings.config.warmup_steps} '
           f'steps before the first update, got {settings.num_steps}')
+    # A run needs no more replay than it has steps.
+    self._capacity = min(settings.config.replay_capacity, settings.num_steps)
+    self._check_frames()
     environments = self.environments(settings.num_envs, purposes.TRAINING, 0)
     self.agent = presets.agent_class(settings.agent)(
         specs.ObservationSpec((STACK, envpool.HEIGHT, envpool.WIDTH), 'uint8'),
@@ -112,13 +116,18 @@ class AtariTask(task_lib.Task):
         max_frames=self.settings.max_frames, backend=self.settings.backend)
             for game, found in seeds.items()]
 
+  def _check_frames(self):
+    """Refuses agents by the thousand before their emulators are made."""
+    frames = len(self.runs) * self._capacity // jax.device_count()
+    memory.check_fits([memory.Need(
+        f'frames in the replays of {len(self.runs)} agents',
+        frames * envpool.HEIGHT * envpool.WIDTH,
+        'num_seeds or replay_capacity')], jax.local_devices()[0])
+
   def _make_loop(self, environments) -> host.HostLoop:
-    # A run needs no more replay than it has steps.
-    capacity = min(self.settings.config.replay_capacity,
-                   self.settings.num_steps)
     return host.HostLoop(
         self.agent, environments, self.settings.num_envs,
-        replay_capacity=capacity)
+        replay_capacity=self._capacity)
 
   def progress(self, state: AtariState) -> progress.Steps:
     return progress.Steps(

@@ -185,6 +185,15 @@ def test_refuses_what_cannot_be(tmp_path, more, words, capsys):
   assert not (tmp_path / 'run').exists()
 
 
+def test_agents_by_the_thousand_are_refused_without_emulators(
+    tmp_path, monkeypatch):
+  monkeypatch.setattr(envpool, 'Atari', None)
+  with pytest.raises(MemoryError, match='20000 agents\\n.*\\n.*\\n.*num_seeds'):
+    make(tmp_path / 'run', '--num-seeds', '10000', '--num-steps', '1000000',
+         '--replay-capacity', '1000000', '--evaluate-every', '500000')
+  assert not (tmp_path / 'run').exists()
+
+
 def test_refuses_to_resume_with_other_settings(finished):
   with pytest.raises(ValueError, match="config.n_step is 5 there, 3 here"):
     run(finished, '--n-step', '3')
