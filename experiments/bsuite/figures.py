@@ -64,7 +64,7 @@ def draw_radar(scores: dict[str, table.Scores], path: Path) -> list[str]:
     values = [table.of_families(mine, families[tag]).mean for tag in tags]
     return np.array([*values, values[0]])
 
-  fig = figure.Figure(figsize=(7., 6.2), layout='constrained')
+  fig = figure.Figure(figsize=(8.2, 6.2), layout='constrained')
   ax = fig.add_subplot(projection='polar')
   ax.set_theta_zero_location('N')
   ax.set_theta_direction(-1)

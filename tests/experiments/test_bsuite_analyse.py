@@ -260,6 +260,16 @@ def test_the_command(tmp_path, capsys):
   assert 'radar.png has no spoke for noise, scale, exploration, memory' in out
 
 
+def test_no_picture_is_cut_off(tmp_path):
+  make_run(tmp_path, ids=[(family, 0) for family in families.FAMILIES
+                          if 'mnist' not in family])
+  analyse.main([str(tmp_path)])
+  for name in PICTURES:
+    picture = matplotlib.image.imread(tmp_path / name)
+    for edge in (picture[0], picture[-1], picture[:, 0], picture[:, -1]):
+      assert (edge == 1.).all(), name
+
+
 def test_a_picture_that_cannot_be_drawn_is_not_left_there(tmp_path, capsys):
   (tmp_path / 'radar.png').write_bytes(b'of other runs')
   make_run(tmp_path, ids=[('memory_len', 3)], last=50)
