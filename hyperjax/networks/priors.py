@@ -64,10 +64,9 @@ class UniformPrior(nn.Module):
   @nn.compact
   def __call__(self, observation: Array) -> Float[Array, 'heads A']:
     """Returns the heads psi, float32 [M+1, A], of which the first is 0."""
-    factors = self.network(observation)[1:]
-    length = jnp.sqrt(self.second_moment) * jnp.linalg.norm(factors, axis=0)
-    factors /= jnp.where(length > 0., length, 1.)
-    return jnp.concatenate([jnp.zeros_like(factors[:1]), factors])
+    psi = self.network(observation).at[0].set(0.)
+    length = jnp.sqrt(self.second_moment) * jnp.linalg.norm(psi, axis=0)
+    return psi / jnp.where(length > 0., length, 1.)
 
 
 class PriorFeatures(nn.Module):
