@@ -72,11 +72,15 @@ for seeds, devices_per_seed in (([1, 2], 2), ([1], 4)):
 '''
 
 
+# Long enough to be stopped: processes take a second or two to agree on a step.
+COMMAND = (*commands.DEEP_SEA, '--num-seeds', '4', '--num-episodes', '960')
+
+
 def begin_run(folder, cache):
   """Begins a run on DeepSea of two processes."""
   return jobs.begin_command(
-      ['-m', *commands.DEEP_SEA, *commands.ALL_CHECKPOINTS, '--num-seeds', '4',
-       '--output', str(folder)], cache)
+      ['-m', *COMMAND, *commands.ALL_CHECKPOINTS, '--output', str(folder)],
+      cache)
 
 
 def test_processes_agree(tmp_path):
@@ -119,7 +123,7 @@ def whole(tmp_path_factory):
   cache = tmp_path_factory.mktemp('cache')
   folder = tmp_path_factory.mktemp('distributed') / 'whole'
   result = commands.run(
-      [*commands.DEEP_SEA, '--num-seeds', '4', '--output', str(folder)], cache)
+      [*COMMAND, '--output', str(folder)], cache)
   assert result.status == 0
   return commands.results(folder), cache
 
@@ -145,7 +149,7 @@ def test_a_killed_process_ends_the_other(whole, tmp_path, number):
   if number == 1:  # Without the first, JAX ends the others in its own words.
     assert 'another process of the job has ended' in err[0]
   result = commands.run(
-      [*commands.DEEP_SEA, '--num-seeds', '4', '--output', str(folder)], cache)
+      [*COMMAND, '--output', str(folder)], cache)
   assert result.status == 0, result.err
   assert 'resuming after' in result.out
   assert commands.results(folder) == expected
