@@ -219,23 +219,21 @@ def load(
       written by a version that this one does not understand, or has an agent
       whose class cannot be imported.
   """
-  runs = [(folder, contents, i) for folder, contents in _found(Path(path))
-          for i in range(len(contents['runs']))]
-  chosen = [(folder, contents, i) for folder, contents, i in runs
-            if seed in (None, contents['runs'][i]['seed'])
-            and task in (None, contents['runs'][i]['task'])]
+  runs = [(folder, contents, i, run)
+          for folder, contents in _found(Path(path))
+          for i, run in enumerate(contents['runs'])]
+  chosen = [(folder, contents, i, run) for folder, contents, i, run in runs
+            if seed in (None, run['seed']) and task in (None, run['task'])]
   if len(chosen) != 1:
-    known = [str(Run(contents['runs'][i]['seed'], contents['runs'][i]['task']))
-             for _, contents, i in runs]
+    known = [str(Run(run['seed'], run['task'])) for *_, run in runs]
     raise ValueError(
         f'expected seed and task of one of the policies of {path}, got seed='
         f'{seed!r} and task={task!r}; it has: '
         f'{"; ".join(known[:20] + ["..."] * (len(known) > 20))}')
-  (folder, contents, i), = chosen
+  (folder, contents, i, run), = chosen
   try:
     agent = _agent(contents)
     params = _weights(folder, agent, len(contents['runs']), i)
-    run = contents['runs'][i]
     if run['legal_actions'] is not None:
       params = networks.with_legal_actions(
           params, jnp.isin(jnp.arange(agent.num_actions),
@@ -272,7 +270,8 @@ def _read(folder: Path) -> dict[str, Any]:
           f'it has format {number}, of a newer version than hyperjax '
           f'{hyperjax.__version__}; expected at most {FORMAT}')
     for run in contents['runs']:
-      _ = run['seed'], run['task'], run['updates'], run['legal_actions']
+      for name in ('seed', 'task', 'updates', 'legal_actions'):
+        run[name]
     for name in ('agent', 'observation_spec', 'num_actions', 'config_class',
                  'config'):
       contents[name]

@@ -1,6 +1,5 @@
 """What bsuite's analysis makes of runs, and of folders that are damaged."""
 
-import csv
 import dataclasses
 import itertools
 import re
@@ -20,6 +19,7 @@ from experiments.common import cli
 from experiments.common import folder as folder_lib
 from experiments.common import provenance
 from hyperjax.agents import presets
+from tests import csv_files
 from tests.experiments import bsuite_logs
 
 PICTURES = ('radar.png', 'bars.png', 'learning.png')
@@ -219,15 +219,13 @@ def test_the_command(tmp_path, capsys):
       ['scores.csv', 'ids.csv', *PICTURES])
   for name in PICTURES:
     assert matplotlib.image.imread(output / name).std() > 0.01, name
-  with open(output / 'scores.csv', newline='') as f:
-    rows = list(csv.DictReader(f))
+  rows = csv_files.rows(output / 'scores.csv')
   assert len(rows) == 4 * 20 + 4
   row, = [row for row in rows if (row['agent'], row['seed'], row['family']) == (
       'dqn', '0', 'catch')]
   assert (row['preset'], row['ids'], row['ids_of'], row['finished']) == (
       'default', '2', '20', '1')
-  with open(output / 'ids.csv', newline='') as f:
-    of_ids = list(csv.DictReader(f))
+  of_ids = csv_files.rows(output / 'ids.csv')
   assert len(of_ids) == 4 * 40 + 8
   # Without noise and scale a family has the mean of its ids.
   mine = [row for row in of_ids if row['agent'] == 'dqn' and row['seed'] == '0'

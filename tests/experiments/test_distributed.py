@@ -122,8 +122,7 @@ def whole(tmp_path_factory):
   """The results of a run of one process, and the cache of its programs."""
   cache = tmp_path_factory.mktemp('cache')
   folder = tmp_path_factory.mktemp('distributed') / 'whole'
-  result = commands.run(
-      [*COMMAND, '--output', str(folder)], cache)
+  result = commands.run([*COMMAND, '--output', str(folder)], cache)
   assert result.status == 0
   return commands.results(folder), cache
 
@@ -148,8 +147,7 @@ def test_a_killed_process_ends_the_other(whole, tmp_path, number):
   err = jobs.kill_one(begin_run(folder, cache), number, folder)
   if number == 1:  # Without the first, JAX ends the others in its own words.
     assert 'another process of the job has ended' in err[0]
-  result = commands.run(
-      [*COMMAND, '--output', str(folder)], cache)
+  result = commands.run([*COMMAND, '--output', str(folder)], cache)
   assert result.status == 0, result.err
   assert 'resuming after' in result.out
   assert commands.results(folder) == expected
