@@ -41,10 +41,9 @@ class Prior(Protocol):
 class Uniform:
   """Prior of mean 0 and the same spread at every observation and action.
 
-  Draws at different observations differ, in any encoding of the observations,
-  and are smooth enough to be learned (`networks.PriorFeatures`). The spread
-  does not shrink where a random network happens to be small
-  (`networks.UniformPrior`).
+  Draws at different observations differ, in any encoding of the observations
+  (`networks.PriorFeatures`), and the spread does not shrink where a random
+  network happens to be small (`networks.UniformPrior`).
 
   Attributes:
     scale: standard deviation of the value over the index, in units of reward

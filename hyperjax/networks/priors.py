@@ -9,11 +9,6 @@ import numpy as np
 from hyperjax import checks
 from hyperjax import specs
 
-# Length scales in a range, in a direction, and what is appended to x.
-_RANGE = 4.5
-_DIRECTION = 0.3
-_CONSTANT = 0.3
-
 
 class FixedPrior(nn.Module):
   """A network whose weights are drawn once and never trained.
@@ -75,69 +70,63 @@ class UniformPrior(nn.Module):
 
 
 class PriorFeatures(nn.Module):
-  """Random features of an observation, for a prior that is linear in them.
+  """Random features that separate observations, of length about 1.
 
-  Sines of random frequencies (Rahimi and Recht, 2007, "Random features for
-  large-scale kernel machines"). With x and y in length scales, a random linear
-  function of the features is nearly a draw from a Gaussian process with kernel
+  A network of few layers with small weights is nearly linear, so its values at
+  similar observations are nearly equal. These features are cosines of many
+  frequencies instead (Rahimi and Recht, 2007, "Random features for large-scale
+  kernel machines"). A random linear function of the features is a draw from a
+  Gaussian process with a Matern kernel of smoothness 3/2,
 
-    exp(-|x - y|^2 / 2) - exp(-|x + y|^2 / 2).
+    (1 + r) exp(-r),  r = sqrt(3) |x - y| / length_scale.
 
-  It is smooth, so that a network learns to take a draw away where there are
-  data: what it cannot learn would stay as uncertainty for ever. It is odd, so
-  that orthogonal observations, such as one-hot ones, have independent draws
-  however long the length scale is. A constant joins the observation, so that
-  one of zeros has features too.
-
-  The length scale of a number is
-
-    1 / 4.5 of its range, if the spec has one, so that draws a tenth of the
-      range apart correlate by 0.9;
-    sqrt(D) / 2 otherwise, of D numbers: distances grow so with D, and by a
-      length scale that does not no two of many-dimensional observations would
-      be near each other;
-    0.3 in the direction of a torso's output.
+  Each dimension of x and y is scaled from the range in the spec to [0, 1];
+  dimensions without a range are not scaled.
 
   Attributes:
     spec: spec of the observation.
     torso: module from the observation to a vector, of which the features see
       only the direction; None for features of the observation itself.
     num_features: F.
+    length_scale: distance at which the correlation is 0.48.
   """
 
   spec: specs.ObservationSpec
   torso: nn.Module | None = None
   num_features: int = 128
+  length_scale: float = 0.3
 
   def __post_init__(self):
     checks.fields(
         self, 'features of a prior', spec=specs.check_spec,
         torso=checks.optional(checks.instance(nn.Module)),
-        num_features=checks.COUNT)
+        num_features=checks.COUNT, length_scale=checks.positive)
     super().__post_init__()
 
   @nn.compact
   def __call__(self, observation: Array) -> Float[Array, ' F']:
     """Returns the features of one observation, float32 [F]."""
     if self.torso is None:
-      x = _in_length_scales(observation, self.spec)
+      x = _to_unit_range(observation, self.spec)
     else:
       x = self.torso(observation)
-      x = x / (_DIRECTION * (jnp.linalg.norm(x) + 1e-6))
-    frequencies = self.param(
-        'frequencies', nn.initializers.normal(1.),
-        (x.size, self.num_features), jnp.float32)
-    return jnp.sqrt(2. / self.num_features) * _sine(x @ frequencies)
+      x = x / (jnp.linalg.norm(x) + 1e-6)
+    frequencies = self.param('frequencies', _matern_frequencies,
+                             (x.size, self.num_features), jnp.float32)
+    phases = self.param(
+        'phases', lambda key, shape: jax.random.uniform(
+            key, shape, jnp.float32, 0., 2. * np.pi), (self.num_features,))
+    angles = x @ frequencies / self.length_scale + phases
+    return jnp.sqrt(2. / self.num_features) * _cosine(angles)
 
 
-def _sine(x: Array) -> Array:
-  """Returns sin(x), to some 1e-6 of a turn.
+def _cosine(x: Array) -> Array:
+  """Returns cos(x), to some 1e-6 of a turn.
 
-  On CPUs XLA computes `jnp.sin` number by number, for it has to be exact for
+  On CPUs XLA computes `jnp.cos` number by number, for it has to be exact for
   huge arguments too; these features would take a third of an update's time.
   """
-  # cos(x - pi/2), from the sine of half of that angle.
-  turns = x / np.float32(2. * np.pi) - 0.25
+  turns = x / np.float32(2. * np.pi)
   half = np.float32(np.pi) * (turns - jnp.round(turns))  # Within -pi/2, pi/2.
   square = half * half
   sine = half * (1. + square * (-1 / 6 + square * (1 / 120 + square * (
@@ -145,19 +134,23 @@ def _sine(x: Array) -> Array:
   return 1. - 2. * sine * sine
 
 
-def _in_length_scales(
-    observation: Array, spec: specs.ObservationSpec
-) -> Float[Array, ' inputs']:
-  """Returns the observation and a constant, in length scales."""
+def _matern_frequencies(key, shape, dtype=jnp.float32):
+  """Draws from the spectral density, a Student t with 3 degrees of freedom."""
+  key_normal, key_chi = jax.random.split(key)
+  normal = jax.random.normal(key_normal, shape, dtype)
+  chi_squared = jnp.sum(jnp.square(
+      jax.random.normal(key_chi, (3, *shape[1:]), dtype)), axis=0)
+  return normal * jnp.sqrt(3. / chi_squared)
+
+
+def _to_unit_range(
+    observation: Array, spec: specs.ObservationSpec) -> Float[Array, ' inputs']:
   x = jnp.ravel(observation).astype(jnp.float32)
-  scale = np.float32(np.sqrt(x.size) / 2.)
-  constant = _CONSTANT / scale
   if spec.minimum is None or spec.maximum is None:
-    return jnp.append(x / scale, constant)
+    return x
   low, high = np.asarray(spec.minimum), np.asarray(spec.maximum)
   # Infinite bounds, or the limits of a dtype, are not a range of values.
   known = np.isfinite(low) & np.isfinite(high) & (
       high > low) & (high - low < 1e30)
-  low = np.where(known, low, 0.).astype(np.float32)
-  scale = np.where(known, (high - low) / _RANGE, scale).astype(np.float32)
-  return jnp.append((x - np.ravel(low)) / np.ravel(scale), constant)
+  low, width = np.where(known, low, 0.), np.where(known, high - low, 1.)
+  return (x - low.astype(np.float32)) / width.astype(np.float32)
