@@ -116,6 +116,7 @@ EXAMPLES = [
     networks.StateAwareNoisyValue(_TORSO, 5, 4, 2),
     networks.FixedPrior(_TORSO), networks.UniformPrior(_TORSO),
     networks.PriorFeatures(_SPEC), networks.Dense(3, _INIT), _TORSO,
+    networks.LayerNormTorso((5,), _SPEC),
     networks.InputLayer(3, _SPEC, _INIT),
     _SIZES, _NOISE, tabular.PSRL(_SIZES), tabular.RLSVI(_SIZES, _NOISE),
     tabular.BayesUCBVI(_SIZES), tabular.IncrementalBayesUCBVI(_SIZES),

@@ -3,6 +3,7 @@
 import functools
 import math
 
+import chex
 from dm_env import specs as dm_specs
 from flax import linen as nn
 import jax
@@ -556,6 +557,45 @@ def test_torso_flattens_any_array(observation):
   expected = _numpy_mlp(
       params['params'], np.ravel(observation).astype(np.float32))
   np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize('size', [0., 1., 1e6])
+def test_layer_norm_torso_normalises_before_each_activation(size):
+  spec = specs.observation_spec(dm_specs.Array((6,), np.float32))
+  torso = networks.LayerNormTorso(
+      (16, 5), spec, bias_init=networks.initializers.uniform_bias)
+  s = jnp.float32(size * np.random.default_rng(0).normal(size=6))
+  params = torso.init(jax.random.key(0), s)
+  x = np.float64(s)
+  for layer in ('InputLayer_0', 'Dense_0'):
+    x = x @ params['params'][layer]['kernel'] + params['params'][layer]['bias']
+    x = np.maximum((x - x.mean()) / x.std(), 0.)
+  np.testing.assert_allclose(
+      torso.apply(params, s), x, rtol=1e-3, atol=1e-3)
+  gradient = jax.grad(lambda p: jnp.sum(torso.apply(p, s)[:2]))(params)
+  chex.assert_tree_all_finite(gradient)
+
+
+def test_layer_norm_torso_has_features_zero_where_all_are_equal():
+  """As at a category whose row of weights is 0."""
+  torso = networks.LayerNormTorso((8, 5), specs.observation_spec(
+      dm_specs.DiscreteArray(3)), kernel_init=nn.initializers.zeros)
+  params = torso.init(jax.random.key(0), jnp.int32(1))
+  features, gradient = jax.value_and_grad(
+      lambda p: jnp.sum(torso.apply(p, jnp.int32(1))))(params)
+  assert features == 0.
+  chex.assert_tree_all_finite(gradient)
+
+
+def test_layer_norm_leaves_the_prior_of_categories_as_it_is():
+  """Whose own activation is another one."""
+  spec = specs.observation_spec(dm_specs.DiscreteArray(9))
+  outputs = []
+  for torso in (networks.MLPTorso, networks.LayerNormTorso):
+    network = priors.Uniform().network(
+        spec, 2, _GAUSSIAN, functools.partial(torso, (6, 6), spec))
+    outputs.append(network.init_with_output(jax.random.key(0), jnp.int32(4))[0])
+  np.testing.assert_array_equal(*outputs)
 
 
 def test_biases_of_layers_are_uniform_with_their_inputs():

@@ -23,6 +23,7 @@ INDICES = {
 
 TORSOS = {
     'mlp': networks.MLPTorso,
+    'layer_norm': networks.LayerNormTorso,
     'nature': networks.NatureTorso,
     'impala': networks.ImpalaTorso,
     'wide_impala': networks.WideImpalaTorso,

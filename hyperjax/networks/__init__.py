@@ -39,7 +39,9 @@ from hyperjax.networks.tables import table
 from hyperjax.networks.tables import unbox
 from hyperjax.networks.torsos import Dense
 from hyperjax.networks.torsos import InputLayer
+from hyperjax.networks.torsos import LayerNormTorso
 from hyperjax.networks.torsos import MLPTorso
+from hyperjax.networks.torsos import normalized_relu
 from hyperjax.networks.values import legal_actions
 from hyperjax.networks.values import mask_illegal
 from hyperjax.networks.values import value

@@ -129,3 +129,25 @@ class MLPTorso(nn.Module):
       x = self.activation(Dense(
           size, self.kernel_init, self.bias_init, name=f'Dense_{i}')(x))
     return x
+
+
+def normalized_relu(x: Float[Array, '*B F']) -> Float[Array, '*B F']:
+  """Returns the positive part of x, normalised to mean 0 and variance 1.
+
+  Layer normalisation (Ba, Kiros and Hinton, 2016, "Layer normalization")
+  without a trained scale and shift, before the activation.
+  """
+  # The variance of `standardize` itself can be negative where x is large.
+  variance = jnp.var(x, axis=-1, keepdims=True)
+  return nn.relu(nn.standardize(x, variance=variance, epsilon=1e-6))
+
+
+class LayerNormTorso(MLPTorso):
+  """`MLPTorso` with layer normalisation before every activation.
+
+  Its features are bounded, whatever the observation and the weights are, so
+  that values hardly grow where there are no data. It has the parameters of
+  `MLPTorso`. A torso with another activation has no normalisation.
+  """
+
+  activation: Callable[[Array], Array] = normalized_relu
