@@ -84,10 +84,11 @@ def _as_grids(batch: types.Transition) -> types.Transition:
       next_observation=_grid(batch.next_observation))
 
 
-def _numpy_mlp(torso, x):
+def _numpy_mlp(torso, x, normalise=lambda x: x):
   layers = (torso['InputLayer_0'], torso['Dense_0'])
   for layer in layers:
-    x = np.maximum(x @ np.asarray(layer['kernel']) + layer['bias'], 0.)
+    x = np.maximum(
+        normalise(x @ np.asarray(layer['kernel']) + layer['bias']), 0.)
   return x
 
 
@@ -566,12 +567,10 @@ def test_layer_norm_torso_normalises_before_each_activation(size):
       (16, 5), spec, bias_init=networks.initializers.uniform_bias)
   s = jnp.float32(size * np.random.default_rng(0).normal(size=6))
   params = torso.init(jax.random.key(0), s)
-  x = np.float64(s)
-  for layer in ('InputLayer_0', 'Dense_0'):
-    x = x @ params['params'][layer]['kernel'] + params['params'][layer]['bias']
-    x = np.maximum((x - x.mean()) / x.std(), 0.)
+  expected = _numpy_mlp(
+      params['params'], np.float64(s), lambda x: (x - x.mean()) / x.std())
   np.testing.assert_allclose(
-      torso.apply(params, s), x, rtol=1e-3, atol=1e-3)
+      torso.apply(params, s), expected, rtol=1e-3, atol=1e-3)
   gradient = jax.grad(lambda p: jnp.sum(torso.apply(p, s)[:2]))(params)
   chex.assert_tree_all_finite(gradient)
 
