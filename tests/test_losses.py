@@ -93,7 +93,9 @@ def _targets(params, target_params, batch, index, double, network=_NETWORK,
   """y of each transition, [B], in numpy from the values at each z'."""
   _, key_target = jax.random.split(_INDEX_KEY)
   total = 0.
-  for z in index.sample(key_target, (_BATCH, num_indices)).swapaxes(0, 1):
+  # Transitions 0 to K - 1 share K indices, and so on.
+  groups = index.sample(key_target, (-(-_BATCH // num_indices), num_indices))
+  for z in np.repeat(groups, num_indices, axis=0)[:_BATCH].swapaxes(0, 1):
     next_target = np.asarray(
         _compiled_q(target_params, batch.next_observation, z, network))
     chooser = next_target
