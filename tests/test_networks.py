@@ -252,7 +252,8 @@ def _psi(network, num_priors):
   def psi(observations):
     def one(key):
       variables = network.init(key, observations[0])
-      return jax.vmap(lambda s: network.apply(variables, s))(observations)
+      psi, _ = jax.vmap(lambda s: network.apply(variables, s))(observations)
+      return psi
 
     return jax.lax.map(one, jax.random.split(jax.random.key(5), num_priors))
 
@@ -289,14 +290,11 @@ def _correlation(psi) -> np.ndarray:
   return dot / np.linalg.norm(one, axis=2) / np.linalg.norm(two, axis=2)
 
 
-@pytest.mark.parametrize('dim, bounded', [
-    (1, True), (50, False),
-    *(pytest.param(*case, marks=pytest.mark.slow) for case in [
-        (1, False), (2, True), (2, False), (6, True), (6, False),
-        (50, True)])])
-def test_a_uniform_prior_tells_neighbours_apart(dim, bounded):
+@pytest.mark.parametrize('dim', [
+    1, 50, *(pytest.param(dim, marks=pytest.mark.slow) for dim in (2, 6))])
+def test_a_uniform_prior_tells_neighbours_apart(dim):
   """A tenth of the range apart, in one coordinate."""
-  network, _ = _prior(_range_spec(dim, bounded), index_lib.Gaussian(4))
+  network, _ = _prior(_range_spec(dim, True), index_lib.Gaussian(4))
   rng = np.random.default_rng(dim)
   one = rng.uniform(0., 0.9, size=(30, dim))
   two = one.copy()
@@ -305,6 +303,39 @@ def test_a_uniform_prior_tells_neighbours_apart(dim, bounded):
   correlation = _correlation(np.asarray(psi).reshape(20, 2, 30, 5, 2))
   assert correlation.mean() < 0.9
   assert correlation.mean() > 0.  # But it is no white noise either.
+
+
+def _between(dim, one, two):
+  """Correlation of a prior's draws at two observations without a range."""
+  network, _ = _prior(_range_spec(dim, False), index_lib.Gaussian(4))
+  psi = np.asarray(_psi(network, 50)(jnp.float32([one, two])))
+  return _correlation(psi[:, :, None]).mean()
+
+
+@pytest.mark.parametrize('dim', [1, 20, 400])
+def test_a_uniform_prior_without_a_range_is_smooth_and_local(dim):
+  """Draws differ by the distance for each number, whatever their number is."""
+  rng = np.random.default_rng(dim)
+  signs = rng.choice([-1., 1.], size=dim)
+  x = 2. + rng.uniform(size=dim)
+  assert _between(dim, x, x + 0.1 * signs) > 0.9
+  assert _between(dim, x, x + 0.5 * signs) < 0.8
+  assert abs(_between(dim, x, x + 2. * signs)) < 0.2
+
+
+def test_a_uniform_prior_is_smooth_in_each_of_twenty_bits():
+  """One of twenty bits changes a draw little, and all of them much."""
+  bits = np.float32(np.random.default_rng(0).integers(2, size=20))
+  other = bits.copy()
+  other[3] = 1. - other[3]
+  assert _between(20, bits, other) > 0.8
+  assert _between(20, bits, 1. - bits) < 0.3
+
+
+@pytest.mark.parametrize('dim', [10, 400])
+def test_a_uniform_prior_is_independent_at_one_hot_observations(dim):
+  one, two = np.eye(dim)[[2, 5]]
+  assert abs(_between(dim, one, two)) < 0.2
 
 
 @pytest.mark.parametrize('low, high', [
@@ -355,28 +386,70 @@ def test_a_uniform_prior_tells_the_cells_of_a_corridor_apart(shape):
     assert abs(ends.mean()) < 0.25
 
 
-def test_prior_features_have_a_matern_kernel():
-  """(1 + r) exp(-r), r = sqrt(3) |x - y| / length_scale, and length 1."""
+@pytest.mark.parametrize('bounded, scale', [(True, 1. / 4.5), (False, 0.5)])
+def test_prior_features_have_an_odd_gaussian_kernel(bounded, scale):
   features = networks.PriorFeatures(
-      _range_spec(2, False), num_features=20_000, length_scale=0.3)
-  distance = np.array([0., 0.05, 0.3, 0.6, 3.])
-  x = jnp.float32(np.stack([0.2 + 0.8 * distance, 0.6 * distance], axis=1))
+      _range_spec(1, bounded), num_features=50_000)
+  x = jnp.float32([[0.], [0.1], [0.3], [1.]])
   variables = features.init(jax.random.key(0), x[0])
   phi = jax.vmap(lambda s: features.apply(variables, s))(x)
-  r = math.sqrt(3.) * distance / 0.3
-  np.testing.assert_allclose(
-      phi @ phi[0], (1. + r) * np.exp(-r), atol=0.04)
+  units = np.concatenate([x / scale, np.full((4, 1), 0.3 / 0.5)], axis=1)
+  gaussian = lambda x: np.exp(-np.sum(np.square(x), axis=-1) / 2.)
+  kernel = (gaussian(units[:, None] - units) - gaussian(units[:, None] + units))
+  np.testing.assert_allclose(phi @ phi.T, kernel, atol=0.02)
 
 
-def test_prior_features_are_cosines():
-  features = networks.PriorFeatures(
-      _range_spec(2, False), num_features=50, length_scale=0.3)
-  x = jnp.asarray([0.3, -4.], jnp.float32)
+def test_prior_features_are_sines():
+  features = networks.PriorFeatures(_range_spec(2, False), num_features=50)
+  x = jnp.asarray([0.3, -40.], jnp.float32)
   phi, variables = features.init_with_output(jax.random.key(0), x)
-  parameters = variables['params']
-  angles = x @ parameters['frequencies'] / 0.3 + parameters['phases']
+  scaled = np.append(x, 0.3) / (np.sqrt(2.) / 2.)
+  angles = scaled @ np.float64(variables['params']['frequencies'])
   assert np.abs(angles).max() > 50.
-  np.testing.assert_allclose(phi, np.cos(angles) / 5., atol=1e-5)
+  np.testing.assert_allclose(phi, np.sin(angles) / 5., atol=1e-5)
+
+
+def test_a_correction_is_linear_in_the_features_of_its_prior():
+  """Q's psi is scale f + prior_scale (prior + correction), at first without."""
+  spec = _range_spec(6, False)
+  agent = agents.HyperAgent(spec, 3, agents.HyperAgentConfig(
+      scale=0.5, prior=priors.Uniform(0.7), hidden_sizes=(5,)))
+  params = _init(agent)(jax.random.key(0)).params
+  s = jnp.float32(np.random.default_rng(0).normal(size=6))
+  psi = functools.partial(agent.network.apply, mutable=False)
+  before = psi(params, s)
+  factors = params['params']['correction']['factors']
+  assert factors.shape == (4, 128, 3) and not np.any(factors)
+  w = np.random.default_rng(1).normal(size=factors.shape)
+  trained = {**params['params'], 'correction': {'factors': jnp.float32(w)}}
+  frequencies = np.asarray(
+      params['prior']['FixedPrior_0']['weights']['network']['features'][
+          'frequencies'])
+  phi = np.sin(np.append(s, 0.3) / (np.sqrt(6.) / 2.) @ frequencies) / 8.
+  change = psi({**params, 'params': trained}, s) - before
+  np.testing.assert_array_equal(change[0], 0.)
+  np.testing.assert_allclose(
+      change[1:], 0.7 * np.einsum('f,mfa->ma', phi, w), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize('shape', [(6,), (5, 5)])
+def test_a_prior_is_taken_away_where_there_are_data_and_only_there(shape):
+  spec = specs.observation_spec(dm_specs.Array(shape, np.float32))
+  agent = agents.HyperAgent(spec, 2, agents.HyperAgentConfig())
+  rng = np.random.default_rng(0)
+  one = lambda num: jnp.float32(rng.normal(size=(num, *shape)))
+  seen, unseen = one(64), 2. * one(64)
+  batch = types.Batch(types.Transition(
+      jnp.repeat(seen, 2, axis=0), jnp.tile(jnp.arange(2), 64),
+      jnp.zeros(128), jnp.zeros(128), jnp.repeat(seen, 2, axis=0),
+      jnp.arange(128)))
+  learner = _init(agent)(jax.random.key(0))
+  assert np.mean(_spread(agent, learner.params, seen)) > 0.9
+  learner, _ = jax.jit(lambda learner: jax.lax.scan(
+      lambda learner, _: (agent.update(learner, batch)[0], None),
+      learner, length=1000))(learner)
+  assert np.mean(_spread(agent, learner.params, seen)) < 0.03
+  assert np.mean(_spread(agent, learner.params, unseen)) > 0.5
 
 
 def test_a_uniform_prior_on_frames_tells_frames_apart():

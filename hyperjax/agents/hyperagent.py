@@ -22,9 +22,12 @@ there are no data.
 
 The default, `HyperAgentConfig()`, differs from the paper: the expectation over
 z is exact, where the paper averages over 20 draws; the target is a mean over 16
-z'; the prior has the same spread at every observation and action; z is
-Gaussian; the torso's biases are random initially, so that an observation of
-zeros has features too; and the rewards are in units of their measured scale.
+z'; the prior has the same spread at every observation and action, and where
+observations are no categories its features are trained too, so that it can be
+taken away exactly (`networks.PriorCorrection`); z is Gaussian; the torso
+normalises its layers, and its biases are random initially, so that an
+observation of zeros has features too; and the rewards are in units of their
+measured scale.
 `hyperjax.agents.presets` has the published settings.
 """
 
@@ -75,6 +78,7 @@ class HyperAgentConfig(config_lib.TDConfig):
     head_l2: coefficient of `regularizers.head_l2`.
   """
 
+  torso: Callable[..., nn.Module] = networks.LayerNormTorso
   index_dim: int = 4
   index: Callable[[int], index_lib.IndexDistribution] = index_lib.Gaussian
   num_index_samples: int | None = None
@@ -155,9 +159,13 @@ class HyperAgent(td.TDAgent):
         factor_init=networks.initializers.factor_xavier)))
     if config.prior is None:
       return networks.AffineValue(body, scale=config.scale)
+    prior = config.prior.network(spec, self.num_actions, index, torso)
+    correction = None
+    if isinstance(prior, networks.UniformPrior) and isinstance(
+        prior.network, networks.FeaturePrior):
+      correction = networks.PriorCorrection(self.num_actions, index.dim)
     return networks.AffineValue(
-        body, config.prior.network(spec, self.num_actions, index, torso),
-        config.scale, config.prior.scale)
+        body, prior, config.scale, config.prior.scale, correction)
 
   def _loss(self, network, index) -> losses.Loss:
     """Returns the loss with its regulariser."""

@@ -41,9 +41,10 @@ class Prior(Protocol):
 class Uniform:
   """Prior of mean 0 and the same spread at every observation and action.
 
-  Draws at different observations differ, in any encoding of the observations
-  (`networks.PriorFeatures`), and the spread does not shrink where a random
-  network happens to be small (`networks.UniformPrior`).
+  Draws at different observations differ, in any encoding of the observations,
+  and are smooth enough to be learned (`networks.PriorFeatures`). The spread
+  does not shrink where a random network happens to be small
+  (`networks.UniformPrior`).
 
   Attributes:
     scale: standard deviation of the value over the index, in units of reward
@@ -58,21 +59,20 @@ class Uniform:
 
   def network(self, spec, num_actions, index, torso) -> nn.Module:
     """See `Prior`."""
+    head = networks.HypermodelHead(
+        num_actions, index.dim, mean_init=mean_init(1.),
+        factor_init=networks.initializers.factor_sphere(1.))
     if spec.num_values is not None:
       # An odd activation: positive features would correlate the priors of
       # different observations, and a network that has learned some of them
       # would remove the spread of all.
-      features = torso(activation=nn.tanh)
+      network = nn.Sequential((torso(activation=nn.tanh), head))
     elif isinstance(torso(), networks.MLPTorso):
-      features = networks.PriorFeatures(spec)
+      network = networks.FeaturePrior(networks.PriorFeatures(spec), head)
     else:
-      features = networks.PriorFeatures(
-          spec, torso(bias_init=networks.initializers.uniform_bias))
-    head = networks.HypermodelHead(
-        num_actions, index.dim, mean_init=mean_init(1.),
-        factor_init=networks.initializers.factor_sphere(1.))
-    return networks.UniformPrior(
-        nn.Sequential((features, head)), index.second_moment)
+      network = networks.FeaturePrior(networks.PriorFeatures(
+          spec, torso(bias_init=networks.initializers.uniform_bias)), head)
+    return networks.UniformPrior(network, index.second_moment)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,7 +29,9 @@ from hyperjax.networks.impala import WideImpalaTorso
 from hyperjax.networks.noisy import NoisyValue
 from hyperjax.networks.noisy import StateAwareNoisyValue
 from hyperjax.networks.parameters import num_parameters
+from hyperjax.networks.priors import FeaturePrior
 from hyperjax.networks.priors import FixedPrior
+from hyperjax.networks.priors import PriorCorrection
 from hyperjax.networks.priors import PriorFeatures
 from hyperjax.networks.priors import UniformPrior
 from hyperjax.networks.self_predictive import SelfPredictiveValue

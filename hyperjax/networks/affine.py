@@ -23,19 +23,24 @@ class AffineValue(nn.Module):
     prior: module of the fixed prior, from an observation to psi, [M+1, A]; None
       for no prior.
     scale: factor of the trained part.
-    prior_scale: factor of the prior.
+    prior_scale: factor of the prior, and of its correction.
+    correction: trained module from the features of the prior to psi, [M+1, A];
+      the prior then returns its psi and its features
+      (`networks.PriorCorrection`).
   """
 
   body: nn.Module
   prior: nn.Module | None = None
   scale: float = 1.
   prior_scale: float = 1.
+  correction: nn.Module | None = None
 
   def __post_init__(self):
     checks.fields(
         self, 'a value function', body=checks.instance(nn.Module),
         prior=checks.optional(checks.instance(nn.Module)),
-        scale=checks.NONNEGATIVE, prior_scale=checks.NONNEGATIVE)
+        scale=checks.NONNEGATIVE, prior_scale=checks.NONNEGATIVE,
+        correction=checks.optional(checks.instance(nn.Module)))
     super().__post_init__()
 
   @nn.compact
@@ -43,7 +48,11 @@ class AffineValue(nn.Module):
     """Returns the encoding psi, [M+1, A], of one observation."""
     psi = self.scale * self.body(observation)
     if self.prior is not None:
-      psi += self.prior_scale * priors.FixedPrior(self.prior)(observation)
+      prior = priors.FixedPrior(self.prior)(observation)
+      if self.correction is not None:
+        prior, features = prior
+        prior += self.correction(features)
+      psi += self.prior_scale * prior
     return psi
 
   def value(

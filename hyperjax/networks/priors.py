@@ -1,5 +1,7 @@
 """Fixed random priors."""
 
+from typing import Any
+
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
@@ -8,6 +10,11 @@ import numpy as np
 
 from hyperjax import checks
 from hyperjax import specs
+
+# Length scales in a range, in a direction, and what is appended to x.
+_RANGE = 4.5
+_DIRECTION = 0.3
+_CONSTANT = 0.3
 
 
 class FixedPrior(nn.Module):
@@ -18,7 +25,7 @@ class FixedPrior(nn.Module):
   zero.
 
   Attributes:
-    network: module from an observation to an array.
+    network: module from an observation to an array, or to several.
   """
 
   network: nn.Module
@@ -29,13 +36,13 @@ class FixedPrior(nn.Module):
     super().__post_init__()
 
   @nn.compact
-  def __call__(self, observation: Array) -> Array:
+  def __call__(self, observation: Array) -> Any:
     """Returns the output of the network for one observation."""
     network = self.network.clone(parent=None, name=None)
     weights = self.variable(
         'prior', 'weights',
         lambda: network.init(self.make_rng('params'), observation)['params'])
-    return network.apply(  # pyright: ignore[reportReturnType] Nothing mutable.
+    return network.apply(
         {'params': jax.lax.stop_gradient(weights.value)}, observation)
 
 
@@ -48,7 +55,8 @@ class UniformPrior(nn.Module):
   network happens to be large.
 
   Attributes:
-    network: module from an observation to psi, [M+1, A].
+    network: module from an observation to psi, [M+1, A], or to psi and the
+      features of a `PriorCorrection`, such as `FeaturePrior`.
     second_moment: c of the index, which has mean 0 and E[z z^T] = c I.
   """
 
@@ -62,71 +70,140 @@ class UniformPrior(nn.Module):
     super().__post_init__()
 
   @nn.compact
-  def __call__(self, observation: Array) -> Float[Array, 'heads A']:
-    """Returns the heads psi, float32 [M+1, A], of which the first is 0."""
-    psi = self.network(observation).at[0].set(0.)
+  def __call__(self, observation: Array) -> Any:
+    """Returns psi, float32 [M+1, A], with psi[0] = 0; and the features."""
+    psi = self.network(observation)
+    psi, features = psi if isinstance(psi, tuple) else (psi, None)
+    psi = psi.at[0].set(0.)
     length = jnp.sqrt(self.second_moment) * jnp.linalg.norm(psi, axis=0)
-    return psi / jnp.where(length > 0., length, 1.)
+    psi /= jnp.where(length > 0., length, 1.)
+    return psi if features is None else (psi, features)
+
+
+class FeaturePrior(nn.Module):
+  """A prior that is a linear function of features, for a `PriorCorrection`.
+
+  Attributes:
+    features: module from an observation to features, [F].
+    head: module from the features to psi, [M+1, A].
+  """
+
+  features: nn.Module
+  head: nn.Module
+
+  def __post_init__(self):
+    checks.fields(
+        self, 'a prior', features=checks.instance(nn.Module),
+        head=checks.instance(nn.Module))
+    super().__post_init__()
+
+  @nn.compact
+  def __call__(
+      self, observation: Array
+  ) -> tuple[Float[Array, 'heads A'], Float[Array, ' F']]:
+    """Returns the heads psi, float32 [M+1, A], and the features, [F]."""
+    features = self.features(observation)
+    return self.head(features), features
+
+
+class PriorCorrection(nn.Module):
+  """Trained heads on the features of a prior, which take its draws away.
+
+  A network of a few hundred units does not learn to cancel a random function
+  exactly, and what it leaves stays as uncertainty for ever. A linear function
+  of the prior's own features does; that the trained part has the prior's
+  features is also what makes a fit beside a prior's draw an exact draw from
+  the posterior, if all is linear (Osband, Aslanides and Cassirer, 2018,
+  "Randomized prior functions for deep reinforcement learning").
+
+  Attributes:
+    num_actions: A.
+    index_dim: M.
+  """
+
+  num_actions: int
+  index_dim: int
+
+  def __post_init__(self):
+    checks.fields(
+        self, 'a correction', num_actions=checks.COUNT,
+        index_dim=checks.integer(0))
+    super().__post_init__()
+
+  @nn.compact
+  def __call__(self, features: Float[Array, ' F']) -> Float[Array, 'heads A']:
+    """Returns the heads psi, float32 [M+1, A]; at first, and of the mean, 0."""
+    factors = self.param(
+        'factors', nn.initializers.zeros,
+        (self.index_dim, features.size, self.num_actions), jnp.float32)
+    psi = jnp.einsum('f,mfa->ma', features, factors)
+    return jnp.pad(psi, ((1, 0), (0, 0)))
 
 
 class PriorFeatures(nn.Module):
-  """Random features that separate observations, of length about 1.
+  """Random features of an observation, for a prior that is linear in them.
 
-  A network of few layers with small weights is nearly linear, so its values at
-  similar observations are nearly equal. These features are cosines of many
-  frequencies instead (Rahimi and Recht, 2007, "Random features for large-scale
-  kernel machines"). A random linear function of the features is a draw from a
-  Gaussian process with a Matern kernel of smoothness 3/2,
+  Sines of random frequencies (Rahimi and Recht, 2007, "Random features for
+  large-scale kernel machines"). With x and y in length scales, a random linear
+  function of the features is nearly a draw from a Gaussian process with kernel
 
-    (1 + r) exp(-r),  r = sqrt(3) |x - y| / length_scale.
+    exp(-|x - y|^2 / 2) - exp(-|x + y|^2 / 2).
 
-  Each dimension of x and y is scaled from the range in the spec to [0, 1];
-  dimensions without a range are not scaled.
+  It is smooth, so that a network learns to take a draw away where there are
+  data: what it cannot learn would stay as uncertainty for ever. It is odd, so
+  that orthogonal observations, such as one-hot ones, have independent draws
+  however long the length scale is. A constant joins the observation, so that
+  one of zeros has features too.
+
+  The length scale of a number is
+
+    1 / 4.5 of its range, if the spec has one, so that draws a tenth of the
+      range apart correlate by 0.9;
+    sqrt(D) / 2 otherwise, of D numbers: distances grow so with D, and by a
+      length scale that does not no two of many-dimensional observations would
+      be near each other;
+    0.3 in the direction of a torso's output.
 
   Attributes:
     spec: spec of the observation.
     torso: module from the observation to a vector, of which the features see
       only the direction; None for features of the observation itself.
     num_features: F.
-    length_scale: distance at which the correlation is 0.48.
   """
 
   spec: specs.ObservationSpec
   torso: nn.Module | None = None
   num_features: int = 128
-  length_scale: float = 0.3
 
   def __post_init__(self):
     checks.fields(
         self, 'features of a prior', spec=specs.check_spec,
         torso=checks.optional(checks.instance(nn.Module)),
-        num_features=checks.COUNT, length_scale=checks.positive)
+        num_features=checks.COUNT)
     super().__post_init__()
 
   @nn.compact
   def __call__(self, observation: Array) -> Float[Array, ' F']:
     """Returns the features of one observation, float32 [F]."""
     if self.torso is None:
-      x = _to_unit_range(observation, self.spec)
+      x = _in_length_scales(observation, self.spec)
     else:
       x = self.torso(observation)
-      x = x / (jnp.linalg.norm(x) + 1e-6)
-    frequencies = self.param('frequencies', _matern_frequencies,
-                             (x.size, self.num_features), jnp.float32)
-    phases = self.param(
-        'phases', lambda key, shape: jax.random.uniform(
-            key, shape, jnp.float32, 0., 2. * np.pi), (self.num_features,))
-    angles = x @ frequencies / self.length_scale + phases
-    return jnp.sqrt(2. / self.num_features) * _cosine(angles)
+      x = x / (_DIRECTION * (jnp.linalg.norm(x) + 1e-6))
+    frequencies = self.param(
+        'frequencies', nn.initializers.normal(1.),
+        (x.size, self.num_features), jnp.float32)
+    return jnp.sqrt(2. / self.num_features) * _sine(x @ frequencies)
 
 
-def _cosine(x: Array) -> Array:
-  """Returns cos(x), to some 1e-6 of a turn.
+def _sine(x: Array) -> Array:
+  """Returns sin(x), to some 1e-6 of a turn.
 
-  On CPUs XLA computes `jnp.cos` number by number, for it has to be exact for
+  On CPUs XLA computes `jnp.sin` number by number, for it has to be exact for
   huge arguments too; these features would take a third of an update's time.
   """
-  turns = x / np.float32(2. * np.pi)
+  # cos(x - pi/2), from the sine of half of that angle.
+  turns = x / np.float32(2. * np.pi) - 0.25
   half = np.float32(np.pi) * (turns - jnp.round(turns))  # Within -pi/2, pi/2.
   square = half * half
   sine = half * (1. + square * (-1 / 6 + square * (1 / 120 + square * (
@@ -134,23 +211,19 @@ def _cosine(x: Array) -> Array:
   return 1. - 2. * sine * sine
 
 
-def _matern_frequencies(key, shape, dtype=jnp.float32):
-  """Draws from the spectral density, a Student t with 3 degrees of freedom."""
-  key_normal, key_chi = jax.random.split(key)
-  normal = jax.random.normal(key_normal, shape, dtype)
-  chi_squared = jnp.sum(jnp.square(
-      jax.random.normal(key_chi, (3, *shape[1:]), dtype)), axis=0)
-  return normal * jnp.sqrt(3. / chi_squared)
-
-
-def _to_unit_range(
-    observation: Array, spec: specs.ObservationSpec) -> Float[Array, ' inputs']:
+def _in_length_scales(
+    observation: Array, spec: specs.ObservationSpec
+) -> Float[Array, ' inputs']:
+  """Returns the observation and a constant, in length scales."""
   x = jnp.ravel(observation).astype(jnp.float32)
+  scale = np.float32(np.sqrt(x.size) / 2.)
+  constant = _CONSTANT / scale
   if spec.minimum is None or spec.maximum is None:
-    return x
+    return jnp.append(x / scale, constant)
   low, high = np.asarray(spec.minimum), np.asarray(spec.maximum)
   # Infinite bounds, or the limits of a dtype, are not a range of values.
   known = np.isfinite(low) & np.isfinite(high) & (
       high > low) & (high - low < 1e30)
-  low, width = np.where(known, low, 0.), np.where(known, high - low, 1.)
-  return (x - low.astype(np.float32)) / width.astype(np.float32)
+  low = np.where(known, low, 0.).astype(np.float32)
+  scale = np.where(known, (high - low) / _RANGE, scale).astype(np.float32)
+  return jnp.append((x - np.ravel(low)) / np.ravel(scale), constant)

@@ -28,6 +28,7 @@ def hyperagent_optimistic(**overrides: Any) -> hyperagent.HyperAgentConfig:
       preset.
   """
   return hyperagent.HyperAgentConfig(**{
+      'torso': networks.MLPTorso,
       'num_target_indices': 1,
       'mean_std': 1.,
       'prior': priors.Uniform(scale=0.3),
