@@ -126,8 +126,7 @@ class PriorCorrection(nn.Module):
 
   def __post_init__(self):
     checks.fields(
-        self, 'a correction', num_actions=checks.COUNT,
-        index_dim=checks.integer(0))
+        self, 'a correction', num_actions=checks.COUNT, index_dim=checks.COUNT)
     super().__post_init__()
 
   @nn.compact
