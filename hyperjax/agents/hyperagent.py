@@ -23,11 +23,10 @@ there are no data.
 The default, `HyperAgentConfig()`, differs from the paper: the expectation over
 z is exact, where the paper averages over 20 draws; the target is a mean over 16
 z'; the prior has the same spread at every observation and action, and where
-observations are no categories its features are trained too, so that it can be
-taken away exactly (`networks.PriorCorrection`); z is Gaussian; the torso
-normalises its layers, and its biases are random initially, so that an
-observation of zeros has features too; and the rewards are in units of their
-measured scale.
+observations are no categories trained heads on its features can take it away
+(`networks.PriorCorrection`); z is Gaussian; the torso normalises its layers,
+and its biases are random initially, so that an observation of zeros has
+features too; and the rewards are in units of their measured scale.
 `hyperjax.agents.presets` has the published settings.
 """
 

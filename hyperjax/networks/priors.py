@@ -110,11 +110,11 @@ class PriorCorrection(nn.Module):
   """Trained heads on the features of a prior, which take its draws away.
 
   A network of a few hundred units does not learn to cancel a random function
-  exactly, and what it leaves stays as uncertainty for ever. A linear function
-  of the prior's own features does; that the trained part has the prior's
-  features is also what makes a fit beside a prior's draw an exact draw from
-  the posterior, if all is linear (Osband, Aslanides and Cassirer, 2018,
-  "Randomized prior functions for deep reinforcement learning").
+  closely, and what it leaves stays as uncertainty for ever. A linear function
+  of the prior's own features does. If the prior is linear in them, a fit of
+  what its draw lacks is an exact draw from the posterior (Osband, Aslanides and
+  Cassirer, 2018, "Randomized prior functions for deep reinforcement learning");
+  a `UniformPrior` is linear but for its length.
 
   Attributes:
     num_actions: A.
