@@ -172,8 +172,11 @@ def test_exact_is_enumeration(index, sigma, double, num_target_indices=1):
   _assert_trees_close(gradient, expected_gradient, rtol=1e-5, atol=1e-5)
 
 
-def test_a_target_is_averaged_over_its_indices():
-  test_exact_is_enumeration(index_lib.Coordinate(_DIM), 0.7, True, 5)
+@pytest.mark.parametrize('num', [4, 5, pytest.param(
+    16, marks=pytest.mark.slow)])
+def test_a_target_is_averaged_over_its_indices(num):
+  """Also where their number does not divide the batch, or is larger."""
+  test_exact_is_enumeration(index_lib.Coordinate(_DIM), 0.7, True, num)
 
 
 @pytest.mark.parametrize('index, sigma', [
