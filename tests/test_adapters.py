@@ -1,6 +1,7 @@
 """The stateful adapters, on real bsuite environments."""
 
 import dataclasses
+import functools
 
 import bsuite
 from bsuite.baselines import experiment
@@ -16,6 +17,7 @@ import pytest
 from hyperjax import acting
 from hyperjax import agents
 from hyperjax import data_noise
+from hyperjax import networks
 from hyperjax import replay
 from hyperjax import specs
 from hyperjax import types
@@ -256,14 +258,27 @@ def _trainer_alone(trainer, num_steps, length=5):
   return state, metrics
 
 
-@pytest.mark.parametrize('agent', [
-    HYPERAGENT,
+def _assert_same(one, two):
+  jax.tree.map(np.testing.assert_array_equal, one, two)
+
+
+def _assert_close(one, two):
+  jax.tree.map(functools.partial(
+      np.testing.assert_allclose, rtol=1e-4, atol=1e-6), one, two)
+
+
+@pytest.mark.parametrize('agent, compare', [
+    (agents.HyperAgent(
+        dm_specs.Array((3,), np.float32), 2, dataclasses.replace(
+            HYPERAGENT.config, torso=networks.MLPTorso)), _assert_same),
+    # XLA rounds layer normalisation otherwise in a program of other parts.
+    (HYPERAGENT, _assert_close),
     pytest.param(agents.DQN(
         dm_specs.Array((3,), np.float32), 2, dataclasses.replace(
             QUICK, sampler=replay.Prioritized(), n_step=2, update_period=3,
-            updates_per_period=2)), marks=pytest.mark.slow)])
+            updates_per_period=2)), _assert_same, marks=pytest.mark.slow)])
 @pytest.mark.parametrize('looks', [False, True])
-def test_an_actor_has_the_bits_of_its_trainer(agent, looks):
+def test_an_actor_has_the_bits_of_its_trainer(agent, compare, looks):
   """Whatever it leaves to a later call, and whoever looks meanwhile."""
   actor = acme.Actor(agent, 3)
   expected, metrics = _trainer_alone(actor._trainer, 30)
@@ -272,9 +287,8 @@ def test_an_actor_has_the_bits_of_its_trainer(agent, looks):
     if looks:
       actor.evaluator().select_action(observation())
       assert set(actor.metrics) == set(metrics)
-  jax.tree.map(np.testing.assert_array_equal, states.plain(expected),
-               states.plain(actor.state))
-  jax.tree.map(np.testing.assert_array_equal, metrics, actor.metrics)
+  compare(states.plain(expected), states.plain(actor.state))
+  compare(metrics, actor.metrics)
 
 
 def addresses(train_state):

@@ -364,7 +364,7 @@ def test_bounds_that_say_nothing_are_no_bounds():
   psi = _psi(network, 2)(s)
   assert np.isfinite(psi).all()
   np.testing.assert_allclose(
-      psi, _psi(plain, 2)(s * np.float32([1., 1., 1., 0.5])),
+      psi, _psi(plain, 2)(s * np.float32([1., 1., 1., 2.25])),
       rtol=1e-3, atol=1e-3)
 
 
