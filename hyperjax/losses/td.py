@@ -84,12 +84,6 @@ class _TD:
   def _value(self, params, encoding, index) -> Float[Array, ' A']:
     return networks.value(self.network, params, encoding, index)
 
-  def _sample(self, key, batch, *num) -> Float[Array, 'B *num M']:
-    """Draws `num` indices for each transition."""
-    return data_parallel.rows(
-        lambda size: self.index.sample(key, (size, *num)),
-        batch.reward.shape[0])
-
   def _pair(self, params, target_params, values):
     """Returns the values of the target network and of the action's selector.
 
@@ -99,16 +93,40 @@ class _TD:
     chooser = values(params) if self.double else target
     return target, networks.mask_illegal(params, chooser)
 
+  def _sample_shared(self, key, batch) -> Float[Array, 'G K M']:
+    """Draws K indices for each of G groups of transitions, one after another.
+
+    K transitions share their draws, which would else take half of an update's
+    time. A group is a part of them where K does not divide the batch.
+    """
+    num, size = self.num_target_indices, batch.reward.shape[0]
+    together = math.gcd(num, size)
+
+    def draw(groups):
+      first = together * np.arange(groups)
+      return self.index.sample(
+          key, (-(-together * groups // num), num))[first // num]
+
+    return data_parallel.rows(draw, size // together)
+
   def _next_values(
       self, params, target_params, batch, indices
   ) -> tuple[Float[Array, 'B K A'], Float[Array, 'B K A']]:
-    """Returns target and selector values at s' and each index [B, K, M]."""
+    """Returns target and selector values at s' and each index [G, K, M].
+
+    Each B / G transitions, one after another, have the same indices.
+    """
+    groups = indices.shape[0]
 
     def values(params):
-      encodings = self._encode(params, batch.next_observation)
+      encodings = jax.tree.map(
+          lambda x: x.reshape(groups, -1, *x.shape[1:]),
+          self._encode(params, batch.next_observation))
       at_indices = jax.vmap(self._value, in_axes=(None, None, 0))
-      return jax.vmap(at_indices, in_axes=(None, 0, 0))(
+      of_group = jax.vmap(at_indices, in_axes=(None, 0, None))
+      values = jax.vmap(of_group, in_axes=(None, 0, 0))(
           params, encodings, indices)
+      return values.reshape(-1, *values.shape[2:])
 
     return self._pair(params, target_params, values)
 
@@ -117,7 +135,9 @@ class _TD:
   ) -> tuple[Float[Array, 'B A'], Float[Array, 'B A']]:
     """Returns target and selector values at s', each by `optimism`."""
     num = () if optimism.num_indices is None else (optimism.num_indices,)
-    indices = self._sample(key, batch, *num)
+    indices = data_parallel.rows(
+        lambda size: self.index.sample(key, (size, *num)),
+        batch.reward.shape[0])
 
     def values(params):
       encodings = self._encode(params, batch.next_observation)
@@ -134,29 +154,8 @@ class _TD:
     if optimism is not None:
       return _selected(*self._optimistic_next_values(
           params, target_params, batch, optimism, key))
-    # K transitions share K draws of z'. Draws of their own, K for each, would
-    # take half of the time of an update.
-    num, size = self.num_target_indices, batch.reward.shape[0]
-    together = math.gcd(num, size)
-
-    def draw(groups):
-      first = together * np.arange(groups)
-      return self.index.sample(
-          key, (-(-together * groups // num), num))[first // num]
-
-    indices = data_parallel.rows(draw, size // together)
-
-    def values(params):
-      encodings = jax.tree.map(
-          lambda x: x.reshape(-1, together, *x.shape[1:]),
-          self._encode(params, batch.next_observation))
-      at_indices = jax.vmap(self._value, in_axes=(None, None, 0))
-      of_group = jax.vmap(at_indices, in_axes=(None, 0, None))
-      return jax.vmap(of_group, in_axes=(None, 0, 0))(
-          params, encodings, indices)
-
-    return jnp.mean(_selected(*self._pair(
-        params, target_params, values)), axis=-1).reshape(size)
+    return jnp.mean(_selected(*self._next_values(
+        params, target_params, batch, self._sample_shared(key, batch))), axis=1)
 
 
 def _selected(
