@@ -82,12 +82,20 @@ def moments(
 
   Returns:
     Both float32 [A].
+
+  Raises:
+    ValueError: if the encoding is another one.
   """
+  mean = value(jnp.full(distribution.dim, distribution.mean, jnp.float32))
+  heads = (distribution.dim + 1, *mean.shape)
+  if getattr(encoding, 'shape', None) != heads:
+    raise ValueError(
+        f'expected values affine in the index, with an encoding of shape '
+        f'{heads}, got {jax.tree.map(jnp.shape, encoding)}')
   shift = distribution.mean * jnp.sum(encoding[1:], axis=0)
   variance = (distribution.second_moment
               * jnp.sum(jnp.square(encoding[1:]), axis=0)
               - jnp.square(shift))
-  mean = value(jnp.full(distribution.dim, distribution.mean, jnp.float32))
   return mean, jnp.sqrt(jnp.maximum(variance, 0.))
 
 

@@ -146,13 +146,31 @@ class BootstrapMask:
       return offsets, None
 
     def mask(uid):
-      # Independent of the perturbation, which uses the unsplit key.
-      key_mask, _ = jax.random.split(jax.random.fold_in(key, uid))
+      # Independent of the perturbation, whose distribution has this key and may
+      # split it in two.
+      *_, key_mask = jax.random.split(jax.random.fold_in(key, uid), 3)
       return jax.random.bernoulli(
           key_mask, self.probability, indices.shape[-1:]).astype(jnp.float32)
 
     masks = jax.vmap(mask)(uids)
     return offsets, jnp.einsum('bm,bkm->bk', masks, indices)
+
+
+def check_index(noise: DataNoise, index: index_lib.IndexDistribution):
+  """Checks that a noise of this module is for indices of a distribution.
+
+  Raises:
+    ValueError: if it is for others.
+  """
+  kind = type(index).__name__
+  if isinstance(noise, RawPerturbation) and not isinstance(
+      index, index_lib.Sphere):
+    raise ValueError(
+        f'a raw perturbation is for an index on the unit sphere, got {kind}')
+  if isinstance(noise, BootstrapMask):
+    check_index(noise.offset, index)
+    if noise.probability < 1. and not isinstance(index, index_lib.OneHot):
+      raise ValueError(f'a bootstrap mask is for a one-hot index, got {kind}')
 
 
 def _dot(

@@ -131,7 +131,8 @@ class Policy:
   def as_trained(self) -> 'Policy':
     """Returns the policy that explores as the agent did while it learned.
 
-    For example with random actions (epsilon-greedy) or optimism.
+    For example with random actions (epsilon-greedy) or optimism. What changes
+    with time is as it was for an agent in one environment.
     """
     return self._with(_training)
 

@@ -21,6 +21,7 @@ from hyperjax import index as index_lib
 from hyperjax import losses
 from hyperjax import networks
 from hyperjax import replay
+from hyperjax import specs
 from hyperjax import targets
 from hyperjax import types
 from hyperjax.agents import presets
@@ -30,6 +31,7 @@ from hyperjax.agents import td
 _CELLS = 9
 _ACTIONS = 3
 _SPEC = dm_specs.DiscreteArray(_CELLS)
+_NUMBERS = specs.ObservationSpec((3,), 'float32')
 
 # Programs here run once or twice: optimising them costs more than it gains.
 _jit = functools.partial(
@@ -529,6 +531,8 @@ def _plain(**bad):
      'head_l2 is for .* got OneHot'),
     (_hyper(noise=data_noise.RawPerturbation(0.1)),
      'a raw perturbation is for .* got Gaussian'),
+    (_plain(torso=networks.MLPTorso((8,), _NUMBERS)),
+     'torso must be a class, .* got the torso MLPTorso'),
     (_plain(hidden_sizes=()), r'hidden_sizes must.* got \(\)'),
     (_plain(hidden_sizes=(8, 0)), 'hidden_sizes must.* got 0'),
     (_plain(discount=1.5), r'discount must.* got 1\.5'),
@@ -1015,6 +1019,30 @@ def test_replace_reaches_the_components(name):
   assert agent.components.target == targets.MovingAverage(0.5)
   assert agent.components.loss != _every(name).components.loss
   assert dataclasses.replace(agent, num_actions=5).num_actions == 5
+
+
+@pytest.mark.parametrize('agent, config', [
+    (agents.DQN, agents.AdamLMCDQNConfig()),
+    (agents.LangevinAdam, agents.AdamLMCDQNConfig()),
+    (agents.BootDQN, agents.EnsemblePlusConfig())])
+def test_a_config_that_extends_the_agents_is_another_algorithms(agent, config):
+  with pytest.raises(ValueError, match='must be a .*, got that of .*Config'):
+    agent(_NUMBERS, 2, config)
+
+
+@pytest.mark.parametrize('agent, config', [
+    (agents.BBF, agents.BBFConfig(
+        acting=acting.UCB(), hidden_sizes=(2, 16), num_jumps=0,
+        sequence_length=0, resets=None)),
+    (agents.ENNDQN, agents.ENNDQNConfig(acting=acting.UCB()))])
+def test_an_upper_confidence_bound_needs_affine_values(
+    unchecked, agent, config):
+  del unchecked
+  agent = agent(_NUMBERS, 2, config)
+  params = agent.init(jax.random.key(0)).params
+  with pytest.raises(ValueError, match='affine in the index, .* got'):
+    agent.select_action(params, agent.init_actor(jax.random.key(1), 2),
+                        jnp.zeros((2, 3)), jnp.ones(2, bool))
 
 
 def test_an_agent_without_components_is_refused():

@@ -100,7 +100,10 @@ def test_head_l2_is_the_gradient_of_the_mean_square_of_the_weights():
   rng = np.random.default_rng(0)
   params = {'torso': {'kernel': rng.normal(size=(4, 5))},
             'head': {'mean': rng.normal(size=(5, 2)),
-                     'factors': rng.normal(size=(3, 5, 2))}}
+                     'factors': rng.normal(size=(3, 5, 2))},
+            'correction': networks.PriorCorrection(2, 3).init(
+                jax.random.key(0), jnp.zeros(5))['params']}
+  params = jax.tree.map(lambda x: x + 1., params)
   params = jax.tree.map(jnp.float32, params)
   corners = np.stack(np.meshgrid(*[[-1., 1.]] * 3), -1).reshape(-1, 3)
 

@@ -157,6 +157,13 @@ def test_an_update_is_adamw_of_two_parts_and_a_moving_average():
      "keep_of of resets must name .* got 'encoder'; .*projection.*torso"),
     (lambda: _vectors(augmentation=augment.ShiftAndIntensity()),
      r'ShiftAndIntensity.* expects images: .* got observations of .* \(3,\)'),
+    (lambda: agents.DQN(
+        specs.ObservationSpec((10, 10, 4), 'bool'), 2, agents.DQNConfig(
+            torso=networks.MinAtarTorso,
+            augmentation=augment.ShiftAndIntensity())),
+     'must have channels_last=True, as MinAtarTorso has, got Shift'),
+    (lambda: agents.BBF(VECTORS, 2, agents.BBFConfig(hidden_sizes=(16,))),
+     r'hidden_sizes must have at least two layers, .* got \(16,\)'),
     (lambda: agents.DQN(CATEGORIES, 2, agents.DQNConfig(
         augmentation=augment.ShiftAndIntensity())),
      'expects images: .* got categories'),

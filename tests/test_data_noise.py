@@ -191,6 +191,17 @@ def test_masks_of_all_and_of_none(probability, expected):
     np.testing.assert_array_equal(weights, expected)
 
 
+def test_a_mask_is_independent_of_its_offset():
+  """Also of a distribution that splits its key."""
+  noise = data_noise.BootstrapMask(
+      0.5, data_noise.Perturbation(1., index_lib.Sparse))
+  uids, members = jnp.arange(2000), jnp.tile(jnp.eye(8), (2000, 1, 1))
+  offsets, masks = noise(_KEY, uids, members, _UPDATE_KEY)
+  shares = [np.mean(np.asarray(masks)[where]) for where in (
+      np.asarray(offsets) != 0., np.asarray(offsets) == 0.)]
+  np.testing.assert_allclose(shares, 0.5, atol=0.03)
+
+
 @pytest.mark.parametrize('make, message', [
     (lambda: data_noise.Perturbation(-0.5), r'scale .* got -0\.5'),
     (lambda: data_noise.Perturbation(math.nan), 'scale .* got nan'),

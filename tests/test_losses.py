@@ -503,6 +503,21 @@ def test_pairs_refuse_no_samples(make):
     make(0)
 
 
+@pytest.mark.parametrize('index, parts, message', [
+    (index_lib.Gaussian, {'pairs': losses.Members()},
+     'members are for a one-hot index, got Gaussian'),
+    (index_lib.Sphere, {'noise': data_noise.BootstrapMask(0.5)},
+     'bootstrap mask is for a one-hot index, got Sphere'),
+    (index_lib.OneHot, {'noise': data_noise.RawPerturbation(0.1)},
+     'raw perturbation is for an index on the unit sphere, got OneHot'),
+    (index_lib.OneHot, {'noise': data_noise.BootstrapMask(
+        0.5, data_noise.RawPerturbation(0.1))},
+     'raw perturbation is for an index on the unit sphere, got OneHot')])
+def test_parts_for_other_indices_are_refused(index, parts, message):
+  with pytest.raises(ValueError, match=message):
+    losses.SampledTD(_NETWORK, index(_DIM), True, **parts)
+
+
 @pytest.mark.parametrize('pairs', [
     losses.Independent(2, tied=True), losses.Shared(2)], ids=repr)
 def test_a_tied_target_is_taken_at_the_same_index(pairs):

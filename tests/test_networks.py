@@ -368,6 +368,17 @@ def test_bounds_that_say_nothing_are_no_bounds():
       rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize('dtype, low, high, is_range', [
+    (np.int32, -2**31, 2**31 - 1, False), (np.uint32, 0, 2**32 - 1, False),
+    (np.int32, 0, 2**31 - 1, False), (np.uint32, 0, 10**6, True),
+    (np.uint8, 0, 255, True), (np.int16, -2**15, 2**15 - 1, True)])
+def test_limits_of_a_wide_integer_are_no_bounds(dtype, low, high, is_range):
+  spec = specs.observation_spec(dm_specs.BoundedArray((2,), dtype, low, high))
+  network, _ = _prior(spec, index_lib.Gaussian(4))
+  psi = np.asarray(_psi(network, 2)(np.asarray([[0, 0], [0, 1]], dtype)))
+  assert np.allclose(psi[:, 0], psi[:, 1], atol=0.2) == is_range
+
+
 @pytest.mark.parametrize(
     'shape', [(), pytest.param((1,), marks=pytest.mark.slow)])
 def test_a_uniform_prior_tells_the_cells_of_a_corridor_apart(shape):
@@ -386,17 +397,32 @@ def test_a_uniform_prior_tells_the_cells_of_a_corridor_apart(shape):
     assert abs(ends.mean()) < 0.25
 
 
-@pytest.mark.parametrize('bounded, scale', [(True, 1. / 4.5), (False, 0.5)])
-def test_prior_features_have_an_odd_gaussian_kernel(bounded, scale):
+@pytest.mark.parametrize('bounded, scale, constant', [
+    (True, 1. / 4.5, 2.), (False, 0.5, 0.3 / 0.5)])
+def test_prior_features_have_an_odd_gaussian_kernel(bounded, scale, constant):
   features = networks.PriorFeatures(
       _range_spec(1, bounded), num_features=50_000)
   x = jnp.float32([[0.], [0.1], [0.3], [1.]])
   variables = features.init(jax.random.key(0), x[0])
   phi = jax.vmap(lambda s: features.apply(variables, s))(x)
-  units = np.concatenate([x / scale, np.full((4, 1), 0.3 / 0.5)], axis=1)
+  units = np.concatenate([x / scale, np.full((4, 1), constant)], axis=1)
   gaussian = lambda x: np.exp(-np.sum(np.square(x), axis=-1) / 2.)
   kernel = (gaussian(units[:, None] - units) - gaussian(units[:, None] + units))
   np.testing.assert_allclose(phi @ phi.T, kernel, atol=0.02)
+
+
+@pytest.mark.parametrize('size', [1, 4, 100])
+def test_a_step_in_a_range_changes_draws_alike_wherever_it_is(size):
+  """A tenth of the range of one number, at the lower end and in the middle."""
+  features = networks.PriorFeatures(_range_spec(size, True), num_features=5_000)
+  found = []
+  for start in (0., 0.5):
+    x = jnp.full((2, size), start).at[1, 0].add(0.1)
+    variables = features.init(jax.random.key(0), x[0])
+    phi = np.stack([features.apply(variables, s) for s in x])
+    phi /= np.linalg.norm(phi, axis=1, keepdims=True)
+    found.append(phi[0] @ phi[1])
+  np.testing.assert_allclose(found, np.exp(-0.45**2 / 2.), atol=0.02)
 
 
 def test_prior_features_are_sines():
@@ -418,10 +444,10 @@ def test_a_correction_is_linear_in_the_features_of_its_prior():
   s = jnp.float32(np.random.default_rng(0).normal(size=6))
   psi = functools.partial(agent.network.apply, mutable=False)
   before = psi(params, s)
-  factors = params['params']['correction']['factors']
-  assert factors.shape == (4, 128, 3) and not np.any(factors)
-  w = np.random.default_rng(1).normal(size=factors.shape)
-  trained = {**params['params'], 'correction': {'factors': jnp.float32(w)}}
+  weights = params['params']['correction']['correction']
+  assert weights.shape == (4, 128, 3) and not np.any(weights)
+  w = np.random.default_rng(1).normal(size=weights.shape)
+  trained = {**params['params'], 'correction': {'correction': jnp.float32(w)}}
   frequencies = np.asarray(
       params['prior']['FixedPrior_0']['weights']['network']['features'][
           'frequencies'])
@@ -537,6 +563,19 @@ def test_number_and_grid_have_the_same_values():
   assert np.isfinite(q).all()
   np.testing.assert_allclose(
       q, _q_values(_grids())(params, _grid(cells), z), rtol=1e-5, atol=1e-5)
+
+
+def test_a_category_of_one_byte_has_the_zero_vector_too():
+  layer = networks.InputLayer(
+      3, specs.observation_spec(dm_specs.DiscreteArray(128, dtype=np.int8)),
+      networks.initializers.xavier, use_bias=False)
+  x, _ = layer.init_with_output(jax.random.key(0), jnp.int8(-1))
+  np.testing.assert_array_equal(x, np.zeros(3))
+
+
+def test_a_normalised_layer_of_one_unit_is_refused():
+  with pytest.raises(ValueError, match=r'one unit alone .* got \(8, 1\)'):
+    networks.LayerNormTorso((8, 1), _range_spec(2, False))
 
 
 @pytest.mark.parametrize('number', [-1, -_N * _N, _N * _N, 10**6])

@@ -108,7 +108,7 @@ class Nothing:
   def __call__(self, params, target_params, batch, index_key, noise_key):
     del params, target_params, index_key, noise_key
     found = jnp.full(batch.transitions.reward.shape, 0.5)
-    return losses.td.reduce(found, batch)
+    return losses.base.reduce(found, batch)
 
 
 def test_self_prediction_of_a_hand_made_model():

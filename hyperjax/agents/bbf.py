@@ -138,10 +138,8 @@ class BBF(td.TDAgent):
   def make_components(self) -> td.Components:
     """See `TDAgent`."""
     config, spec = self.config, self.observation_spec
-    *torso_sizes, hidden_size = config.hidden_sizes
-    torso = config.torso(
-        tuple(torso_sizes), spec,
-        kernel_init=networks.initializers.xavier_uniform)
+    torso, hidden_size = config_lib.split_torso(
+        config, spec, kernel_init=networks.initializers.xavier_uniform)
     if isinstance(torso, networks.ImageTorso):
       torso = torso.clone(flatten=False)
     network = networks.SelfPredictiveValue(

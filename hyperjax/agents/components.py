@@ -84,12 +84,19 @@ def with_settings(
     spec: spec of the observations.
 
   Raises:
-    ValueError: if the augmentation does not fit the observations, or a reset
-      the parameters.
+    ValueError: if the augmentation does not fit the observations or the torso,
+      or a reset the parameters.
   """
   augmentation, resets = config.augmentation, config.resets
   if augmentation is not None:
     augmentation.check(spec)
+    torso = config.torso(config.hidden_sizes, spec)
+    last = getattr(torso, 'channels_last', None)
+    if last is not None and last != getattr(
+        augmentation, 'channels_last', last):
+      raise ValueError(
+          f'augmentation must have channels_last={last}, as '
+          f'{type(torso).__name__} has, got {augmentation}')
     components = dataclasses.replace(
         components, loss=augment.Augmented(components.loss, augmentation))
   if resets is not None:

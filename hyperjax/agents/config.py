@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 import dataclasses
+from typing import Any
 
 from flax import linen as nn
 import optax
@@ -12,6 +13,7 @@ from hyperjax import networks
 from hyperjax import optimizers
 from hyperjax import resets as resets_lib
 from hyperjax import schedules
+from hyperjax import specs
 from hyperjax import targets
 from hyperjax.replay import returns
 from hyperjax.replay import samplers
@@ -84,7 +86,7 @@ class TDConfig:
   def __post_init__(self):
     checks.fields(
         self,
-        torso=checks.function,
+        torso=_torso_class,
         hidden_sizes=checks.widths(1),
         discount=returns.check_discount,
         reward_scaling=checks.flag,
@@ -116,6 +118,38 @@ class TDConfig:
           f's and s\' alone, got {self.sequence_length}')
     if self.resets is not None:
       self.resets.check(self.updates_per_period, None)
+
+
+def _torso_class(name: str, value: Any) -> Any:
+  """Checks what makes a torso from widths and a spec."""
+  if isinstance(value, nn.Module):
+    raise ValueError(
+        f'{name} must be a class, or a function that makes a torso, got the '
+        f'torso {value!r}')
+  return checks.function(name, value)
+
+
+def split_torso(
+    config: TDConfig, spec: specs.ObservationSpec, **options: Any,
+) -> tuple[nn.Module, int]:
+  """Returns the torso of all widths but the last, and the last.
+
+  Args:
+    config: of the agent.
+    spec: spec of the observations.
+    **options: of the torso.
+
+  Raises:
+    ValueError: if dense layers alone would be a torso without any.
+  """
+  *sizes, last = config.hidden_sizes
+  dense = isinstance(config.torso, type) and issubclass(
+      config.torso, networks.MLPTorso)
+  if dense and not sizes:
+    raise ValueError(
+        f'hidden_sizes must have at least two layers, of which the last is not '
+        f'the torso\'s, got {config.hidden_sizes}')
+  return config.torso(tuple(sizes), spec, **options), last
 
 
 def adam(

@@ -26,11 +26,27 @@ def check_config(agent: Any):
   Raises:
     ValueError: if it is another algorithm's.
   """
-  default, = (field.default for field in dataclasses.fields(agent)
+  name = f'config of {type(agent).__name__}'
+  kind = _config_kind(type(agent))
+  checks.component(kind)(name, agent.config)
+  # A config may extend another algorithm's, which knows nothing of its fields.
+  *_, root = (c for c in type(agent).__mro__ if dataclasses.is_dataclass(c))
+  others = [root]
+  for cls in others:
+    others += cls.__subclasses__()
+    if type(agent.config) is not kind and type(
+        agent.config) is _config_kind(cls):
+      raise ValueError(
+          f'{name} must be a {kind.__name__}, got that of {cls.__name__}, '
+          f'{agent.config}')
+
+
+def _config_kind(cls: type) -> type:
+  """Returns the class of an agent's default config."""
+  default, = (field.default for field in dataclasses.fields(cls)
               if field.name == 'config')
-  kind = (config_lib.TDConfig if default is dataclasses.MISSING
+  return (config_lib.TDConfig if default is dataclasses.MISSING
           else type(default))
-  checks.component(kind)(f'config of {type(agent).__name__}', agent.config)
 
 
 @functools.cache  # It traces the initialisation.

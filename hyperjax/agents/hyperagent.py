@@ -59,7 +59,8 @@ class HyperAgentConfig(config_lib.TDConfig):
     num_index_samples: K, number of indices per transition in the loss; None for
       the exact expectation.
     num_target_indices: number of z' per transition over which the target is
-      averaged. The paper has 1; more cost little, and leave out noise that rare
+      averaged, without `target_optimism`. The paper has 1; more cost little,
+      since as many transitions share them, and leave out noise that rare
       transitions take long to average out.
     scale: c, factor of the trained part of the value.
     mean_std: length of the initial b as one vector; None for Xavier-normal.
@@ -69,8 +70,8 @@ class HyperAgentConfig(config_lib.TDConfig):
     prior: fixed prior, with its scale; None for no prior.
     noise: sigma xi, in units of reward (of its scale with `reward_scaling`).
     acting: policy; posterior sampling is `acting.Thompson`.
-    target_optimism: values of the target over several indices; None for those
-      at one index.
+    target_optimism: values of the target over several indices; None for the
+      mean over `num_target_indices` of the values at each.
     weight_decay: share of the weights, though not the biases, that every update
       takes off them, times the learning rate (AdamW); 0 for none.
     gradient_penalty: coefficient of `regularizers.GradientPenalty`.
@@ -115,10 +116,7 @@ class HyperAgentConfig(config_lib.TDConfig):
         head_l2=checks.NONNEGATIVE)
     index = self.index(self.index_dim)
     kind = type(index).__name__
-    if isinstance(self.noise, data_noise.RawPerturbation) and not isinstance(
-        index, index_lib.Sphere):
-      raise ValueError(
-          f'a raw perturbation is for an index on the unit sphere, got {kind}')
+    data_noise.check_index(self.noise, index)
     for name, on in (
         ('a uniform prior', isinstance(self.prior, priors.Uniform)),
         ('head_l2', self.head_l2 > 0.)):

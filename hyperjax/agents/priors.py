@@ -44,7 +44,7 @@ class Uniform:
   Draws at different observations differ, in any encoding of the observations,
   and are smooth enough to be learned (`networks.PriorFeatures`). The spread
   does not shrink where a random network happens to be small
-  (`networks.UniformPrior`).
+  (`networks.UniformPrior`). With M = 1 only a sign is left of a draw: it jumps.
 
   Attributes:
     scale: standard deviation of the value over the index, in units of reward

@@ -68,8 +68,7 @@ class Rainbow(td.TDAgent):
   def make_components(self) -> td.Components:
     """See `TDAgent`."""
     config, spec = self.config, self.observation_spec
-    *torso_sizes, hidden_size = config.hidden_sizes
-    torso = config.torso(tuple(torso_sizes), spec)
+    torso, hidden_size = config_lib.split_torso(config, spec)
     network = networks.NoisyDuelingValue(
         torso, categorical.num_features(torso, spec), hidden_size,
         self.num_actions, networks.Support(*config.support),

@@ -11,7 +11,7 @@ from hyperjax import checks
 from hyperjax import index as index_lib
 from hyperjax import networks
 from hyperjax import types
-from hyperjax.losses import td
+from hyperjax.losses import base
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,4 +79,4 @@ class CategoricalTD:
 
     losses = jax.vmap(example)(
         logits, transitions, next_logits, next_values)
-    return td.reduce(losses, batch)
+    return base.reduce(losses, batch)

@@ -18,7 +18,7 @@ class Pairs(Protocol):
 
   @property
   def tied(self) -> bool:
-    """Whether z' = z; otherwise z' is one independent draw per transition."""
+    """Whether z' = z; otherwise z' is drawn independently of z."""
     ...
 
   def __call__(
@@ -93,3 +93,14 @@ class Members:
     del key
     members = jnp.eye(distribution.dim, dtype=jnp.float32)
     return jnp.broadcast_to(members, (batch_size, *members.shape))
+
+
+def check_index(pairs: Pairs, index: index_lib.IndexDistribution):
+  """Checks that pairs of this module are for indices of a distribution.
+
+  Raises:
+    ValueError: if they are for others.
+  """
+  if isinstance(pairs, Members) and not isinstance(index, index_lib.OneHot):
+    raise ValueError(f'pairs of members are for a one-hot index, got '
+                     f'{type(index).__name__}')

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from hyperjax import checks
 from hyperjax import types
-from hyperjax.losses import td
+from hyperjax.losses import base
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,14 +36,14 @@ class SelfPrediction:
     weight: factor of the self-prediction.
   """
 
-  loss: td.Loss
+  loss: base.Loss
   network: nn.Module
   num_jumps: int = 5
   weight: float = 5.
 
   def __post_init__(self):
     checks.fields(
-        self, 'a loss', loss=checks.instance(td.Loss),
+        self, 'a loss', loss=checks.instance(base.Loss),
         network=checks.instance(nn.Module), num_jumps=checks.COUNT,
         weight=checks.NONNEGATIVE)
     for name in ('predict', 'project', 'step'):
@@ -100,7 +100,7 @@ class SelfPrediction:
     distances = jax.vmap(self.distances, in_axes=(None, None, 0, 0, 0))(
         params, target_params, batch.transitions.observation,
         sequences.actions[:, :num], sequences.observations[:, :num])
-    added, _ = td.reduce(self.weight * jnp.mean(
+    added, _ = base.reduce(self.weight * jnp.mean(
         jnp.where(sequences.exists[:, :num], distances, 0.), axis=1), batch)
     return loss + added, {**metrics, 'self_prediction': added}
 

@@ -2,9 +2,8 @@
 
 import dataclasses
 import math
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-import chex
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
@@ -19,38 +18,8 @@ from hyperjax import data_parallel
 from hyperjax import index as index_lib
 from hyperjax import networks
 from hyperjax import types
+from hyperjax.losses import base
 from hyperjax.losses import pairs as pairs_lib
-
-
-@runtime_checkable
-class Loss(Protocol):
-  """A function of a batch and the weights that the learner minimises."""
-
-  def __call__(
-      self,
-      params: types.Params,
-      target_params: types.Params,
-      batch: types.Batch,
-      index_key: chex.PRNGKey,
-      noise_key: chex.PRNGKey,
-  ) -> tuple[Float[Array, ''], types.Metrics]:
-    """Returns the loss of one batch and its metrics.
-
-    Args:
-      params: Flax variables of the online network, the prior included.
-      target_params: Flax variables of the target network, the prior included.
-      batch: weighted transitions [B].
-      index_key: PRNG key of the indices, new at every update.
-      noise_key: PRNG key of the transitions' noise, the same at every update.
-
-    Returns:
-      The mean of the weighted losses, float32 [], and metrics: 'loss', this
-      mean, and 'losses', the loss of each transition before it is weighted,
-      float32 [B]. Of a batch in several parts (`hyperjax.data_parallel`) these
-      are those of one part. The loss must be a mean over transitions; what it
-      draws for each of them it draws by `data_parallel.rows`.
-    """
-    ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,13 +135,6 @@ def _selected(
   return jnp.take_along_axis(values, action, axis=-1)[..., 0]
 
 
-def reduce(losses, batch: types.Batch):
-  """Returns the loss of a batch and its metrics."""
-  weighted = losses if batch.weights is None else batch.weights * losses
-  loss = jnp.mean(weighted)
-  return loss, {'loss': loss, 'losses': losses}
-
-
 @dataclasses.dataclass(frozen=True)
 class SampledTD(_TD):
   """TD loss with the expectation over z as a mean over K indices.
@@ -184,10 +146,11 @@ class SampledTD(_TD):
   Attributes:
     pairs: pairs of indices z and z'.
     noise: offsets of the targets and weights of the squared errors.
-    optimism: values of a target that is not tied; None for those at one z'.
+    optimism: values of a target that is not tied; None for the mean over z'.
 
   Raises:
-    ValueError: for tied pairs with optimism.
+    ValueError: for tied pairs with optimism, or if pairs or noise are for
+      another distribution of z.
   """
 
   pairs: pairs_lib.Pairs = pairs_lib.Independent()
@@ -200,6 +163,8 @@ class SampledTD(_TD):
         self, 'a loss', pairs=checks.instance(pairs_lib.Pairs),
         noise=checks.instance(data_noise.DataNoise),
         optimism=checks.optional(checks.instance(acting.Optimism)))
+    data_noise.check_index(self.noise, self.index)
+    pairs_lib.check_index(self.pairs, self.index)
     if self.pairs.tied and self.optimism is not None:
       raise ValueError(
           f'a tied target is taken at one index, got optimism {self.optimism}')
@@ -241,7 +206,7 @@ class SampledTD(_TD):
     losses = jax.vmap(example)(
         self._encode(params, transitions.observation), next_value,
         transitions, offsets, weights, indices)
-    return reduce(losses, batch)
+    return base.reduce(losses, batch)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -260,7 +225,10 @@ class ExactTD(_TD):
 
   Attributes:
     noise: offsets of the targets, linear in z.
-    optimism: values of the target; None for those at one z'.
+    optimism: values of the target; None for the mean over z'.
+
+  Raises:
+    ValueError: if the noise is for another distribution of z.
   """
 
   noise: data_noise.LinearNoise = data_noise.Perturbation()
@@ -271,6 +239,7 @@ class ExactTD(_TD):
     checks.fields(
         self, 'an exact loss', noise=checks.instance(data_noise.LinearNoise),
         optimism=checks.optional(checks.instance(acting.Optimism)))
+    data_noise.check_index(self.noise, self.index)
 
   def __call__(
       self, params, target_params, batch, index_key, noise_key
@@ -298,4 +267,4 @@ class ExactTD(_TD):
             params, target_params, transitions, key_target, self.optimism),
         transitions,
         self.noise.vectors(noise_key, transitions.uid, self.index.dim))
-    return reduce(losses, batch)
+    return base.reduce(losses, batch)

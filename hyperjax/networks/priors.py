@@ -11,9 +11,13 @@ import numpy as np
 from hyperjax import checks
 from hyperjax import specs
 
-# Length scales in a range, in a direction, and what is appended to x.
+# Length scales in a range and in a direction.
 _RANGE = 4.5
 _DIRECTION = 0.3
+# What is appended to x. Where all numbers have a range it is in length scales,
+# so that draws at the lower bounds, where an odd kernel would end, vary as they
+# do elsewhere; otherwise it is in units of the numbers.
+_CONSTANT_OF_RANGES = 2.
 _CONSTANT = 0.3
 
 
@@ -132,10 +136,10 @@ class PriorCorrection(nn.Module):
   @nn.compact
   def __call__(self, features: Float[Array, ' F']) -> Float[Array, 'heads A']:
     """Returns the heads psi, float32 [M+1, A]; at first, and of the mean, 0."""
-    factors = self.param(
-        'factors', nn.initializers.zeros,
+    weights = self.param(
+        'correction', nn.initializers.zeros,
         (self.index_dim, features.size, self.num_actions), jnp.float32)
-    psi = jnp.einsum('f,mfa->ma', features, factors)
+    psi = jnp.einsum('f,mfa->ma', features, weights)
     return jnp.pad(psi, ((1, 0), (0, 0)))
 
 
@@ -152,7 +156,7 @@ class PriorFeatures(nn.Module):
   data: what it cannot learn would stay as uncertainty for ever. It is odd, so
   that orthogonal observations, such as one-hot ones, have independent draws
   however long the length scale is. A constant joins the observation, so that
-  one of zeros has features too.
+  one of zeros has features too. Numbers with a range count from its lower end.
 
   The length scale of a number is
 
@@ -219,10 +223,16 @@ def _in_length_scales(
   constant = _CONSTANT / scale
   if spec.minimum is None or spec.maximum is None:
     return jnp.append(x / scale, constant)
-  low, high = np.asarray(spec.minimum), np.asarray(spec.maximum)
-  # Infinite bounds, or the limits of a dtype, are not a range of values.
+  low = np.asarray(spec.minimum, np.float64)
+  high = np.asarray(spec.maximum, np.float64)
+  # Infinite bounds, or the limits of a wide dtype, are not a range of values.
   known = np.isfinite(low) & np.isfinite(high) & (
       high > low) & (high - low < 1e30)
+  dtype = np.dtype(spec.dtype)
+  if np.issubdtype(dtype, np.integer) and dtype.itemsize > 2:
+    limits = np.iinfo(dtype)
+    known &= (high < limits.max) & ((low > limits.min) | (limits.min == 0))
   low = np.where(known, low, 0.).astype(np.float32)
   scale = np.where(known, (high - low) / _RANGE, scale).astype(np.float32)
-  return jnp.append((x - np.ravel(low)) / np.ravel(scale), constant)
+  return jnp.append((x - np.ravel(low)) / np.ravel(scale),
+                    _CONSTANT_OF_RANGES if np.all(known) else constant)

@@ -56,6 +56,7 @@ class InputLayer(nn.Module):
             'kernel', tables.table(self.kernel_init), shape, jnp.float32)
       # A number out of range stands for the zero vector, so its row is zero.
       # A negative number would otherwise count from the end.
+      observation = observation.astype(jnp.int32)  # One byte may be too few.
       row = jnp.where(observation < 0, kernel.shape[0], observation)
       x = jnp.take(kernel, row, axis=0, mode='fill', fill_value=0.)
     else:
@@ -148,6 +149,16 @@ class LayerNormTorso(MLPTorso):
   Its features are bounded, whatever the observation and the weights are, so
   that values hardly grow where there are no data. It has the parameters of
   `MLPTorso`. A torso with another activation has no normalisation.
+
+  Raises:
+    ValueError: if a layer has one unit.
   """
 
   activation: Callable[[Array], Array] = normalized_relu
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.activation is normalized_relu and min(self.hidden_sizes) < 2:
+      raise ValueError(
+          f'hidden_sizes of a torso with layer normalisation must be at least '
+          f'2, since one unit alone is always 0, got {self.hidden_sizes}')
