@@ -143,7 +143,9 @@ _COLUMNS = {
     'mountain': dict(
         raw_return=lambda logs: sum(log['raw_return'] for log in logs)),
     'deep': dict(
-        total_bad_episodes=lambda logs: sum(log['is_bad'] for log in logs)),
+        total_bad_episodes=lambda logs: sum(log['is_bad'] for log in logs),
+        denoised_return=lambda logs: sum(
+            log['found_treasure'] for log in logs)),
 }
 
 

@@ -32,7 +32,7 @@ def test_equals_bsuite_step_for_step(size, stochastic):
   params = grid.params_from_seed(seed)
   step_grid, step_cell = jax.jit(grid.step_with), jax.jit(cell.step_with)
   rng = np.random.default_rng(seed)
-  num_lasts = num_bad = 0
+  num_lasts = num_bad = num_found = 0
 
   for episode in range(6):
     timestep = theirs.reset()
@@ -63,7 +63,9 @@ def test_equals_bsuite_step_for_step(size, stochastic):
       state, ours = step_grid(params, state, action, *draws)
       cell_state, ours_cell = step_cell(params, cell_state, action, *draws)
     num_bad += int(state.is_bad)
+    num_found += int(state.found_treasure)
     assert theirs.bsuite_info()['total_bad_episodes'] == num_bad
+    assert theirs.bsuite_info()['denoised_return'] == num_found
   assert num_lasts == 6
 
 

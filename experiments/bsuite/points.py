@@ -84,8 +84,8 @@ def is_finished(
   path = folder / records.log_name(*point)
   try:
     columns = files.read_columns(path, records.fields(point.bsuite_id))
-    return int(columns['episode'][-1]) >= num_episodes(
-        settings, point.bsuite_id)
+    return int(columns['episode'][-1]) >= records.last_logged(
+        num_episodes(settings, point.bsuite_id))
   except (ValueError, IndexError):  # Also a row that is cut short.
     return False
 

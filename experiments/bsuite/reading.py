@@ -193,7 +193,10 @@ def _foreign_seeds(
         path, seed = path.parent, int(match[1])
       if not (path / folder_lib.CONFIG).exists() and not _is_aside(
           file.relative_to(folder)):
-        found[path.resolve(), seed] = file.parent
+        other = found.setdefault((path.resolve(), seed), file.parent)
+        if other != file.parent:
+          raise ValueError(f'{path} has seed {seed} twice: in {other} and in '
+                           f'{file.parent}')
   return found
 
 
@@ -250,6 +253,7 @@ def read(folders: Iterable[Path]) -> tuple[Runs, list[str]]:
     add(name, '', name, seed, folder, path)
   if not found:
     raise ValueError(
-        f'no results of bsuite in {", ".join(map(str, folders))}')
+        f'no results of bsuite in {", ".join(map(str, folders))}; expected '
+        f'folders of runs, in which a seed has a folder')
   return {name: [seed for _, (_, seed) in sorted(mine.items())]
           for name, mine in found.items()}, notes

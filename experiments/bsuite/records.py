@@ -54,6 +54,13 @@ def is_logged(episode: int) -> bool:
   return any(abs(episode - x * power) < 1e-9 for x in _ROWS)
 
 
+def last_logged(num_episodes: int) -> int:
+  """Returns the last episode that bsuite logs of so many, at least 1."""
+  power = 10 ** (len(str(num_episodes)) - 1)
+  return max(round(x * power) for x in _ROWS
+             if is_logged(round(x * power)) and x * power <= num_episodes)
+
+
 def begin() -> dict[str, float]:
   """Returns the totals before the first episode."""
   return dict.fromkeys(
@@ -86,7 +93,7 @@ def count(
   totals['best_episode'] = max(totals['best_episode'], raw)
   totals['total_upright'] += info.get('num_upright', 0.)
   totals['total_bad_episodes'] += info.get('is_bad', 0.)
-  totals['denoised_return'] += 1. - info.get('is_bad', 1.)
+  totals['denoised_return'] += info.get('found_treasure', 0.)
   is_perfect = last > 0.
   totals['total_perfect'] += is_perfect
   kind = family(bsuite_id)

@@ -7,14 +7,18 @@ last checkpoint, which is made between two episodes.
 
 import base64
 from collections.abc import Iterator, Sequence
+import functools
 import os
+import pathlib
 import pickle
 import shutil
 import time
 import types
 from typing import Any
+from unittest import mock
 
 from hyperjax import checkpoint
+from hyperjax.environments.bsuite import suite
 
 from ..common import jobs
 from ..common import stopping
@@ -26,14 +30,22 @@ from . import settings as settings_lib
 _MAX_REPLAY = 100_000
 
 
-def make_environment(bsuite_id: str, seed: int) -> Any:
+def make_environment(
+    bsuite_id: str, seed: int, mnist_dir: pathlib.Path | None = None) -> Any:
   """Returns bsuite's environment of an id, with randomness of a seed.
 
-  bsuite itself draws the seeds of most ids from the operating system.
+  bsuite itself draws the seeds of most ids from the operating system, and
+  downloads the images of MNIST to a folder of its own.
+
+  Args:
+    bsuite_id: of the environment.
+    seed: of its randomness.
+    mnist_dir: folder with the four files of MNIST, for ids that need them.
   """
   import bsuite
   from bsuite import sweep
   from bsuite.environments import deep_sea
+  from bsuite.utils import datasets
 
   family, settings = bsuite_id.split('/')[0], dict(sweep.SETTINGS[bsuite_id])
   if family == 'deep_sea_stochastic':  # Its loader takes no seed.
@@ -42,6 +54,10 @@ def make_environment(bsuite_id: str, seed: int) -> Any:
         mapping_seed=settings['mapping_seed'])
     environment.bsuite_num_episodes = sweep.EPISODES[bsuite_id]
     return environment
+  if suite.needs_images(bsuite_id):
+    with mock.patch.object(datasets, 'load_mnist', functools.partial(
+        datasets.load_mnist, str(mnist_dir))):
+      return bsuite.load(family, {**settings, 'seed': seed})
   try:
     return bsuite.load(family, {**settings, 'seed': seed})
   except TypeError:  # Nothing of it is random but the mapping.
@@ -110,7 +126,8 @@ def run_one(
   path = settings.output / records.log_name(bsuite_id, seed)
   unfinished = path.parent / f'{path.name}.unfinished'
   environment = csv_logging.wrap_environment(
-      make_environment(bsuite_id, prng_seed), bsuite_id, str(unfinished),
+      make_environment(bsuite_id, prng_seed, settings.mnist_dir), bsuite_id,
+      str(unfinished),
       overwrite=True)
   agent = presets.agent_class(settings.agent)(
       *specs.of_environment(environment), settings.config)

@@ -61,30 +61,33 @@ def sweep(
   chosen = points_lib.ids(settings)
   skipped = [] if images is not None else [
       i for i in chosen if suite.needs_images(i)]
+  wanted = [points_lib.Point(i, seed) for i in chosen if i not in skipped
+            for seed in settings.seeds]
+  lacking = f'the images of MNIST (--mnist-dir): {", ".join(skipped[:3])}'
+  if not wanted:
+    raise ValueError(f'all ids need {lacking}; expected a folder with them')
   if skipped:
-    print(f'{len(skipped)} ids are skipped, since they need the images of '
-          f'MNIST (--mnist-dir): {", ".join(skipped[:3])}, ...')
+    print(f'{len(skipped)} ids are skipped, since they need {lacking}, ...')
   with folder_lib.Folder(
       settings.output, settings, GROWING, settings.restart):
-    todo = [
-        point for i in chosen if i not in skipped for point in (
-            points_lib.Point(i, seed) for seed in settings.seeds)
-        if not points_lib.is_finished(settings, settings.output, point)]
+    todo = [point for point in wanted if not points_lib.is_finished(
+        settings, settings.output, point)]
     if settings.reference:
       with contextlib.ExitStack() as stack:
         reference.run(settings, todo, pool or stack.enter_context(
             pools.local(machine.num_places())), requests)
     else:
-      _run_programs(settings, todo, images, pool, requests)
-    print(f'All runs of {settings.output} are finished.')
+      _run_programs(settings, wanted, todo, images, pool, requests)
+    print(f'All runs of {settings.output} are finished'
+          f'{", but those that are skipped" if skipped else ""}.')
 
 
-def _run_programs(settings, todo, images, pool, requests):
+def _run_programs(settings, wanted, todo, images, pool, requests):
   # A program that was stopped goes on as it is, whatever is finished of it.
   covered = set()
   groups = []
   for stopped in _stopped_programs(settings):
-    if set(stopped) & set(todo):
+    if set(stopped) & set(wanted):
       groups.append(stopped)
       covered |= set(stopped)
   groups += points_lib.groups(

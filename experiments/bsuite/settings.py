@@ -13,14 +13,16 @@ class Settings(settings_lib.RunSettings[settings_lib.Config]):
 
   Attributes:
     bsuite_id: an id such as catch/0.
-    sweep: or SWEEP for all ids, TESTING for the first of each family, LADDER
-      for the first, middle and last of each, a family, or a tag.
+    sweep: or SWEEP for all ids, TESTING for the first of each family without
+      noise or scale, LADDER for the first, middle and last of each family but
+      mnist, a family, or a tag.
     num_episodes: of each id; None for bsuite's own numbers, on which its scores
       rest.
     mnist_dir: folder with the four files of MNIST; without it the ids that need
       them are skipped.
     runs_together: ids and seeds that are one compiled program; by default four
-      for each CPU device, and all of a family on an accelerator.
+      for each CPU device, and all of a family on an accelerator; with workers
+      by the devices of the machine that the command runs on.
     reference: whether bsuite's own environments are run, in processes, through
       the adapter, instead of those in JAX.
     workers: programs, or ids of `reference`, at a time, each in a process with

@@ -108,8 +108,8 @@ def markdown(runs: reading.Runs, scores: dict[str, Scores]) -> str:
   """Returns the table for people.
 
   The rows of tags and of all families compare: they are over the families that
-  every seed of every agent of ours has, in the published columns as well. If an
-  agent has more, the last row is over all that it has.
+  every seed of every agent of ours has, in the published columns as well. If
+  all seeds of an agent have more, the last row is over those.
   """
   theirs, common = published(), common_families(scores)
   lines = []
@@ -138,10 +138,12 @@ def markdown(runs: reading.Runs, scores: dict[str, Scores]) -> str:
   for tag in families_lib.TAGS:
     part(tag, families_lib.with_tag(tag))
   part('all', list(families_lib.FAMILIES))
-  most = {name: set().union(*mine) for name, mine in scores.items()}
+  most = {name: [family for family in families_lib.FAMILIES
+                 if all(family in seed for seed in mine)]
+          for name, mine in scores.items()}
   if any(len(families) > len(common) for families in most.values()):
     add('each agent over what it has', lambda name: (
-        f'{text(of_families(scores[name], list(families_lib.FAMILIES)))} '
+        f'{text(of_families(scores[name], most[name]))} '
         f'({_count(len(most[name]), "family", "families")})'),
         [], with_theirs=False)
   return '\n'.join(f'| {" | ".join(line)} |' for line in lines)

@@ -29,6 +29,7 @@ from . import stopping
 
 # What a user can mend. Others are faults of this program.
 _ERRORS = (ValueError, MemoryError, FloatingPointError, OSError,
+           ImportError,  # Of a package that only some commands need.
            vector.StalledError, multihost.ProcessError,
            jax.errors.JaxRuntimeError)
 
@@ -82,7 +83,7 @@ def usage() -> Iterator[None]:
   """Ends the command with status 2 at settings that cannot be."""
   try:
     yield
-  except (ValueError, TypeError) as error:
+  except (ValueError, TypeError, ImportError) as error:
     fail(error, 2)
 
 

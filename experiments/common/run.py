@@ -20,6 +20,7 @@ from hyperjax.environments import vector
 
 from . import cli
 from . import command
+from . import folder as folder_lib
 from . import machine
 from . import pace as pace_lib
 from . import run_folder
@@ -138,14 +139,21 @@ class Runner:
             f'command goes on from there')
 
 
-def draw(folder: Path, pictures: Pictures):
-  """Draws pictures; one that cannot be drawn is named and left out."""
+def draw(folder: Path, pictures: Pictures) -> bool:
+  """Draws pictures; one that cannot be drawn is named and left out.
+
+  Returns:
+    Whether all could be drawn.
+  """
+  drawn = True
   for name, function in pictures.items():
     try:
       function(folder)
     except Exception as error:  # pylint: disable=broad-except
       # Whatever is wrong with its data, the run is finished.
       print(f'{folder / name} is not drawn: {error}', file=sys.stderr)
+      drawn = False
+  return drawn
 
 
 def draw_main(
@@ -160,7 +168,9 @@ def draw_main(
 
   def function(folder: Path):
     """Draws the pictures of a run again, from the files in its folder."""
-    draw(folder, pictures)
+    folder_lib.read_config(folder)
+    if not draw(folder, pictures):
+      raise ValueError(f'{folder} has not what all pictures are drawn from')
 
   study.main(function, module, argv)
 

@@ -4,7 +4,8 @@
       --num-seeds 10 --seed 0 --num-episodes 1000 --output results/deep_sea_20
 
 The same command again, in the same folder, resumes a run that was interrupted
-and leaves a finished one alone. README.md says what the folder then holds.
+and leaves a finished one alone. docs/commands.md says what the folder then
+holds.
 
 A seed has solved the task at the first evaluation whose mean return over
 `eval_episodes` episodes, each judged with its own freshly drawn index, reaches

@@ -13,6 +13,7 @@ some at a time, here or on many machines.
 """
 
 from collections.abc import Sequence
+import contextlib
 import dataclasses
 from pathlib import Path
 
@@ -82,9 +83,10 @@ class Settings:
       raise ValueError(
           f'sizes must be numbers with commas between them, '
           f'got {self.sizes!r}') from error
-    if self.seeds_together is not None and self.seeds_together < 1:
-      raise ValueError(
-          f'seeds_together must be at least 1, got {self.seeds_together}')
+    for name in ('num_seeds', 'seeds_together'):
+      value = getattr(self, name)
+      if value is not None and value < 1:
+        raise ValueError(f'{name} must be at least 1, got {value}')
     points, noise = [], '_stochastic' if self.stochastic else ''
     together = self.seeds_together or self.num_seeds
     for size in sizes:
@@ -108,9 +110,13 @@ class Settings:
     return points
 
   def check(self):
-    """Raises what any of the points raises, before the first one begins."""
+    """Raises what any of the points raises, before the first one begins.
+
+    Memory is that of this machine, and workers of a cluster have their own.
+    """
     for point in self.points():
-      task_lib.DeepSeaTask(point)
+      with contextlib.suppress(*([MemoryError] if self.cluster else [])):
+        task_lib.DeepSeaTask(point)
 
 
 def sweep(

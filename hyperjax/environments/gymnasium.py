@@ -17,6 +17,7 @@ because JAX has started threads.
 
 from collections.abc import Sequence
 import contextlib
+import operator
 from typing import Any
 
 import dm_env
@@ -168,10 +169,15 @@ class DmEnv(dm_env.Environment):
       action: integer, 0..num_actions-1.
 
     Raises:
-      ValueError: if the action is another number.
+      ValueError: if the action is another number, or none.
     """
     if self._is_over:
       return self.reset()
+    try:
+      action = operator.index(action)
+    except TypeError as error:
+      raise ValueError(
+          f'expected an action that is an integer, got {action!r}') from error
     if not 0 <= action < self._num_actions:
       raise ValueError(
           f'expected an action of 0..{self._num_actions - 1}, got {action}')

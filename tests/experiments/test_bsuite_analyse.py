@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import re
+import shutil
 
 import matplotlib.image
 import numpy as np
@@ -15,6 +16,7 @@ from experiments.bsuite import reading
 from experiments.bsuite import records
 from experiments.bsuite import scores
 from experiments.bsuite import settings as settings_lib
+from experiments.bsuite import table
 from experiments.common import cli
 from experiments.common import folder as folder_lib
 from experiments.common import provenance
@@ -140,6 +142,26 @@ def test_files_of_agents_from_elsewhere(tmp_path):
           } == {'dqn: default': [0], 'one': [0], 'several': [0, 3]}
   assert not notes
   assert list(reading.read([tmp_path / 'one'])[0]) == ['one']
+  shutil.copytree(tmp_path / 'several' / 'seed_3', tmp_path / 'one' / 'seed_0')
+  with pytest.raises(ValueError, match='one has seed 0 twice: in .*one and in'):
+    reading.read([tmp_path])
+
+
+def test_each_agent_is_judged_by_families_that_all_its_seeds_have(tmp_path):
+  for seed, present in ((0, ('catch',)), (1, ('catch', 'memory_size'))):
+    for family in present:
+      bsuite_logs.write(
+          tmp_path / f'mine/seed_{seed}/{records.PREFIX}{family}-0.csv',
+          bsuite_logs.columns(family, np.random.default_rng(0), .5))
+  bsuite_logs.write(
+      tmp_path / f'other/seed_0/{records.PREFIX}bandit-0.csv',
+      bsuite_logs.columns('bandit', np.random.default_rng(0), .5))
+  runs, _ = reading.read([tmp_path])
+  text = table.markdown(runs, {
+      name: [seed.scores() for seed in mine]
+      for name, mine in runs.items()})
+  row, = (x for x in text.splitlines() if 'over what it has' in x)
+  assert '± 0.00 (1 family)' in row
 
 
 def test_folders_that_are_no_results(tmp_path, capsys):

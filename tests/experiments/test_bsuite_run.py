@@ -20,11 +20,13 @@ from experiments.common import cli
 from experiments.common import stopping
 import hyperjax
 from tests import csv_files
+from tests import mnist_files
 from tests import stops
 
+# Of 27 episodes the last that bsuite logs is the 25th.
 ARGUMENTS = (
     '--agent', 'dqn', '--hidden-sizes', '4', '--batch-size', '4',
-    '--warmup-steps', '8', '--num-episodes', '25')
+    '--warmup-steps', '8', '--num-episodes', '27')
 
 
 def parse(folder, *more):
@@ -164,6 +166,25 @@ def test_logged_episodes_are_bsuites():
   from bsuite.utils import wrappers
   for episode in [*range(1, 400), 1000, 1200, 1300, 7000, 9999, 10_000]:
     assert records.is_logged(episode) == wrappers._logarithmic_logging(episode)
+
+
+@pytest.mark.parametrize('num_episodes, last', [
+    (1, 1), (9, 9), (10, 10), (11, 10), (12, 12), (150, 140), (10_000, 10_000)])
+def test_a_run_of_any_length_can_be_finished(num_episodes, last):
+  assert records.last_logged(num_episodes) == last
+
+
+def test_the_reference_reads_images_from_the_folder_given(tmp_path):
+  (tmp_path / 'images').mkdir()
+  images, labels = mnist_files.write(tmp_path / 'images')
+  environment = reference.make_environment('mnist/0', 3, tmp_path / 'images')
+  assert environment.observation_spec().shape == images.shape[1:]
+  assert environment._num_data == len(labels)  # pylint: disable=protected-access
+
+
+def test_ids_that_all_need_images_are_refused(tmp_path):
+  with pytest.raises(ValueError, match='all ids need the images .*: mnist/0'):
+    run_lib.sweep(parse(tmp_path / 'new', '--bsuite-id', 'mnist/0'))
 
 
 def test_ids_of_sweeps(tmp_path):

@@ -84,7 +84,9 @@ def test_refuses_other_settings_and_unknown_names(swept, tmp_path):
       ({'agents': 'ppo'}, "unknown agent 'ppo'; known: hyperagent"),
       ({'agents': 'dqn:smal_atari'}, 'did you mean small_atari'),
       ({'sizes': '10,twenty'}, "got '10,twenty'"),
-      ({'sizes': '1'}, 'size must be at least 2, got 1')):
+      ({'sizes': '1'}, 'size must be at least 2, got 1'),
+      ({'num_seeds': 0}, 'num_seeds must be at least 1, got 0'),
+      ({'num_seeds': -4, 'seeds_together': 2}, 'num_seeds .* got -4')):
     folder = tmp_path / 'new'
     with pytest.raises(ValueError, match=message):
       sweep_lib.sweep(settings(folder, **changes))

@@ -276,6 +276,16 @@ def test_pictures_are_drawn_again_by_a_command(copy, call, monkeypatch):  # noqa
   assert result.status == 0 and not result.err
   for name in pictures.PICTURES:
     assert (folder / name).read_bytes().startswith(b'\x89PNG')
+  (folder / 'evaluations.csv').unlink()
+  result = call(lambda _: run_lib.draw_main(pictures.PICTURES, 'prog'), [])
+  assert result.status == 1
+  assert 'learning_curves.png is not drawn' in '\n'.join(result.err)
+
+
+def test_pictures_of_no_run(tmp_path, call, monkeypatch):  # noqa: F811
+  monkeypatch.setattr('sys.argv', ['pictures', str(tmp_path / 'nowhere')])
+  result = call(lambda _: run_lib.draw_main(pictures.PICTURES, 'prog'), [])
+  assert result.status == 1 and 'nowhere' in result.err[-1]
 
 
 def test_a_folder_of_another_experiment_is_refused(copy, call):  # noqa: F811

@@ -1,8 +1,11 @@
 """Wrong usage: named in words, status 2, before anything is made."""
 
+import sys
+
 import pytest
 
 from experiments.atari import run as atari
+from experiments.bsuite import run as bsuite
 from experiments.deep_sea import run as deep_sea
 from experiments.deep_sea import sweep
 from tests.faults import commands
@@ -130,3 +133,12 @@ def test_a_home_folder_is_expanded(tmp_path, call, monkeypatch):  # noqa: F811
   result = call(deep_sea.main, [*commands.DEEP_SEA[1:], '--output', '~/run'])
   assert result.status == 1
   assert f'{tmp_path}/run has no config.json' in result.err[0]
+
+
+def test_a_package_that_is_not_there_is_named(call, tmp_path, monkeypatch):  # noqa: F811
+  monkeypatch.setitem(sys.modules, 'bsuite', None)
+  result = call(bsuite.main, [
+      '--agent', 'dqn', '--bsuite-id', 'catch/0', '--output',
+      str(tmp_path / 'new')])
+  check(result)
+  assert 'pip install bsuite' in result.err[-1]

@@ -150,7 +150,7 @@ class Task:
 
     Returns:
       `raw_return` and `last_reward` as in `TaskState`, and what the environment
-      adds: `is_bad` of DeepSea, `num_upright` of swingup.
+      adds: `is_bad` and `found_treasure` of DeepSea, `num_upright` of swingup.
     """
     log = {'raw_return': state.raw_return, 'last_reward': state.last_reward}
     if checks.is_a(self.environment, base.LoggedEnvironment):
