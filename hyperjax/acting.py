@@ -198,11 +198,7 @@ class EpsilonGreedy(Thompson):
 
   def __post_init__(self):
     super().__post_init__()
-    if not callable(self.epsilon):
-      checks.fields(self, epsilon=checks.FRACTION)
-      return
-    for step, epsilon in schedules.samples(self.epsilon).items():
-      checks.FRACTION(f'epsilon at step {step}', epsilon)
+    checks.fields(self, epsilon=schedules.check_fraction)
 
   def choose(self, key, values, legal, steps) -> Int[Array, ' N']:
     """Returns epsilon-greedy actions, int32 [N]."""

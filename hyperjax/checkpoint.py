@@ -34,6 +34,7 @@ import orbax.checkpoint as ocp
 
 from hyperjax import checkpoint_arrays as arrays_lib
 from hyperjax import checkpoint_pieces as pieces
+from hyperjax import checks
 from hyperjax import multihost
 
 # Arrays are written in pieces of at most `_PIECE_BYTES`, and `_LARGE` ones read
@@ -73,12 +74,10 @@ class Checkpointer:
         deleted after a new one is complete. With 2, one remains if the newest
         is damaged.
     """
-    if max_to_keep < 1:
-      raise ValueError(f'max_to_keep is {max_to_keep}; expected at least 1')
+    self._max_to_keep = checks.COUNT('max_to_keep', max_to_keep)
     # Orbax logs every step of its work.
     logging.getLogger('absl').setLevel(logging.WARNING)
     self._directory = Path(os.path.abspath(directory))
-    self._max_to_keep = max_to_keep
     self._orbax = ocp.PyTreeCheckpointer()
     self._damaged = set()  # Skipped by `restore`.
     self._own = set()  # Written, restored, or older than the one restored.
@@ -115,6 +114,7 @@ class Checkpointer:
         step is invalid.
       RuntimeError: if the checkpoint was not written.
     """
+    step = checks.integer(0, 2**63 - 1)('step', step)
     json.dumps(metadata)  # Fails before anything is written.
     leaves = arrays_lib.by_name(state)
     arrays = [arrays_lib.to_saved(leaf) for leaf in leaves.values()]
@@ -165,8 +165,6 @@ class Checkpointer:
       shutil.rmtree(path.rename(path.with_suffix('.tmp')))
 
   def _check_step(self, step: int):
-    if step < 0:
-      raise ValueError(f'step is {step}; expected at least 0')
     for other in self.steps():
       if other >= step and other not in self._damaged and not (
           other == step and other in self._own):

@@ -102,7 +102,7 @@ def _value(value: Any, hint: Any, name: str) -> Any:
   is_union = isinstance(hint, python_types.UnionType)
   hints = get_args(hint) if is_union else (hint,)
   modules = [sys.modules[x.__module__] for x in hints
-             if getattr(x, '_is_protocol', False)]
+             if isinstance(x, type) and x.__module__ != 'builtins']
   if isinstance(value, Mapping) and 'class' in value:
     fields = {key: x for key, x in value.items() if key != 'class'}
     return from_json(

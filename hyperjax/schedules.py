@@ -7,6 +7,7 @@ pickled; any other function of that kind works too, such as optax makes.
 
 from collections.abc import Callable
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -121,6 +122,19 @@ class Delayed:
   def __call__(self, steps: Int[Array, '']) -> Float[Array, '']:
     """Returns the value after a number of steps, float32 []."""
     return self.schedule(jnp.maximum(steps - self.num_steps, 0))
+
+
+def check_fraction(name: str, value: Any) -> Any:
+  """Checks a number in [0, 1], or a schedule of such numbers.
+
+  A schedule's values are checked at some numbers of steps.
+  """
+  schedule = value
+  if not callable(value):
+    return checks.FRACTION(name, value)
+  for step, found in samples(schedule).items():
+    checks.FRACTION(f'{name} at step {step}', found)
+  return value
 
 
 def samples(schedule: Schedule) -> dict[int, float]:

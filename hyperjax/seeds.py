@@ -37,6 +37,8 @@ def check_seeds(seeds: Sequence[Any]) -> np.ndarray:
   Raises:
     ValueError: if there is no seed, or one of them is invalid.
   """
+  if not np.iterable(seeds) or isinstance(seeds, str):
+    raise ValueError(f'expected a sequence of seeds, got {seeds!r}')
   if not len(seeds):
     raise ValueError('expected at least one seed, got none')
   return np.array([check_seed(seed) for seed in seeds], np.uint32)

@@ -524,8 +524,11 @@ def test_metadata_is_restored_as_json_has_it(tmp_path, metadata):
   assert restore(tmp_path)[1] == metadata
 
 
-def test_a_bad_number_is_an_error(tmp_path):
-  with pytest.raises(ValueError, match='max_to_keep is 0'):
-    checkpoint.Checkpointer(tmp_path, max_to_keep=0)
-  with pytest.raises(ValueError, match='step is -1'):
-    save(tmp_path, -1, make_state(1))
+def test_a_bad_number_is_an_error(tmp_path, unchecked):
+  for number in (0, 1.5):
+    with pytest.raises(ValueError, match=f'max_to_keep must .* got {number}'):
+      checkpoint.Checkpointer(tmp_path, max_to_keep=number)
+  for step in (-1, 1., np.float64(7.), True, float('nan'), '5', np.array(6)):
+    with pytest.raises(ValueError, match='step must be'):
+      save(tmp_path, step, make_state(1))
+  assert not list(tmp_path.iterdir())

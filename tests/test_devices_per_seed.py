@@ -430,6 +430,13 @@ def test_what_cannot_be_split_is_named(config, options, message):
     make_loop(dataclasses.replace(DQN_CONFIG, **config), **options)
 
 
+def test_a_part_of_the_replay_holds_its_part_of_a_batch_alone():
+  loop = make_loop(dataclasses.replace(
+      DQN_CONFIG, batch_size=16, warmup_steps=16, replay_capacity=16),
+                   replay_capacity=16)
+  assert loop.trainer.replay.batch_size == 4
+
+
 def test_a_trainer_and_an_unknown_agent_are_named():
   with pytest.raises(ValueError, match='needs an agent, got the trainer'):
     OnDeviceLoop(ReplayTrainer(make_agent(), NUM_ENVS), DeepSea(SIZE),

@@ -207,6 +207,24 @@ def test_a_refilled_replay_waits_before_it_is_learned_from():
   assert log.num_updates == 10
 
 
+def test_a_run_that_begins_again_is_the_same_run():
+  """Also of a loop whose environments are within an episode."""
+  loop = host.HostLoop(dqn(), [Game([0])])
+  run(loop, [7], 3)
+  _, (log,), _ = run(loop, [7], 12)
+  assert [e.length for e in log.episodes] == [5, 5]
+
+
+def test_an_earlier_state_begins_new_episodes():
+  loop = host.HostLoop(dqn(), [Game([0])])
+  state, _, env_steps = run(loop, [7], 9)
+  kept = jax.tree.map(jax.numpy.copy, state)
+  loop.run(state, 1, env_steps.copy())
+  state, _ = loop.run(kept, 3, env_steps)
+  is_first = np.asarray(state.train.replay.ring.experience.is_first)[0, 0]
+  assert is_first[:12].tolist() == [t in (0, 6, 9) for t in range(12)]
+
+
 @pytest.mark.parametrize('half', ['send', 'recv'])
 def test_a_stalled_environment_ends_the_run(half):
   class Stalled(Game):
@@ -246,6 +264,11 @@ def test_refuses_what_cannot_be():
     loop.run(loop.init([0, 1]), 0, np.zeros(2, int))
   with pytest.raises(ValueError, match='env_steps must be an array'):
     loop.run(loop.init([0, 1]), 1, np.zeros(3, int))
+  two = host.HostLoop(dqn(), [Game([0, 1]), Game([2])])
+  state = two.init([0, 1, 2])
+  for found in ([[0, 1], [2, 3, 4, 5]], [[0, 1, 2, 3]], [[0], [1]]):
+    with pytest.raises(ValueError, match=r'each of \[2, 1\] agents, task by'):
+      two.evaluate(state.train.learner.params, state, list(map(Game, found)), 0)
   with pytest.raises(MemoryError, match='GB'):
     huge = host.HostLoop(hyperagent(), [Game([0])], replay_capacity=10**11)
     huge.init([0])

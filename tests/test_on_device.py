@@ -145,7 +145,7 @@ def test_seeds_that_are_not_active_stay_as_they_are(vectorize):
   loop = make_loop(vectorize=vectorize)
   both, _ = loop.run(begin(loop, [0, 1]), 20)
   before = seed_of(both, 1)
-  both, log = loop.run(both, 40, np.array([True, False]))
+  both, log = loop.run(both, 40, [True, False])
   assert_same_bits(seed_of(both, 1), before)
   assert list(log.num_episodes) == [40 // SIZE, 0]
   assert list(log.num_updates) == [40, 0]

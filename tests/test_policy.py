@@ -27,6 +27,7 @@ from hyperjax import policy_folder
 from hyperjax import replay
 from hyperjax import schedules
 from hyperjax import specs
+from hyperjax import targets
 from hyperjax.agents import presets
 from hyperjax.agents import priors
 from hyperjax.environments import envpool
@@ -89,6 +90,18 @@ def test_components_of_one_name_are_told_apart():
   assert data['prior'] == {'class': 'Uniform', 'scale': 2.}
   assert data['sampler'] == {'class': 'Uniform'}
   assert configs.from_json(agents.HyperAgentConfig, data) == config
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Own(agents.DQNConfig):
+  """A config whose component is of one class."""
+
+  target: targets.Periodic = targets.Periodic(4)
+
+
+def test_a_component_of_one_class_is_found_where_the_class_is():
+  config = Own(target=targets.Periodic(100))
+  assert configs.from_json(Own, configs.to_json(config)) == config
 
 
 def test_committed_configs_are_read():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hyperjax import replay as replay_lib
+from hyperjax import schedules
 from hyperjax import specs
 from hyperjax import types
 
@@ -295,6 +296,8 @@ def test_extremes_of_prioritized(storage, sampler, weighted):
     (lambda: replay_lib.Prioritized(exponent=-1.), 'exponent .* got -1'),
     (lambda: replay_lib.Prioritized(correction=1.5),
      r'correction .* got 1\.5'),
+    (lambda: replay_lib.Prioritized(correction=schedules.Linear(0.4, 5., 9)),
+     r'correction of Prioritized at step 9 must .* got 5\.0'),
     (lambda: replay_lib.Prioritized(offset=0.), 'offset .* got 0'),
     (lambda: replay_lib.Prioritized(exponent=math.nan), 'exponent .* got nan'),
 ])

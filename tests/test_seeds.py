@@ -34,7 +34,7 @@ def test_the_last_seed_is_not_the_first():
   assert seeds.check_seeds([0, 2**32 - 1]).tolist() == [0, 2**32 - 1]
 
 
-def test_keys_are_keys():
+def test_keys_are_keys(unchecked):
   expected = jax.random.key_data(jax.random.key(3))
   for key in (jax.random.key(3), jax.random.PRNGKey(3)):
     np.testing.assert_array_equal(
@@ -43,3 +43,6 @@ def test_keys_are_keys():
     seeds.to_key(jax.random.split(jax.random.key(3)))
   with pytest.raises(ValueError, match='at least one seed'):
     seeds.check_seeds([])
+  for seed in (5, None, '12'):
+    with pytest.raises(ValueError, match='expected a sequence of seeds, got'):
+      seeds.check_seeds(seed)

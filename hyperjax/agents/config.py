@@ -88,7 +88,7 @@ class TDConfig:
         self,
         torso=_torso_class,
         hidden_sizes=checks.widths(1),
-        discount=returns.check_discount,
+        discount=schedules.check_fraction,
         reward_scaling=checks.flag,
         n_step=returns.check_n_step,
         double=checks.flag,

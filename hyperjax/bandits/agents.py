@@ -106,7 +106,8 @@ class HyperAgent(_Gaussian):
   Attributes:
     reference: distribution of zeta, scaled to E zeta zeta^T = I; of dimension
       M.
-    perturbation: distribution of z, scaled to E|z|^2 = 1; of dimension M.
+    perturbation: distribution of z, of mean 0, scaled to E|z|^2 = 1; of
+      dimension M.
   """
 
   reference: index_lib.IndexDistribution = index_lib.Gaussian(16)
@@ -122,6 +123,10 @@ class HyperAgent(_Gaussian):
       raise ValueError(
           f'expected a reference and a perturbation of one dimension M, got '
           f'{self.reference.dim} and {self.perturbation.dim}')
+    if self.perturbation.mean:
+      raise ValueError(
+          f'perturbation must have mean 0, got '
+          f'{type(self.perturbation).__name__}')
 
   def init(self, key: chex.PRNGKey) -> FactorState:
     """See `base.Agent`; the rows of A are sqrt(v) times perturbations."""

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from hyperjax import checks
 from hyperjax.bandits import problems
 
 AgentState = Any
@@ -53,7 +54,11 @@ def run(
 
   Returns:
     The last state, and max_x <x, theta> - <x_t, theta>, float32 [T].
+
+  Raises:
+    ValueError: if the number of steps is negative.
   """
+  checks.integer(0)('num_steps', num_steps)
   best = problem.actions.best(problem.theta) @ problem.theta
   key_init, key_steps = jax.random.split(key)
 

@@ -23,11 +23,12 @@ def parts(
     ValueError: see `OnDeviceLoop.run`.
   """
   if active is not None:
-    if np.shape(active) != done.shape or not np.any(active):
+    mask = np.asarray(active)
+    if mask.shape != done.shape or mask.dtype != bool or not mask.any():
       raise ValueError(
           f'expected active to say of each of {len(done)} seeds whether it '
-          f'advances, and at least one to advance, got {active}')
-    done = done[np.asarray(active, bool)]
+          f'advances, bool, and at least one to advance, got {active}')
+    done = done[mask]
   done = np.unique(done)
   warmup_steps = trainer.warmup_steps
   if done[0] < warmup_steps and len(done) > 1:

@@ -38,6 +38,12 @@ class EpisodeCounter:
     self._return = np.zeros((len(agents), num_envs))
     self._length = np.zeros((len(agents), num_envs), int)
 
+  def begin(self, timestep: vector.VectorTimeStep):
+    """Begins the episodes of which a time step, [G, N], is the first."""
+    going_on = ~timestep.first()
+    self._return, self._length = (
+        self._return * going_on, self._length * going_on)
+
   def count(
       self, timestep: vector.VectorTimeStep, env_steps: np.ndarray
   ) -> list[Episode]:

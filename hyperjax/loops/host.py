@@ -102,7 +102,7 @@ class HostLoop:
             agent, self.environments.observation_spec))
     self._host_run = host_run.HostRun(self.trainer)
     self.last_state: host_run.HostState | None = None
-    self._arrival, self._refill_steps = None, 0
+    self._refill_steps = 0
     self._counter = episodes_lib.EpisodeCounter(
         self._share.agents, num_envs)
 
@@ -118,6 +118,8 @@ class HostLoop:
         into the devices' memory.
     """
     arguments = [x[self._share.agents] for x in self._init_arguments(seeds)]
+    self._refill_steps = 0
+    self.environments.forget()
     run = self._host_run
     # The largest program. It is compiled before anything is allocated, for the
     # log that a chunk begins with.
@@ -178,7 +180,8 @@ class HostLoop:
 
     Args:
       state: state before the chunk. Its memory is reused, so do not use the
-        state afterwards.
+        state afterwards. If it is not the one that the last chunk returned,
+        such as one from a checkpoint, all environments begin new episodes.
       num_steps: number of steps of each environment, including those that only
         begin an episode.
       env_steps: number of earlier steps per agent, without those that only
@@ -214,7 +217,12 @@ class HostLoop:
     warmup_steps = self.trainer.warmup_steps
     learn = self._mapped(host_run.HostRun.learn, self._host_run)
     self.last_state = state
-    arrival = self._begin()
+    try:
+      arrival = self.environments.arrival(done)
+    except vector.StalledError as error:
+      share.gather(None, str(error))  # The others go on until then.
+      raise
+    self._counter.begin(arrival[1])
     state = share.own(state)
     try:
       state = self._mapped(host_run.HostRun.clear_log, self._host_run)(state)
@@ -244,7 +252,8 @@ class HostLoop:
       # Set after an interrupt too.
       done_state = self.last_state = share.whole(
           host_run.without_metrics(state))
-    self._arrival = arrival
+    if failure is None:  # What has stalled cannot go on.
+      self.environments.keep(done + num_steps, *arrival)
     with host_run.timed(waited, 'device'):
       update_log = jax.device_get(state.log)
     episodes, counts, logs = zip(*share.gather(
@@ -254,18 +263,6 @@ class HostLoop:
     return done_state, host_run.host_log(
         episodes_lib.in_order(episodes), update_log, time.monotonic() - start,
         waited, failure)
-
-  def _begin(self) -> tuple[np.ndarray, vector.VectorTimeStep]:
-    """Returns the actions and time steps that are to be observed next."""
-    arrival, self._arrival = self._arrival, None
-    if arrival is None:
-      try:
-        timestep = self.environments.reset()
-      except vector.StalledError as error:
-        self._share.gather(None, str(error))  # The others go on until then.
-        raise
-      arrival = np.zeros(timestep.step_type.shape, np.int32), timestep
-    return arrival
 
   def evaluate(
       self, params: types.Params, state: host_run.HostState,
@@ -288,8 +285,10 @@ class HostLoop:
       Undiscounted sums of the environments' own rewards, [G, E].
 
     Raises:
+      ValueError: if they are not E for each agent, task by task.
       vector.StalledError: on all processes, if an environment does not answer.
     """
+    self.environments.check_copies(environments)
     return host_evaluation.evaluate(
         self._share, self.trainer, params, state.eval_key, environments, step)
 

@@ -52,9 +52,48 @@ class JoinedEnvironments:
     self.environments = list(environments)
     self.observation_spec = found[0]
     self._shape = (-1, num_envs)
+    self._kept: tuple[int, np.ndarray, vector.VectorTimeStep] | None = None
     self._ends = np.cumsum([x.num_envs for x in environments])[:-1]
     self.num_actions = np.concatenate([
         np.full(x.num_envs // num_envs, x.num_actions) for x in environments])
+
+  def arrival(self, step: int) -> tuple[np.ndarray, vector.VectorTimeStep]:
+    """Returns actions [G, N] and the time steps that follow on them.
+
+    They are those that were kept after this step; else the environments are
+    reset, and the actions are 0.
+
+    Args:
+      step: number of steps before.
+    """
+    kept, self._kept = self._kept, None
+    if kept is not None and kept[0] == step:
+      return kept[1:]
+    timestep = self.reset()
+    return np.zeros(timestep.step_type.shape, np.int32), timestep
+
+  def keep(
+      self, step: int, actions: np.ndarray, timestep: vector.VectorTimeStep):
+    """Keeps what came last, for `arrival` after this step."""
+    self._kept = step, actions, timestep
+
+  def forget(self):
+    """Lets the next arrival be that of a reset."""
+    self._kept = None
+
+  def check_copies(self, others: Sequence[vector.VectorEnvironment]):
+    """Checks that others are E for each agent of these, task by task.
+
+    Raises:
+      ValueError: if they are not.
+    """
+    found = [x.num_envs for x in others]
+    agents = [x.num_envs // self._shape[1] for x in self.environments]
+    num, rest = divmod(sum(found), sum(agents))
+    if not num or rest or found != [num * x for x in agents]:
+      raise ValueError(
+          f'expected the same number of environments for each of {agents} '
+          f'agents, task by task, got {found}')
 
   def reset(self) -> vector.VectorTimeStep:
     """Begins the first episodes; every field is [G, N, ...]."""

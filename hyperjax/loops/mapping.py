@@ -35,7 +35,9 @@ class RunMap:
 
   def __post_init__(self):
     # A list of devices would not be hashable.
-    devices = tuple(self.devices or jax.devices())
+    devices = tuple(jax.devices() if self.devices is None else self.devices)
+    if not devices:
+      raise ValueError('expected at least one device, got none')
     object.__setattr__(self, 'devices', devices)
     if self.vectorize is None:
       object.__setattr__(self, 'vectorize', devices[0].platform != 'cpu')

@@ -245,7 +245,7 @@ class OnDeviceLoop:
               SeedRun.run, self._seed_run, max_steps, warmup)(
                   state, np.int32(count))
         else:
-          mask = self._mapped.put(active, len(active))
+          mask = self._mapped.put(np.asarray(active), len(active))
           state, log = self._mapped(
               SeedRun.run_if, self._seed_run, max_steps, warmup)(
                   state, mask, np.int32(count))

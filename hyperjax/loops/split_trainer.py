@@ -61,10 +61,10 @@ class SplitTrainer(trainer_lib.ReplayTrainer):
   @property
   def replay(self) -> replay_lib.TransitionReplay:
     """Replay of one part."""
-    batch_size, whole = self.config.batch_size, super().replay
-    return dataclasses.replace(
-        whole, batch_size=batch_size // self.num_parts,
-        sampler=_of_part(whole.sampler, batch_size, self.num_parts))
+    batch_size = self.config.batch_size
+    return self._replay(
+        batch_size // self.num_parts,
+        _of_part(self.config.sampler, batch_size, self.num_parts))
 
   @functools.cache  # It traces `init`, and every program asks for it.
   def specs(self, runs: str | None) -> Any:

@@ -111,10 +111,13 @@ class ReplayTrainer:
   @property
   def replay(self) -> replay_lib.TransitionReplay:
     """Replay of the agent."""
+    return self._replay(self.config.batch_size, self.config.sampler)
+
+  def _replay(self, batch_size: int, sampler: Any):
     config = self.config
     return replay_lib.TransitionReplay(
-        self.observation_spec, self.capacity, config.batch_size, config.n_step,
-        self.num_envs, config.sampler,
+        self.observation_spec, self.capacity, batch_size, config.n_step,
+        self.num_envs, sampler,
         discount=1. if self._stores_discount else config.discount,
         sequence_length=getattr(config, 'sequence_length', 0))
 
@@ -164,8 +167,7 @@ class ReplayTrainer:
         learner=learner,
         actor=self.agent.init_actor(key_actor, self.num_envs),
         replay=self.replay.init(),
-        num_transitions=jnp.int32(0),
-        replay_key=key_replay,
+        num_transitions=jnp.int32(0), replay_key=key_replay,
         reward_scale=reward_scale_lib.init()
         if self.config.reward_scaling else None)
 
@@ -267,14 +269,12 @@ class ReplayTrainer:
       return (learner, replay), {
           name: x for name, x in metrics.items() if name != 'losses'}
 
-    carry = (state.learner, state.replay)
-    count = self.config.updates_per_period
+    carry, count = (state.learner, state.replay), self.config.updates_per_period
     if unroll:
       carry, metrics = jax.lax.scan(update, carry, length=count)
     else:
-      metrics = jax.tree.map(
-          lambda x: jnp.zeros((count, *x.shape), x.dtype),
-          jax.eval_shape(update, carry, None)[1])
+      metrics = jax.tree.map(lambda x: jnp.zeros((count, *x.shape), x.dtype),
+                             jax.eval_shape(update, carry, None)[1])
 
       def body(i, loop):
         carry, new = update(loop[0], None)

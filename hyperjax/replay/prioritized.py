@@ -50,9 +50,7 @@ class Prioritized:
   def __post_init__(self):
     checks.fields(
         self, 'Prioritized', exponent=checks.NONNEGATIVE,
-        offset=checks.positive)
-    if not callable(self.correction):
-      checks.fields(self, 'Prioritized', correction=checks.FRACTION)
+        offset=checks.positive, correction=schedules.check_fraction)
 
   @property
   def needs_losses(self) -> bool:

@@ -24,19 +24,6 @@ def check_n_step(name: str, value: Any) -> int | schedules.Linear:
   return value
 
 
-def check_discount(name: str, value: Any) -> Any:
-  """Checks a discount in [0, 1], or a schedule of it.
-
-  A schedule's values are checked after some numbers of updates.
-  """
-  schedule = value
-  if not callable(value):
-    return checks.FRACTION(name, value)
-  for steps, found in schedules.samples(schedule).items():
-    checks.FRACTION(f'{name} after {steps} updates', found)
-  return value
-
-
 class NStep(NamedTuple):
   """An n-step return.
 

@@ -114,7 +114,7 @@ class SampledReplay:
         capacity=checks.integer(1, maximum=2**63 - 1),
         batch_size=checks.COUNT,
         n_step=returns.check_n_step,
-        discount=returns.check_discount,
+        discount=schedules.check_fraction,
         num_envs=checks.COUNT,
         sampler=checks.component(samplers.Sampler),
         sequence_length=checks.integer(0))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from hyperjax import checks
 from hyperjax.tabular import mdp as mdp_lib
 
 AgentState = Any
@@ -163,7 +164,18 @@ def run(
 
   Returns:
     The agent's last state, and the regrets, float32 [E].
+
+  Raises:
+    ValueError: if the agent is for MDPs of other sizes, or the number of
+      episodes is negative.
   """
+  checks.integer(0)('num_episodes', num_episodes)
+  sizes = agent.sizes
+  expected = (sizes.horizon, sizes.num_states, sizes.num_actions)
+  if mdp.rewards.shape != expected:
+    raise ValueError(
+        f'expected an MDP of the sizes (H, S, A) of the agent, {expected}, got '
+        f'{mdp.rewards.shape}')
   best = mdp_lib.optimal_value(mdp)
   key_init, key_episodes = jax.random.split(key)
 
@@ -175,3 +187,15 @@ def run(
 
   return jax.lax.scan(
       episode, agent.init(key_init, rewards), jnp.arange(num_episodes))
+
+
+def check_theorem(num_episodes: int, failure: float = 1.) -> int:
+  """Checks what constants of a theorem depend on, and returns K.
+
+  Args:
+    num_episodes: K, at least 1.
+    failure: delta, above 0 and at most 1.
+  """
+  checks.positive('failure', failure)
+  checks.FRACTION('failure', failure)
+  return checks.COUNT('num_episodes', num_episodes)

@@ -64,8 +64,12 @@ class BayesUCBVI(base.Counting):
     Args:
       sizes: sizes of the MDP.
       num_episodes: K.
-      failure: probability with which the bound may fail.
+      failure: probability with which the bound may fail, above 0.
+
+    Raises:
+      ValueError: if K or the probability is out of range.
     """
+    base.check_theorem(num_episodes, failure)
     pairs = sizes.num_states * sizes.num_actions * sizes.horizon
     # 1 / log(2 / (1 + Phi(1))): one draw in so many is above the mean plus one
     # standard deviation.

@@ -22,7 +22,8 @@ def log_gamma(
 
   Args:
     key: PRNG key.
-    shape: shapes a, at least 0; the logarithm for 0 is -inf.
+    shape: shapes a, at least 0; the logarithm for 0 is -inf, as it is for what
+      is no shape: negative ones and NaN.
   """
   key_boost, key = jax.random.split(key)
   d = shape + 1. - 1. / 3.  # All of them boosted.
@@ -42,10 +43,11 @@ def log_gamma(
         jnp.log(u) < 0.5 * jnp.square(x) + d - d * jnp.exp(new) + d * new)
     return key, jnp.where(accepted, log_v, new), accepted | good
 
-  # What was accepted stays, whatever others take, also under `vmap`.
+  # What was accepted stays, whatever others take, also under `vmap`. Nothing
+  # would ever be accepted for what is no shape.
   _, log_v, _ = jax.lax.while_loop(
       refused, propose,
-      (key, jnp.zeros(shape.shape), jnp.zeros(shape.shape, bool)))
+      (key, jnp.zeros(shape.shape), ~(shape >= 0.)))
   boost = jnp.log(1. - jax.random.uniform(key_boost, shape.shape))
   return jnp.where(
       shape > 0., jnp.log(d) + log_v + boost / shape, -jnp.inf)

@@ -88,7 +88,8 @@ class HyperAgent:
     sizes: sizes of the MDP.
     noise: prior and size of the noise.
     index: distribution of xi, scaled here to E xi xi^T = I; of dimension M.
-    perturbation: distribution of z, scaled here to E|z|^2 = 1; of dimension M.
+    perturbation: distribution of z, of mean 0, scaled here to E|z|^2 = 1; of
+      dimension M.
     scheme: which states share an index, `per_state` or `per_episode`.
   """
 
@@ -111,6 +112,10 @@ class HyperAgent:
       raise ValueError(
           f'expected an index and a perturbation of one dimension M, got '
           f'{self.index.dim} and {self.perturbation.dim}')
+    if self.perturbation.mean:
+      raise ValueError(
+          f'perturbation must have mean 0, got '
+          f'{type(self.perturbation).__name__}')
 
   def perturbations(
       self, key: chex.PRNGKey, first_step: Int[Array, '']

@@ -6,9 +6,9 @@ episode to episode. After an episode, from the last stage to the first, J steps
   w <- w - eta grad L_h(w) + sqrt(2 eta T) xi,   xi ~ N(0, I)
   L_h(w) = sum over visits (r + V_{h+1}(s') - w)^2 + lambda |w|^2
 
-with V_h = min(max_a w_h, H - h). In tables the gradient follows from counts,
-2 (N + lambda) w - 2 N (r^ + P^ V_{h+1}), and the coordinates are independent:
-the chain's law approaches, as eta falls,
+with V_h = max_a w_h, within [0, H - h]. In tables the gradient follows from
+counts, 2 (N + lambda) w - 2 N (r^ + P^ V_{h+1}), and the coordinates are
+independent: the chain's law approaches, as eta falls,
 
   N(N (r^ + P^ V) / (N + lambda), T / (2 (N + lambda)))
 
@@ -101,7 +101,11 @@ class LMCLSVI:
     Args:
       sizes: sizes of the MDP.
       num_episodes: K.
+
+    Raises:
+      ValueError: if K is below 1.
     """
+    base.check_theorem(num_episodes)
     dim = sizes.num_states * sizes.num_actions
     steps = 2. * (num_episodes + 1) * math.log(
         4. * sizes.horizon * num_episodes * dim)

@@ -17,6 +17,7 @@ import dataclasses
 
 import chex
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from hyperjax import checks
@@ -31,6 +32,9 @@ def sample_rewards(
 ) -> Float[Array, '... S A']:
   """Returns known rewards, or a sample of the posterior of the rewards.
 
+  Unknown rewards are taken to be between 0 and 1: a mean outside counts as the
+  nearer end.
+
   Args:
     statistics: what was seen so far.
     key: PRNG key.
@@ -40,7 +44,7 @@ def sample_rewards(
   """
   if statistics.known is not None:
     return statistics.known
-  successes = statistics.reward_sums
+  successes = jnp.clip(statistics.reward_sums, 0., statistics.visits)
   return dirichlet.beta(
       key, 1. + successes, 1. + statistics.visits - successes)
 

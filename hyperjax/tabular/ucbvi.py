@@ -145,9 +145,12 @@ class UCBVI:
     Args:
       sizes: sizes of the MDP.
       num_episodes: K.
-      failure: delta.
+      failure: delta, above 0 and at most 1.
+
+    Raises:
+      ValueError: if K or delta is out of range.
     """
-    steps = num_episodes * sizes.horizon
+    steps = base.check_theorem(num_episodes, failure) * sizes.horizon
     log = math.log(5. * sizes.num_states * sizes.num_actions * steps / failure)
     return cls(
         sizes, ChernoffHoeffding(7. * sizes.horizon * log), monotone=True)

@@ -192,6 +192,11 @@ def test_references_and_perturbations_have_unit_moments(name):
      'M, the dimension of the index, must be at least 1, got 0'),
     (lambda: bandits.HyperAgent(3, reference=index_lib.Gaussian(4)),
      'of one dimension M, got 4 and 16'),
+    (lambda: bandits.HyperAgent(3, perturbation=index_lib.OneHot(16)),
+     'perturbation must have mean 0, got OneHot'),
+    (lambda: bandits.run(
+        bandits.ThompsonSampling(2), bandits.make_problem([[0., 1.]], [0., 0.]),
+        jax.random.key(0), -1), 'num_steps must be at least 0, got -1'),
     (lambda: bandits.EnsembleSampling(3, num_members=0), 'num_members .*got 0'),
     (lambda: bandits.LinUCB(3, alpha=-1.), 'alpha must be at least 0.*got -1'),
     (lambda: bandits.LangevinSampling(3, num_steps=0), 'num_steps .*got 0'),

@@ -125,6 +125,19 @@ def test_theorems_constants():
     (lambda: tabular.IncrementalBayesUCBVI(small.SIZES, 0), 'num_tables'),
     (lambda: tabular.LMCLSVI(small.SIZES, 0), 'num_steps .* got 0'),
     (lambda: tabular.QLearning(small.SIZES, 1.5), 'epsilon .* got 1.5'),
+    (lambda: tabular.HyperAgent(
+        small.SIZES, small.NOISE, perturbation=index_lib.OneHot(16)),
+     'perturbation must have mean 0, got OneHot'),
+    (lambda: tabular.UCBVI.theorem(small.SIZES, 0), 'num_episodes .* got 0'),
+    (lambda: tabular.UCBVI.theorem(small.SIZES, 9, 0.), 'failure .* got 0'),
+    (lambda: tabular.BayesUCBVI.theorem(small.SIZES, 9, 2.), 'failure .*got 2'),
+    (lambda: tabular.LMCLSVI.theorem(small.SIZES, 0), 'num_episodes .* got 0'),
+    (lambda: tabular.run(
+        tabular.PSRL(tabular.Sizes(3, 4, 4)), small.RIVER, jax.random.key(0),
+        5), r'the agent, \(4, 3, 4\), got \(4, 3, 2\)'),
+    (lambda: tabular.run(
+        tabular.PSRL(small.SIZES), small.RIVER, jax.random.key(0), -1),
+     'num_episodes must be at least 0, got -1'),
     (lambda: tabular.UCBVI(small.SIZES, 0.5), 'bonus must be a Bonus'),
     (lambda: tabular.PSRL(small.SIZES).init(
         jax.random.key(0), jnp.zeros((3, 3, 2))),

@@ -33,6 +33,24 @@ _gammas = jax.jit(
     lambda shape: dirichlet.log_gamma(jax.random.key(1), shape))
 
 
+def test_what_is_no_shape_of_a_gamma_ends_at_once():
+  shape = jnp.array([-5., -0.5, jnp.nan, 0., 2.])
+  draws = np.asarray(_gammas(shape))
+  assert np.isneginf(draws[:4]).all() and np.isfinite(draws[4])
+
+
+@pytest.mark.parametrize('sums, expected', [(-3., 1. / 7.), (9., 6. / 7.)])
+def test_learned_rewards_outside_their_range_count_as_its_ends(sums, expected):
+  statistics = small.seen()
+  visits = jnp.full_like(statistics.visits, 5.)
+  statistics = statistics._replace(
+      counts=jnp.full_like(statistics.counts, 5. / statistics.counts.shape[-1]),
+      reward_sums=jnp.full_like(visits, sums))
+  rewards = jax.jit(jax.vmap(psrl.sample_rewards, in_axes=(None, 0)))(
+      statistics, jax.random.split(jax.random.key(0), 2000))
+  np.testing.assert_allclose(rewards.mean(0), expected, atol=0.02)
+
+
 @pytest.mark.parametrize('shape', [0.05, 0.3, 1., 2.5, 40.])
 def test_gamma_samples_have_the_moments_of_a_gamma(shape):
   draws = np.exp(np.asarray(_gammas(jnp.full(40_000, shape)), np.float64))
