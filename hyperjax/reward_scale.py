@@ -7,8 +7,9 @@ the units of reward. The replay keeps the rewards as they are; a batch is
 divided when it is drawn, by the newest scale.
 
 The scale is the larger of two mean absolute values: that of all rewards that
-are not 0, and that of the positive ones. Costs alone do not tell what there is
-to be gained: before the first positive reward the scale is at least 1.
+are not 0, and that of the positive ones. Costs of some steps do not tell what
+there is to be gained: before the first positive reward the scale is at least 1.
+A cost of every step does: no return is smaller.
 """
 
 from typing import NamedTuple
@@ -24,8 +25,9 @@ class RewardScale(NamedTuple):
   """Statistics of rewards.
 
   Attributes:
-    num: number of rewards that were not 0, and of positive ones, int32 [2].
-    mean: mean absolute value of both, float32 [2].
+    num: number of rewards that were not 0, of positive ones, and of those that
+      were 0, int32 [3].
+    mean: mean absolute value of the first two, float32 [2].
   """
 
   num: Int[Array, '...']
@@ -34,30 +36,36 @@ class RewardScale(NamedTuple):
 
 def init() -> RewardScale:
   """Returns the statistics before the first reward."""
-  return RewardScale(jnp.zeros(2, jnp.int32), jnp.zeros(2, jnp.float32))
+  return RewardScale(jnp.zeros(3, jnp.int32), jnp.zeros(2, jnp.float32))
 
 
-def observe(state: RewardScale, reward: Float[Array, ' N']) -> RewardScale:
-  """Returns the statistics after rewards of N environments."""
-  counted = jnp.stack([reward != 0., reward > 0.])
+def observe(state: RewardScale, timestep: types.TimeStep) -> RewardScale:
+  """Returns the statistics after time steps, [N], of N environments.
+
+  Those that begin an episode have no reward.
+  """
+  reward = timestep.reward
+  counted = jnp.stack([
+      reward != 0., reward > 0., (reward == 0.) & ~timestep.first()])
   num = state.num + jnp.sum(counted, axis=1, dtype=jnp.int32)
   excess = jnp.sum(jnp.where(
-      counted, jnp.abs(reward) - state.mean[:, None], 0.), axis=1)
-  return RewardScale(num, state.mean + excess / jnp.maximum(num, 1))
+      counted[:2], jnp.abs(reward) - state.mean[:, None], 0.), axis=1)
+  return RewardScale(num, state.mean + excess / jnp.maximum(num[:2], 1))
 
 
 def of_parts(state: RewardScale) -> RewardScale:
   """Returns the statistics of all parts, see `hyperjax.data_parallel`."""
   # A mean of means: their sums may be beyond float32.
   num = data_parallel.total(state.num)
-  share = state.num / jnp.maximum(num, 1)
+  share = state.num[:2] / jnp.maximum(num[:2], 1)
   return RewardScale(num, data_parallel.total(share * state.mean))
 
 
 def scale(state: RewardScale) -> Float[Array, '']:
   """Returns what rewards are to be divided by, float32 [], positive."""
-  largest = jnp.max(state.mean)
-  return jnp.where(state.num[1] > 0, largest, jnp.maximum(largest, 1.))
+  largest, (not_zero, positive, zero) = jnp.max(state.mean), state.num
+  known = (positive > 0) | (not_zero > 0) & (zero == 0)
+  return jnp.where(known, largest, jnp.maximum(largest, 1.))
 
 
 def scaled(state: RewardScale, batch: types.Batch) -> types.Batch:

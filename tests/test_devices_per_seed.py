@@ -253,12 +253,13 @@ def test_the_scale_is_that_of_all_rewards(ran):
   for seed in range(2):
     of_parts = jax.vmap(
         reward_scale.of_parts, axis_name=data_parallel.AXIS)(jax.tree.map(
-            lambda x, seed=seed: x[seed].reshape(PARTS, 2), scale))
+            lambda x, seed=seed: x[seed].reshape(PARTS, -1), scale))
     # More than the replay holds.
-    num, mean = scale.num[seed].reshape(PARTS, 2), scale.mean[seed].reshape(
+    num, mean = scale.num[seed].reshape(PARTS, 3), scale.mean[seed].reshape(
         PARTS, 2)
     np.testing.assert_array_equal(
-        of_parts.num, np.broadcast_to(num.sum(0), (PARTS, 2)))
+        of_parts.num, np.broadcast_to(num.sum(0), (PARTS, 3)))
+    num = num[:, :2]
     np.testing.assert_allclose(
         of_parts.mean[0], (num * mean).sum(0) / np.maximum(num.sum(0), 1),
         rtol=1e-5)

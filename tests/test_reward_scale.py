@@ -7,6 +7,7 @@ import pytest
 
 from hyperjax import agents
 from hyperjax import reward_scale
+from hyperjax import types
 from hyperjax.environments.bsuite import suite
 from hyperjax.loops import OnDeviceLoop
 
@@ -15,10 +16,17 @@ CONFIG = agents.HyperAgentConfig(
     reward_scaling=True)
 
 
+def timesteps_of(rewards, first=()):
+  ones = jnp.ones(len(rewards))
+  return types.TimeStep(
+      jnp.array([int(i not in first) for i in range(len(rewards))], jnp.int32),
+      jnp.float32(rewards), ones, ones)
+
+
 def scale_of(*rewards):
   state = reward_scale.init()
   for reward in rewards:
-    state = reward_scale.observe(state, jnp.float32(reward))
+    state = reward_scale.observe(state, timesteps_of(reward))
   return float(reward_scale.scale(state))
 
 
@@ -29,7 +37,10 @@ def scale_of(*rewards):
     ([[0.], [0.], [2.], [0.]], 2.),  # Steps without a reward do not count.
     ([[1.], [3.]], 2.),
     ([[1., 0.], [3., 5.]], 3.),  # Two environments.
-    ([[-0.01]], 1.),  # Costs do not tell what there is to be gained.
+    ([[0., -0.01]], 1.),  # Costs do not tell what there is to be gained.
+    ([[-0.01], [0.]], 1.),
+    ([[-0.01], [-0.03]], 0.02),  # But those of every step do.
+    ([[-0.01], [-0.03], [0.], [2.]], 2.),
     ([[-4.]], 4.),
     ([[-0.01], [1.]], 1.),
     ([[1e-30]], 1e-30),
@@ -37,6 +48,13 @@ def scale_of(*rewards):
 ])
 def test_is_the_size_of_rewards(rewards, expected):
   np.testing.assert_allclose(scale_of(*rewards), expected, rtol=1e-5)
+
+
+def test_first_time_steps_have_no_reward():
+  state = reward_scale.init()
+  for _ in range(2):
+    state = reward_scale.observe(state, timesteps_of([0., -0.01], first=[0]))
+  np.testing.assert_allclose(reward_scale.scale(state), 0.01, rtol=1e-5)
 
 
 def learned(bsuite_id):

@@ -213,7 +213,7 @@ class ReplayTrainer:
     """Returns the state after time steps that were added to the replay."""
     scale = state.reward_scale
     if scale is not None:
-      scale = reward_scale_lib.observe(scale, timestep.reward)
+      scale = reward_scale_lib.observe(scale, timestep)
     return state._replace(
         replay=replay, reward_scale=scale,
         num_transitions=state.num_transitions + self.total_envs)
