@@ -303,7 +303,7 @@ def test_devices_exchange_gradients_and_sums_alone(ran):
   assert names == {'all-reduce'}
   # In an update: the gradient, the loss, the bits of faults. In a round of
   # updates: the scale of the rewards. In a chunk: the number of episodes.
-  assert count == (weights + 1 + 32) + 4 + 1
+  assert count == (weights + 1 + 32) + 5 + 1
   names, count = collectives(program(
       loop, SeedRun.run_if, (MAX_STEPS, True), state, np.ones(2, bool),
       np.int32(STEPS)))

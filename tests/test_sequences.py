@@ -206,7 +206,7 @@ def test_schedules_without_a_change_are_numbers():
     (lambda: _replay(n_step=lambda steps: 3),
      'n_step of a replay must be an integer or a schedule with a start'),
     (lambda: _replay(discount=schedules.Linear(0.9, 1.5, 5)),
-     'discount of a replay after 5 updates must be .* got 1.5'),
+     'discount of a replay at step 5 must be .* got 1.5'),
     (lambda: _replay(sequence_length=-1),
      'sequence_length of a replay must be at least 0, got -1'),
     (lambda: _replay(sequence_length=21),
