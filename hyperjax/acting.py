@@ -86,8 +86,8 @@ def moments(
   Raises:
     ValueError: if the encoding is another one.
   """
-  mean = value(jnp.full(distribution.dim, distribution.mean, jnp.float32))
-  heads = (distribution.dim + 1, *mean.shape)
+  index = jnp.full(distribution.dim, distribution.mean, jnp.float32)
+  heads = (distribution.dim + 1, *jax.eval_shape(value, index).shape)
   if getattr(encoding, 'shape', None) != heads:
     raise ValueError(
         f'expected values affine in the index, with an encoding of shape '
@@ -96,7 +96,7 @@ def moments(
   variance = (distribution.second_moment
               * jnp.sum(jnp.square(encoding[1:]), axis=0)
               - jnp.square(shift))
-  return mean, jnp.sqrt(jnp.maximum(variance, 0.))
+  return value(index), jnp.sqrt(jnp.maximum(variance, 0.))
 
 
 @runtime_checkable

@@ -12,7 +12,7 @@ there is to be gained: before the first positive reward the scale is at least 1.
 A cost of every step does: no return is smaller.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
@@ -39,10 +39,13 @@ def init() -> RewardScale:
   return RewardScale(jnp.zeros(3, jnp.int32), jnp.zeros(2, jnp.float32))
 
 
-def observe(state: RewardScale, timestep: types.TimeStep) -> RewardScale:
-  """Returns the statistics after time steps, [N], of N environments.
+def observe(state: RewardScale, timestep: Any) -> RewardScale:
+  """Returns the statistics after time steps of N environments.
 
-  Those that begin an episode have no reward.
+  Args:
+    state: statistics before.
+    timestep: `types.TimeStep` or `vector.VectorTimeStep`, [N], of JAX arrays.
+      Those that begin an episode have no reward.
   """
   reward = timestep.reward
   counted = jnp.stack([

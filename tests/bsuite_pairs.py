@@ -87,7 +87,7 @@ def copy_state(state, theirs):
     case umbrella_chain.UmbrellaChainState(needs, has, t):
       names = dict(_need_umbrella=int(needs), _has_umbrella=int(has),
                    _timestep=int(t))
-    case deep_sea.DeepSeaState(row, column, is_bad, _):
+    case deep_sea.DeepSeaState(row, column, is_bad):
       names = dict(_row=int(row), _column=int(column),
                    _bad_episode=bool(is_bad))
     case mnist.MNISTState(label):

@@ -63,7 +63,7 @@ def test_equals_bsuite_step_for_step(size, stochastic):
       state, ours = step_grid(params, state, action, *draws)
       cell_state, ours_cell = step_cell(params, cell_state, action, *draws)
     num_bad += int(state.is_bad)
-    num_found += int(state.found_treasure)
+    num_found += int(grid.episode_log(state)['found_treasure'])
     assert theirs.bsuite_info()['total_bad_episodes'] == num_bad
     assert theirs.bsuite_info()['denoised_return'] == num_found
   assert num_lasts == 6

@@ -44,16 +44,14 @@ class DeepSeaState(NamedTuple):
 
   Attributes:
     row: row 0..N-1, or N after the end, int32 [].
-    column: column 0..N-1, int32 [].
+    column: column 0..N-1, or N after an end with the treasure, int32 [].
     is_bad: whether a wrong action on the diagonal has put the treasure out of
       reach (bsuite's bad episode), bool [].
-    found_treasure: whether the treasure was reached, bool [].
   """
 
   row: Int[Array, '']
   column: Int[Array, '']
   is_bad: Bool[Array, '']
-  found_treasure: Bool[Array, '']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,8 +133,7 @@ class DeepSea:
     """Begins an episode in the top left cell, which is not random."""
     self._check_params(params)
     del params, key
-    no = jnp.bool_(False)
-    state = DeepSeaState(jnp.int32(0), jnp.int32(0), no, no)
+    state = DeepSeaState(jnp.int32(0), jnp.int32(0), jnp.bool_(False))
     return state, timesteps.first(self.observe(state))
 
   def step(
@@ -179,13 +176,13 @@ class DeepSea:
     move = jnp.where(is_right, jnp.where(right_fails, 0, 1), -1)
     next_state = DeepSeaState(
         row=state.row + 1,
-        column=jnp.clip(state.column + move, 0, last_cell),
-        is_bad=state.is_bad | (~is_right & (state.row == state.column)),
-        found_treasure=state.found_treasure | treasure)
+        column=jnp.where(treasure & (state.row == last_cell), self.size,
+                         jnp.clip(state.column + move, 0, last_cell)),
+        is_bad=state.is_bad | (~is_right & (state.row == state.column)))
     return next_state, timesteps.after_step(
         reward, next_state.row == self.size, self.observe(next_state))
 
   def episode_log(self, state: DeepSeaState) -> dict[str, Float[Array, '']]:
     """Returns what `DeepSeaState` has of an episode, as 0 or 1; see `base`."""
     return {'is_bad': state.is_bad.astype(jnp.float32),
-            'found_treasure': state.found_treasure.astype(jnp.float32)}
+            'found_treasure': (state.column == self.size).astype(jnp.float32)}
