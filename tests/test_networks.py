@@ -460,7 +460,8 @@ def test_a_correction_is_linear_in_the_features_of_its_prior():
       change[1:], 0.7 * np.einsum('f,mfa->ma', phi, w), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize('shape', [(6,), (5, 5)])
+@pytest.mark.parametrize('shape', [
+    (6,), pytest.param((5, 5), marks=pytest.mark.slow)])
 def test_a_prior_is_taken_away_where_there_are_data_and_only_there(shape):
   spec = specs.observation_spec(dm_specs.Array(shape, np.float32))
   agent = agents.HyperAgent(spec, 2, agents.HyperAgentConfig())
