@@ -56,9 +56,7 @@ def is_logged(episode: int) -> bool:
 
 def last_logged(num_episodes: int) -> int:
   """Returns the last episode that bsuite logs of so many, at least 1."""
-  power = 10 ** (len(str(num_episodes)) - 1)
-  return max(round(x * power) for x in _ROWS
-             if is_logged(round(x * power)) and x * power <= num_episodes)
+  return next(x for x in range(num_episodes, 0, -1) if is_logged(x))
 
 
 def begin() -> dict[str, float]:

@@ -127,8 +127,7 @@ def run_one(
   unfinished = path.parent / f'{path.name}.unfinished'
   environment = csv_logging.wrap_environment(
       make_environment(bsuite_id, prng_seed, settings.mnist_dir), bsuite_id,
-      str(unfinished),
-      overwrite=True)
+      str(unfinished), overwrite=True)
   agent = presets.agent_class(settings.agent)(
       *specs.of_environment(environment), settings.config)
   actor = acme.Actor(agent, prng_seed, min(

@@ -138,9 +138,7 @@ def markdown(runs: reading.Runs, scores: dict[str, Scores]) -> str:
   for tag in families_lib.TAGS:
     part(tag, families_lib.with_tag(tag))
   part('all', list(families_lib.FAMILIES))
-  most = {name: [family for family in families_lib.FAMILIES
-                 if all(family in seed for seed in mine)]
-          for name, mine in scores.items()}
+  most = {name: common_families({name: mine}) for name, mine in scores.items()}
   if any(len(families) > len(common) for families in most.values()):
     add('each agent over what it has', lambda name: (
         f'{text(of_families(scores[name], most[name]))} '

@@ -13,10 +13,10 @@ some at a time, here or on many machines.
 """
 
 from collections.abc import Sequence
-import contextlib
 import dataclasses
 from pathlib import Path
 
+from hyperjax import checks
 from hyperjax.agents import presets
 from hyperjax.environments import deep_sea
 
@@ -83,10 +83,8 @@ class Settings:
       raise ValueError(
           f'sizes must be numbers with commas between them, '
           f'got {self.sizes!r}') from error
-    for name in ('num_seeds', 'seeds_together'):
-      value = getattr(self, name)
-      if value is not None and value < 1:
-        raise ValueError(f'{name} must be at least 1, got {value}')
+    checks.fields(self, num_seeds=checks.COUNT,
+                  seeds_together=checks.optional(checks.COUNT))
     points, noise = [], '_stochastic' if self.stochastic else ''
     together = self.seeds_together or self.num_seeds
     for size in sizes:
@@ -115,8 +113,11 @@ class Settings:
     Memory is that of this machine, and workers of a cluster have their own.
     """
     for point in self.points():
-      with contextlib.suppress(*([MemoryError] if self.cluster else [])):
+      try:
         task_lib.DeepSeaTask(point)
+      except MemoryError:
+        if self.cluster is None:
+          raise
 
 
 def sweep(

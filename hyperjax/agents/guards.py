@@ -29,13 +29,14 @@ def check_config(agent: Any):
   name = f'config of {type(agent).__name__}'
   kind = _config_kind(type(agent))
   checks.component(kind)(name, agent.config)
+  if type(agent.config) is kind:
+    return
   # A config may extend another algorithm's, which knows nothing of its fields.
   *_, root = (c for c in type(agent).__mro__ if dataclasses.is_dataclass(c))
   others = [root]
   for cls in others:
     others += cls.__subclasses__()
-    if type(agent.config) is not kind and type(
-        agent.config) is _config_kind(cls):
+    if type(agent.config) is _config_kind(cls):
       raise ValueError(
           f'{name} must be a {kind.__name__}, got that of {cls.__name__}, '
           f'{agent.config}')

@@ -58,11 +58,10 @@ class SANE(td.TDAgent):
   def make_components(self) -> td.Components:
     """See `TDAgent`."""
     config = self.config
-    *torso_sizes, hidden_size = config.hidden_sizes
+    torso, hidden_size = config_lib.split_torso(config, self.observation_spec)
     network = networks.StateAwareNoisyValue(
-        config.torso(tuple(torso_sizes), self.observation_spec),
-        torso_sizes[-1], hidden_size, self.num_actions, config.latent_size,
-        config.q_values_in)
+        torso, config.hidden_sizes[-2], hidden_size, self.num_actions,
+        config.latent_size, config.q_values_in)
     index = index_lib.Gaussian(network.index_dim)
     return td.Components(
         network=network,

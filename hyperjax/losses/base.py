@@ -1,4 +1,4 @@
-"""What every loss is: a function of weights and a batch."""
+"""The protocol of losses, and their weighted mean over a batch."""
 
 from typing import Protocol, runtime_checkable
 

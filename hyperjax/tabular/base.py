@@ -189,13 +189,16 @@ def run(
       episode, agent.init(key_init, rewards), jnp.arange(num_episodes))
 
 
-def check_theorem(num_episodes: int, failure: float = 1.) -> int:
-  """Checks what constants of a theorem depend on, and returns K.
+def check_theorem(num_episodes: int, failure: float = 1.):
+  """Checks what constants of a theorem depend on.
 
   Args:
     num_episodes: K, at least 1.
     failure: delta, above 0 and at most 1.
+
+  Raises:
+    ValueError: if one is out of range.
   """
   checks.positive('failure', failure)
   checks.FRACTION('failure', failure)
-  return checks.COUNT('num_episodes', num_episodes)
+  checks.COUNT('num_episodes', num_episodes)

@@ -150,7 +150,8 @@ class UCBVI:
     Raises:
       ValueError: if K or delta is out of range.
     """
-    steps = base.check_theorem(num_episodes, failure) * sizes.horizon
+    base.check_theorem(num_episodes, failure)
+    steps = num_episodes * sizes.horizon
     log = math.log(5. * sizes.num_states * sizes.num_actions * steps / failure)
     return cls(
         sizes, ChernoffHoeffding(7. * sizes.horizon * log), monotone=True)
