@@ -20,10 +20,10 @@ from hyperjax import data_noise
 from hyperjax import networks
 from hyperjax import replay
 from hyperjax import specs
+from hyperjax import step_checks
 from hyperjax import types
 from hyperjax.adapters import acme
 from hyperjax.adapters import bsuite as bsuite_adapter
-from hyperjax.adapters import checks
 from hyperjax.adapters import programs
 from hyperjax.agents import presets
 from hyperjax.environments import DeepSea
@@ -429,8 +429,8 @@ def test_metrics_are_those_of_the_newest_updates():
 @pytest.mark.parametrize('action', [0.5, None, '1', np.ones(1, int)])
 def test_an_action_is_an_integer(action):
   with pytest.raises(ValueError, match='an action that is an integer, got'):
-    checks.check_action(action, 3)
-  assert checks.check_action(np.uint8(2), 3) == 2
+    step_checks.check_action(action, 3)
+  assert step_checks.check_action(np.uint8(2), 3) == 2
 
 
 @pytest.mark.parametrize('seed', [2**32 + 3, -1, True])

@@ -75,6 +75,8 @@ def test_a_termination_at_the_time_limit_is_one():
   assert limited.step_type[-1] == LAST and limited.discount[-1] == 0.
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_dqn_runs_on_breakout():
   environment = Gymnax('Breakout-MinAtar')
   agent = agents.DQN(

@@ -181,6 +181,8 @@ def test_learns(make):
   assert scores.shape == (1, 5) and scores.mean() > 9.
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_evaluation_is_a_function_of_the_step_and_changes_nothing():
   loop = host.HostLoop(hyperagent(), [Game([0]), Game([1])])
   state = run(loop, [1, 2], 20)[0]

@@ -461,7 +461,8 @@ def test_a_correction_is_linear_in_the_features_of_its_prior():
 
 
 @pytest.mark.parametrize('shape', [
-    (6,), pytest.param((5, 5), marks=pytest.mark.slow)])
+    pytest.param((6,), marks=pytest.mark.ci), (5, 5)])
+@pytest.mark.slow
 def test_a_prior_is_taken_away_where_there_are_data_and_only_there(shape):
   spec = specs.observation_spec(dm_specs.Array(shape, np.float32))
   agent = agents.HyperAgent(spec, 2, agents.HyperAgentConfig())

@@ -68,10 +68,9 @@ def sixteen():
 
 
 @pytest.mark.parametrize('seeds, num_devices', [
-    ([3], 1),
-    pytest.param([3], 8, marks=pytest.mark.slow),
-    pytest.param(list(range(8)), 1, marks=pytest.mark.slow),
-    pytest.param(list(range(8)), 8, marks=pytest.mark.slow)])
+    pytest.param([3], 1, marks=pytest.mark.ci), ([3], 8),
+    (list(range(8)), 1), (list(range(8)), 8)])
+@pytest.mark.slow
 def test_a_seed_is_the_same_run_in_any_company(sixteen, seeds, num_devices):
   loop = make_loop(devices=CPUS[:num_devices])
   state, log = loop.run(begin(loop, seeds), 60)

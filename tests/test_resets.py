@@ -142,6 +142,8 @@ def test_agents_that_are_mapped_together_are_reset_by_themselves():
   assert 'cond[' in str(program)
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_run_goes_on_with_its_replay():
   environment = DeepSea(4)
   config = agents.DQNConfig(**small.SMALL, resets=resets.Periodic(8))

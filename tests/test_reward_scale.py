@@ -70,6 +70,8 @@ def learned(bsuite_id):
           np.asarray(state.train.replay.ring.experience.transition.reward))
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_units_of_reward_do_not_matter():
   """bandit_scale/0 has the rewards of bandit_scale/8 times a thousandth."""
   small, rewards = learned('bandit_scale/0')

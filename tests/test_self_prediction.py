@@ -31,6 +31,8 @@ def test_maxima_and_padding_are_those_of_flax():
       nn.Conv(3, (3, 3)).apply(params, x), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_impala_is_its_layers_in_flax():
   spec = specs.ObservationSpec((2, 9, 11), 'uint8')
   torso = networks.ImpalaTorso((), spec, widths=(3, 4), flatten=False)

@@ -228,7 +228,8 @@ def test_acme_runs_cartpole():
     (lambda: DmEnv(gymnasium.make('Pendulum-v1')), 'of Discrete, got Box'),
     (lambda: make(seed=-1), 'seed must be'),
     (lambda: _stepped(2), r'an action of 0..1, got 2'),
-    (lambda: _stepped(-1), r'an action of 0..1, got -1')])
+    (lambda: _stepped(-1), r'an action of 0..1, got -1'),
+    (lambda: _stepped(True), r'that is an integer, got True')])
 def test_refuses(call, words):
   with pytest.raises(ValueError, match=words):
     call()

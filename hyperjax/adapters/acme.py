@@ -10,12 +10,12 @@ import dm_env
 import jax
 import numpy as np
 
-from hyperjax import checks as lib_checks
+from hyperjax import checks
 from hyperjax import faults
 from hyperjax import memory
 from hyperjax import seeds
+from hyperjax import step_checks
 from hyperjax import types
-from hyperjax.adapters import checks
 from hyperjax.adapters import plain_keys
 from hyperjax.adapters import programs
 from hyperjax.loops import trainer as trainer_lib
@@ -166,9 +166,9 @@ class Actor:
 
   def _store(self, observation, action, next_timestep):
     next_observation = self._convert(next_timestep.observation)
-    numbers = (checks.check_reward(next_timestep.reward),
-               checks.check_discount(next_timestep.discount))
-    integers = (checks.check_action(action, self.agent.num_actions),
+    numbers = (step_checks.check_reward(next_timestep.reward),
+               step_checks.check_discount(next_timestep.discount))
+    integers = (step_checks.check_action(action, self.agent.num_actions),
                 next_timestep.step_type)
     state = self._learned()
     # Few arrays, since each has its own transfer to the device.
@@ -262,7 +262,7 @@ class Evaluator:
     self._agent = actor.agent
     init, self._act = (
         (self._agent.init_actor, programs.ACT)
-        if lib_checks.flag('as_it_acts', as_it_acts)
+        if checks.flag('as_it_acts', as_it_acts)
         else (self._agent.init_evaluation, programs.EVALUATE))
     self._actor_state = plain_keys.to_plain(init(seeds.to_key(key), 1))
     self._is_first = True

@@ -17,7 +17,6 @@ because JAX has started threads.
 
 from collections.abc import Sequence
 import contextlib
-import operator
 from typing import Any
 
 import dm_env
@@ -26,6 +25,7 @@ import numpy as np
 
 from hyperjax import checks
 from hyperjax import spaces
+from hyperjax import step_checks
 from hyperjax.environments import vector
 
 # gymnasium is imported on demand, since Atari needs this module but not the
@@ -173,14 +173,7 @@ class DmEnv(dm_env.Environment):
     """
     if self._is_over:
       return self.reset()
-    try:
-      action = operator.index(action)
-    except TypeError as error:
-      raise ValueError(
-          f'expected an action that is an integer, got {action!r}') from error
-    if not 0 <= action < self._num_actions:
-      raise ValueError(
-          f'expected an action of 0..{self._num_actions - 1}, got {action}')
+    action = step_checks.check_action(action, self._num_actions)
     space = self._environment.action_space
     value, reward, terminated, truncated, _ = self._environment.step(
         space.dtype.type(action + space.start))

@@ -77,6 +77,8 @@ def test_a_killed_process_ends_the_other(tmp_path, cache, number):
   assert commands.results(folder) == commands.results(copy)
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_agents_that_the_devices_do_not_divide_are_refused(tmp_path, cache):
   statuses, err = jobs.finish(begin_two(
       tmp_path / 'run', cache, '--games', 'Pong', '--num-seeds', '3'))

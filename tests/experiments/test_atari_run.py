@@ -77,6 +77,8 @@ def test_writes_what_the_analysis_reads(finished, capsys):
       assert found_run.steps.tolist() == [0, 200, 400]
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_its_policies_are_loaded_by_game_and_seed(finished):
   policy = hyperjax.load(finished, seed=51, task='Breakout')
   assert policy.updates == 75
@@ -87,6 +89,8 @@ def test_its_policies_are_loaded_by_game_and_seed(finished):
       False] * 2
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_finished_run_is_left_alone(finished, capsys):
   before = {p: p.stat().st_mtime_ns for p in finished.glob('*.csv')}
   run(finished)
@@ -194,6 +198,8 @@ def test_agents_by_the_thousand_are_refused_without_emulators(
   assert not (tmp_path / 'run').exists()
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_refuses_to_resume_with_other_settings(finished):
   with pytest.raises(ValueError, match="config.n_step is 5 there, 3 here"):
     run(finished, '--n-step', '3')

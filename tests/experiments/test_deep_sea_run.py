@@ -146,6 +146,8 @@ def test_its_policies_are_those_of_its_last_checkpoint(finished):
     hyperjax.load(finished)
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_resumed_run_logs_every_step_once(tmp_path):
   pytest.importorskip('tensorboardX')
   arguments = (tmp_path, '--agent', 'dqn', '--preset', 'default',
@@ -202,6 +204,8 @@ def test_a_seed_stops_when_it_has_solved_the_task(finished, stopped):
         row for row in theirs if int(row['episode']) <= learned[row['seed']]]
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_resumes_with_some_seeds_stopped(stopped, tmp_path, monkeypatch):
   record = records.record_evaluation
 

@@ -31,6 +31,8 @@ def whole(tmp_path_factory):
   return folder
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_writes_what_it_says(whole):
   rows = csv_files.rows(whole / 'evaluations.csv')
   assert [(row['seed'], row['env_steps']) for row in rows] == [
