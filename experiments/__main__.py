@@ -33,6 +33,7 @@ _COMMANDS = {
     'tabular table': 'prints tables of tabular runs, and draws them',
     'bandits run': 'regret of agents in linear bandits',
     'minatar run': 'trains an agent on a game of MinAtar',
+    'minatar analyse': 'compares runs on MinAtar',
     'regression': 'errors of approximate posteriors, where they are known',
 }
 

@@ -25,8 +25,6 @@ _MOST_BARS = 80
 _NAMES = {'credit_assignment': 'credit\nassignment'}
 
 
-
-
 def _title(tag: str) -> str:
   return _NAMES.get(tag, tag)
 

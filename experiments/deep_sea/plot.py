@@ -22,6 +22,7 @@ from matplotlib import ticker
 import numpy as np
 
 from ..common import files
+from ..common import finished
 from ..common import registry
 from ..common import study
 from ..common import style
@@ -98,7 +99,7 @@ def ours(folder: Path) -> tuple[Lines, Lines, Lines]:
   before bsuite's criterion was met: what is left would be those that failed.
   """
   by_paper, by_bsuite, stochastic = {}, {}, {}
-  for config, paths in table.points(folder):
+  for config, paths in finished.points(folder, table.FIELDS):
     settings = config['settings']
     name = f'{settings["agent"]}: {registry.settings_in_words(config)}'
     episodes = np.concatenate([table.episodes_to_learn(x) for x in paths])
@@ -233,8 +234,6 @@ def draw(folder: Path):
   """
   by_paper, by_bsuite, stochastic = ours(folder)
   theirs = published()
-  if not by_paper and not stochastic:
-    raise ValueError(f'no finished run in {folder}')
   num_rows = sum(map(len, (theirs, by_paper, stochastic))) + 4
   lower, upper = 0.24 * num_rows, 4.2  # Inches, as all of these.
   width, height = 15.7, upper + lower + 2.2

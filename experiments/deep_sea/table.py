@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..common import files
-from ..common import folder as folder_lib
+from ..common import finished
 from ..common import intervals
 from ..common import registry
 from ..common import study
@@ -57,35 +57,6 @@ def episodes_to_learn(folder: Path) -> np.ndarray:
           summary['solved'], summary['episodes_to_learn'], strict=True)])
 
 
-def points(folder: Path) -> list[tuple[dict[str, Any], list[Path]]]:
-  """Returns config.json and the folders of finished runs, point by point.
-
-  Runs of the same settings are one point if their seeds differ: a sweep may
-  give each some of the seeds.
-
-  Args:
-    folder: of a sweep, or of several runs.
-  """
-  found: list[tuple[dict[str, Any], set[int], list[Path]]] = []
-  for path in sorted(folder.glob('*/summary.csv')):
-    config = folder_lib.read_config(path.parent, FIELDS)
-    seeds = {int(x) for x in files.read_columns(path, ('seed',))['seed']}
-    for other, taken, paths in found:
-      if _but_seeds(other) == _but_seeds(config) and not taken & seeds:
-        taken |= seeds
-        paths.append(path.parent)
-        break
-    else:
-      found.append((config, seeds, [path.parent]))
-  return [(config, paths) for config, _, paths in found]
-
-
-def _but_seeds(config: dict[str, Any]) -> dict[str, Any]:
-  """Returns the settings of a run without its seeds."""
-  return {name: x for name, x in config['settings'].items()
-          if name not in ('seed', 'num_seeds')}
-
-
 def interval(episodes: np.ndarray) -> tuple[float, float]:
   """Returns the 95% interval of the mean, Student's t, over seeds [S].
 
@@ -97,19 +68,13 @@ def interval(episodes: np.ndarray) -> tuple[float, float]:
 
 
 def row(config: dict[str, Any], folders: Sequence[Path]) -> str:
-  """Returns the table's row of one point; see `points`."""
+  """Returns the table's row of one point; see `finished.points`."""
   settings = config['settings']
   episodes = np.concatenate([episodes_to_learn(x) for x in folders])
-  solved, hours = 0, 0.
-  for folder in folders:
-    path = folder / 'summary.csv'
-    summary = files.read_columns(path, ('solved', 'wall_seconds'))
-    solved += int((summary['solved'] == '1').sum())
-    # Until the last seed had learned, on all devices; a CPU device is a core.
-    seconds = [files.read_number(x, path, 'wall_seconds')
-               for x in summary['wall_seconds']]
-    hours += max(seconds) / 3600 * len(
-        folder_lib.read_config(folder, FIELDS)['devices'])
+  solved = sum(
+      int((files.read_columns(folder / 'summary.csv', ('solved',))['solved']
+           == '1').sum()) for folder in folders)
+  hours = sum(map(finished.core_hours, folders))
   published = None
   if not settings.get('stochastic'):
     published = published_episodes(
@@ -125,17 +90,14 @@ def row(config: dict[str, Any], folders: Sequence[Path]) -> str:
 
 def print_table(folder: Path):
   """Prints the table of all finished runs in a folder."""
-  found = points(folder)
-  if not found:
-    raise ValueError(f'no finished run in {folder}')
-
   def order(point: tuple[dict[str, Any], Sequence[Path]]):
     config, _ = point
     return (config['settings']['agent'], registry.settings_in_words(config),
             config['settings']['size'])
 
+  found = sorted(finished.points(folder, FIELDS), key=order)
   print(HEADER)
-  for config, paths in sorted(found, key=order):
+  for config, paths in found:
     print(row(config, paths))
 
 
