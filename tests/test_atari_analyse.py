@@ -421,6 +421,18 @@ def test_nothing_to_analyse(tmp_path, capsys):
   assert 'PATH' in capsys.readouterr().err
 
 
+def test_what_a_restart_moved_aside_is_no_result(tmp_path):
+  make_run(tmp_path / 'sweep' / 'Pong', [('Pong', 0, 1., 1.)])
+  aside = tmp_path / 'sweep' / 'earlier-1'
+  make_run(aside / 'Pong', [('Pong', 1, 2., 2.)])
+  make_run(aside / 'Hero', [('Hero', 0, 2., 2.)])
+  (aside / 'Hero' / 'summary.csv').unlink()  # Unfinished.
+  runs, notes = reading.read(tmp_path)
+  assert [(run.game, run.seed) for run in runs['hyperagent: default']] == [
+      ('Pong', 0)]
+  assert not notes
+
+
 def test_the_same_seed_twice(tmp_path, capsys):
   make_run(tmp_path / 'a', [('Pong', 0, 1., 1.), ('Pong', 1, 1., 1.)])
   make_run(tmp_path / 'b', [('Pong', 1, 1., 1.)])

@@ -99,9 +99,8 @@ def read(folder: Path) -> tuple[Runs, list[str]]:
   """
   found, settings_of, notes = {}, {}, []
   for path in sorted(folder.rglob('summary.csv')):
-    # What `--restart` moved aside is no result.
-    if not (path.parent / 'config.json').exists() or (
-        path.parent.name.startswith('earlier-')):
+    if not (path.parent / 'config.json').exists() or folder_lib.is_aside(
+        path.relative_to(folder)):
       continue
     config = folder_lib.read_config(path.parent)
     settings = config['settings']
@@ -123,6 +122,7 @@ def read(folder: Path) -> tuple[Runs, list[str]]:
   if not found:
     raise ValueError(f'no finished run in {folder}')
   unfinished = sum(not (p.parent / 'summary.csv').exists()
+                   and not folder_lib.is_aside(p.relative_to(folder))
                    for p in folder.rglob('config.json'))
   if unfinished:
     notes.append(f'{unfinished} unfinished run(s) left out.')

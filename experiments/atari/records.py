@@ -101,7 +101,8 @@ def finish(task: Any, state: Any, metadata: dict[str, Any]):
   settings = task.settings
   learner = state.host.train.learner
   final = play(
-      task, learner.params, state, purposes.FINAL, settings.final_episodes)
+      task, task.weights(state.host), state, purposes.FINAL,
+      settings.final_episodes)
   in_hindsight = play(
       task, state.best, state, purposes.BEST, settings.final_episodes)
   sizes = {game: _num_parameters(task, game) for game in task.games}
@@ -114,7 +115,7 @@ def finish(task: Any, state: Any, metadata: dict[str, Any]):
        sizes[game], round(task.folder.seconds(), 1))
       for i, (game, seed) in enumerate(task.runs)]
   params = jax.tree.map(jax.numpy.asarray, multihost.fetch(
-      jax.tree.map(lambda x: x[0], learner.params)))
+      jax.tree.map(lambda x: x[0], task.weights(state.host))))
   if multihost.is_first():
     seeds = purposes.environment_seeds(task.seeds[0], purposes.PICTURE, 0, 1)
     pictures.save_strip(

@@ -81,10 +81,6 @@ class AtariTask(task_lib.Task):
     self.games = games_lib.select(settings.games, settings.suite)
     self.seeds = settings.seeds
     self.runs = [(game, seed) for game in self.games for seed in self.seeds]
-    if settings.config.warmup_steps >= settings.num_steps:
-      raise ValueError(
-          f'num_steps must be more than the {settings.config.warmup_steps} '
-          f'steps before the first update, got {settings.num_steps}')
     # A run needs no more replay than it has steps.
     self._capacity = min(settings.config.replay_capacity, settings.num_steps)
     self._check_frames()
@@ -94,6 +90,13 @@ class AtariTask(task_lib.Task):
         max(multihost.gather(max(x.num_actions for x in environments))),
         settings.config)
     self.loop = self._make_loop(environments)
+    trainer = self.loop.trainer
+    first = (trainer.warmup_steps + trainer.update_period) * settings.num_envs
+    if settings.num_steps < first:
+      self.loop.close()
+      raise ValueError(
+          f'num_steps must be at least the {first} steps until the first '
+          f'update, got {settings.num_steps}')
     needs = self.loop.check_memory(saved=settings.save_replay)
     print(f'{len(self.runs)} agents; their state takes '
           f'{sum(x.num_bytes for x in needs) / 1e9:.1f} GB of memory.')
@@ -137,14 +140,14 @@ class AtariTask(task_lib.Task):
   def init(self):
     state = self.loop.init([seed for _, seed in self.runs])
     # A copy: the loop uses the state's memory again.
-    best = jax.tree.map(jax.numpy.copy, state.train.learner.params)
+    best = jax.tree.map(jax.numpy.copy, self.weights(state))
     metadata = {'env_steps': [0] * len(self.runs), 'evaluated': -1,
                 'best': [[-np.inf, 0] for _ in self.runs]}
     return AtariState(state, best), metadata
 
   def abstract_state(self):
     state = self.loop.abstract_state([seed for _, seed in self.runs])
-    return self.to_save(AtariState(state, state.train.learner.params))
+    return self.to_save(AtariState(state, self.weights(state)))
 
   def to_save(self, state):
     # With or without the replay.
@@ -163,6 +166,10 @@ class AtariTask(task_lib.Task):
     if self.settings.save_replay:
       return saved
     return saved._replace(host=self.loop.refill_replay(saved.host))
+
+  def weights(self, state: host_run.HostState) -> types.Params:
+    """Returns the weights with which each agent acts and is evaluated."""
+    return self.agent.acting_params(state.train.learner)
 
   def run_names(self):
     return [policy_folder.Run(seed, game) for game, seed in self.runs]
@@ -206,7 +213,7 @@ class AtariTask(task_lib.Task):
         or step == self.settings.num_steps)
 
   def evaluate(self, state, metadata):
-    return records.play(self, state.host.train.learner.params, state,
+    return records.play(self, self.weights(state.host), state,
                         purposes.EVALUATION, self.settings.eval_episodes)
 
   def record(self, state, metadata, evaluation):
@@ -219,7 +226,7 @@ class AtariTask(task_lib.Task):
           better.reshape((-1,) + (1,) * (new.ndim - 1)), new, old)
 
     return state._replace(best=jax.tree.map(
-        choose, state.host.train.learner.params, state.best))
+        choose, self.weights(state.host), state.best))
 
   def finish(self, state, metadata):
     records.finish(self, state, metadata)

@@ -43,8 +43,9 @@ class GameSettings(settings_lib.RunSettings[settings_lib.Config]):
     super().__post_init__()
     self.check_at_least_one('num_steps', 'num_envs', 'evaluate_every',
                             'eval_episodes', 'final_episodes')
-    if not 0 <= self.seed < 2**31 - self.num_seeds:
-      raise ValueError(f'seed must have 31 bits, got {self.seed}')
+    if not 0 <= self.seed <= 2**31 - self.num_seeds:
+      raise ValueError(
+          f'seed must be between 0 and 2**31 - num_seeds, got {self.seed}')
     for name in ('num_steps', 'evaluate_every'):
       if getattr(self, name) % self.num_envs:
         raise ValueError(

@@ -18,6 +18,7 @@ import sys
 from ..common import cli
 from ..common import command
 from ..common import files
+from ..common import finished
 from ..common import folder as folder_lib
 from ..common import jobs
 from ..common import pools
@@ -96,8 +97,8 @@ def sweep(
                  (atari_lib.AtariTask, point)) for point in points],
              pool, settings.agent, requests)
     rows = []
-    for path in sorted(settings.output.glob('*/summary.csv')):
-      columns = files.read_columns(path, reading.SUMMARY)
+    for path in finished.folders(settings.output):
+      columns = files.read_columns(path / 'summary.csv', reading.SUMMARY)
       rows += zip(*(columns[name] for name in reading.SUMMARY), strict=True)
     files.write_csv(settings.output / 'summary.csv', reading.SUMMARY, rows)
 

@@ -151,8 +151,8 @@ def _read_seed(
 
 def _is_aside(path: Path) -> bool:
   """Returns whether a file is no result: moved aside, or of a half-run id."""
-  return any(part.startswith('earlier-') or part.endswith('.unfinished')
-             for part in path.parts)
+  return folder_lib.is_aside(path) or any(
+      part.endswith('.unfinished') for part in path.parts)
 
 
 def _run_folders(folders: Iterable[Path]) -> list[Path]:

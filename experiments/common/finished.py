@@ -8,6 +8,13 @@ from . import files
 from . import folder as folder_lib
 
 
+def folders(folder: Path) -> list[Path]:
+  """Returns the folders of the finished runs in a folder, by name."""
+  return sorted(
+      path.parent for path in folder.glob('*/summary.csv')
+      if not folder_lib.is_aside(path.relative_to(folder)))
+
+
 def points(
     folder: Path, fields: Collection[str]
 ) -> list[tuple[dict[str, Any], list[Path]]]:
@@ -24,16 +31,17 @@ def points(
     ValueError: if no run has finished there, or one is damaged.
   """
   found: list[tuple[dict[str, Any], set[int], list[Path]]] = []
-  for path in sorted(folder.glob('*/summary.csv')):
-    config = folder_lib.read_config(path.parent, fields)
-    seeds = {int(x) for x in files.read_columns(path, ('seed',))['seed']}
+  for path in folders(folder):
+    config = folder_lib.read_config(path, fields)
+    seeds = {int(x) for x in files.read_columns(
+        path / 'summary.csv', ('seed',))['seed']}
     for other, taken, paths in found:
       if _but_seeds(other) == _but_seeds(config) and not taken & seeds:
         taken |= seeds
-        paths.append(path.parent)
+        paths.append(path)
         break
     else:
-      found.append((config, seeds, [path.parent]))
+      found.append((config, seeds, [path]))
   if not found:
     raise ValueError(f'no finished run in {folder}')
   return [(config, paths) for config, _, paths in found]

@@ -21,6 +21,8 @@ from . import provenance
 # the former ones. 3: run.json lies beside it, see `run_folder`.
 FORMAT = 3
 CONFIG = 'config.json'
+# What `--restart` moves aside lies in earlier-1, earlier-2 and so on.
+EARLIER = 'earlier-'
 # A difference in these says more than those in what follows from them.
 _FIRST = ('agent', 'preset')
 
@@ -91,7 +93,7 @@ class Folder:
     if not path.exists():
       others = sorted(
           p.name for p in self.path.iterdir()
-          if p.name != f'{CONFIG}.tmp' and not p.name.startswith('earlier-'))
+          if p.name != f'{CONFIG}.tmp' and not p.name.startswith(EARLIER))
       if others:
         raise ValueError(
             f'output folder {self.path} has no {CONFIG} but other files '
@@ -121,20 +123,25 @@ class Folder:
 
   def _move_aside(self):
     present = [p for p in self.path.iterdir()
-               if not p.name.startswith('earlier-')]
+               if not p.name.startswith(EARLIER)]
     if not present:
       return
     if not (self.path / CONFIG).exists():
       return  # Not a run's: refused later.
     number = 1
-    while (self.path / f'earlier-{number}').exists():
+    while (self.path / f'{EARLIER}{number}').exists():
       number += 1
-    aside = self.path / f'earlier-{number}'
+    aside = self.path / f'{EARLIER}{number}'
     aside.mkdir()
     # The config last: until then the folder is still this run's.
     for path in sorted(present, key=lambda p: p.name == CONFIG):
       path.rename(aside / path.name)
     print(f'what {self.path} held is in {aside}')
+
+
+def is_aside(path: Path) -> bool:
+  """Returns whether `--restart` has moved a path aside, from a run's folder."""
+  return any(part.startswith(EARLIER) for part in path.parts)
 
 
 def make(path: Path):

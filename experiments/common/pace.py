@@ -17,10 +17,10 @@ class Pace:
     self._is_warmup: bool | None = None
 
   def amount(self, most: int, unit: int, warmup: int) -> int:
-    """Returns what a chunk should hold: whole units, at least one.
+    """Returns what a chunk should hold: whole units, at least one, or `most`.
 
     Args:
-      most: what it may hold.
+      most: what it may hold; whole units too, where only these can be run.
       unit: what is measured; the first chunk, in which programs are compiled,
         holds one, and so does the first one after the warm-up.
       warmup: what is left of the warm-up, 0 or less after it. It is faster by

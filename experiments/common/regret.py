@@ -111,11 +111,11 @@ def write(folder: Path, curves: dict[str, Curves]):
 
 def late(curves: Curves) -> np.ndarray:
   """Returns the regret per unit of time in the last third of it, [S]."""
-  last = curves.times[-1]
-  i = int(np.searchsorted(curves.times, 2 * last / 3))
-  i = min(i, len(curves.times) - 2)
-  return (curves.regret[:, -1] - curves.regret[:, i]) / (
-      last - curves.times[i])
+  times = np.insert(curves.times, 0, 0)  # When there is no regret yet.
+  regret = np.insert(curves.regret, 0, 0., axis=1)
+  i = int(np.searchsorted(times, 2 * times[-1] / 3))
+  i = min(i, len(times) - 2)
+  return (regret[:, -1] - regret[:, i]) / (times[-1] - times[i])
 
 
 def measure(

@@ -108,6 +108,9 @@ class Runner:
       raise vector.StalledError(
           f'{error}; the run is saved after {task.number(state)} steps'
       ) from error
+    except FloatingPointError as error:
+      raise FloatingPointError(
+          f'{error}; {self._what_is_kept()}') from error
     self._folder.finish()
 
   def _identity(self, state: State, metadata: Metadata) -> tuple[int, str]:

@@ -134,5 +134,4 @@ def check_finite(first_nonfinite: Sequence[int], names: Sequence[str]):
   for name, first in zip(names, first_nonfinite, strict=True):
     if first >= 0:
       raise FloatingPointError(
-          f'the loss of {name} was not finite at update {first}; the last '
-          f'checkpoint is from before')
+          f'the loss of {name} was not finite at update {first}')

@@ -26,6 +26,7 @@ from hyperjax.environments import deep_sea
 from hyperjax.loops import on_device
 
 from ..common import files
+from ..common import folder as folder_lib
 from ..common import study
 from . import pictures
 
@@ -126,6 +127,7 @@ def animate(settings: Settings):
   Raises:
     ValueError: if the file cannot be written.
   """
+  folder_lib.make(settings.output.parent)
   environment = deep_sea.DeepSea(settings.size)
   agent = agents.HyperAgent(
       environment.observation_spec(), environment.action_spec(),
@@ -140,13 +142,14 @@ def animate(settings: Settings):
   def look(env_params, state):
     env_params, state = jax.tree.map(lambda x: x[0], (env_params, state))
     return (*pictures.posterior_of_values(
-        agent, environment, state.train.learner.params),
+        agent, environment, agent.acting_params(state.train.learner)),
             *path_of(agent, environment, env_params, state))
 
   frames = []
   for episode in range(0, settings.num_episodes, settings.every):
+    if episode:
+      state, _ = loop.run(state, settings.every * settings.size)
     mean, std, path, found = map(np.asarray, look(env_params, state))
-    state, _ = loop.run(state, settings.every * settings.size)
     frames.append(_frame(mean, std, path, episode + 1, found > 0.5))
   data = io.BytesIO()
   frames[0].save(

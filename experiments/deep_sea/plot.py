@@ -107,12 +107,11 @@ def ours(folder: Path) -> tuple[Lines, Lines, Lines]:
     # In a stochastic DeepSea noise hides which episodes were bad.
     criteria = [(stochastic if settings.get('stochastic') else by_paper,
                  episodes)]
-    known = np.all(np.isfinite(bsuite) | (episodes == UNSOLVED))
+    known = np.all(np.isfinite(bsuite) | np.isinf(episodes))
     if known and not settings.get('stochastic'):
       criteria.append((by_bsuite, bsuite))
     for lines, found in criteria:
-      solved = np.isfinite(found) & (found < UNSOLVED)
-      found = np.where(solved, found, UNSOLVED)
+      solved, found = np.isfinite(found), table.counted(found)
       lines.setdefault(name, []).append(Point(
           settings['size'], np.mean(found), int(solved.sum()), len(found),
           *table.interval(found)))

@@ -80,7 +80,8 @@ def record_evaluation(
 def save_posterior(task: Any, state: on_device.RunState, moment: str):
   """Keeps the first seed's posterior over the grid, for the picture."""
   num_episodes, params = multihost.fetch(jax.tree.map(
-      lambda x: x[0], (state.num_episodes, state.train.learner.params)))
+      lambda x: x[0], (state.num_episodes,
+                       task.agent.acting_params(state.train.learner))))
   mean, std = jax.jit(pictures.posterior_of_values, static_argnums=(0, 1))(
       task.agent, task.environment, params)
   pictures.save_posterior(

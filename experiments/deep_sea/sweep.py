@@ -23,6 +23,7 @@ from hyperjax.environments import deep_sea
 from ..common import cli
 from ..common import command
 from ..common import files
+from ..common import finished
 from ..common import folder as folder_lib
 from ..common import jobs
 from ..common import machine
@@ -149,9 +150,9 @@ def sweep(
                    (task_lib.DeepSeaTask, point))
           for point in points], pool, 'DeepSea', requests)
     rows = []
-    for path in sorted(settings.output.glob('*/summary.csv')):
-      columns = files.read_columns(path, records.SUMMARY)
-      rows += [(path.parent.name, *row) for row in zip(
+    for path in finished.folders(settings.output):
+      columns = files.read_columns(path / 'summary.csv', records.SUMMARY)
+      rows += [(path.name, *row) for row in zip(
           *(columns[name] for name in records.SUMMARY), strict=True)]
     files.write_csv(
         settings.output / 'summary.csv', ('run', *records.SUMMARY), rows)

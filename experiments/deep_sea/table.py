@@ -45,16 +45,21 @@ def published_episodes(agent: str, preset: str, size: int) -> float | None:
 
 
 def episodes_to_learn(folder: Path) -> np.ndarray:
-  """Returns the episodes to learn of each seed, [S]; 10,000 if unsolved."""
+  """Returns the episodes to learn of each seed, [S]; infinity if unsolved."""
   path = folder / 'summary.csv'
   summary = files.read_columns(path, ('solved', 'episodes_to_learn'))
   if not len(summary['solved']):
     raise ValueError(f'{path} has no rows; expected one for each seed')
   return np.array([
       files.read_number(episodes, path, 'episodes_to_learn')
-      if solved == '1' else float(UNSOLVED)
+      if solved == '1' else np.inf
       for solved, episodes in zip(
           summary['solved'], summary['episodes_to_learn'], strict=True)])
+
+
+def counted(episodes: np.ndarray) -> np.ndarray:
+  """Returns episodes [S] with 10,000 for those that never learn."""
+  return np.where(np.isfinite(episodes), episodes, UNSOLVED)
 
 
 def interval(episodes: np.ndarray) -> tuple[float, float]:
@@ -71,9 +76,8 @@ def row(config: dict[str, Any], folders: Sequence[Path]) -> str:
   """Returns the table's row of one point; see `finished.points`."""
   settings = config['settings']
   episodes = np.concatenate([episodes_to_learn(x) for x in folders])
-  solved = sum(
-      int((files.read_columns(folder / 'summary.csv', ('solved',))['solved']
-           == '1').sum()) for folder in folders)
+  solved = int(np.isfinite(episodes).sum())
+  episodes = counted(episodes)
   hours = sum(map(finished.core_hours, folders))
   published = None
   if not settings.get('stochastic'):

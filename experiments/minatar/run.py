@@ -90,7 +90,9 @@ class MinAtarTask(task_lib.Task):
             min(settings.config.replay_capacity, settings.num_steps)),
         devices_per_seed=settings.devices_per_seed)
     self._params = environment.params()
-    period = self.loop.trainer.update_period * settings.num_envs
+    period = self.loop.trainer.update_period
+    self._max_steps = max(period, MAX_STEPS // period * period)
+    period *= settings.num_envs
     for name in ('num_steps', 'evaluate_every'):
       if getattr(settings, name) % period:
         raise ValueError(
@@ -112,7 +114,7 @@ class MinAtarTask(task_lib.Task):
 
   def init(self):
     self.loop.check_memory(
-        self.settings.num_seeds, self._params, MAX_STEPS, saved=True)
+        self.settings.num_seeds, self._params, self._max_steps, saved=True)
     seeds = self.settings.num_seeds
     return self.loop.init(self.settings.seeds, self._params), {
         'evaluated': -1, 'final': [0.] * seeds, 'best': [-np.inf] * seeds,
@@ -144,12 +146,12 @@ class MinAtarTask(task_lib.Task):
     done, num_envs = self.number(state), self.settings.num_envs
     steps = pace.amount(
         min(settings.evaluate_every - done % settings.evaluate_every,
-            settings.num_steps - done, MAX_STEPS * num_envs),
+            settings.num_steps - done, self._max_steps * num_envs),
         trainer.update_period * num_envs,
         warmup=trainer.warmup_steps * num_envs - done)
     with pace.timed(steps):
       state, log = self.loop.run(
-          state, steps // num_envs, max_steps=MAX_STEPS)
+          state, steps // num_envs, max_steps=self._max_steps)
     task_lib.check_finite(
         log.first_nonfinite, [f'seed {seed}' for seed in settings.seeds])
     for i, count in enumerate(log.num_episodes):

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..common import files
+from ..common import finished
 from ..common import folder as folder_lib
 from ..common import regret as regret_lib
 from ..common import study
@@ -44,7 +45,7 @@ def lines(folder: Path) -> list[str]:
 
 def print_tables(folder: Path):
   """Prints the tables of all runs in a folder, and draws regret.png."""
-  paths = sorted(path.parent for path in folder.glob('*/summary.csv'))
+  paths = finished.folders(folder)
   if not paths:
     raise ValueError(f'no finished run in {folder}')
   shown = {}

@@ -205,6 +205,35 @@ def test_refuses_to_resume_with_other_settings(finished):
     run(finished, '--n-step', '3')
 
 
+def test_evaluates_the_weights_that_act(tmp_path, monkeypatch):
+  """Those of BBF's target network."""
+  task = task_lib.AtariTask(cli.parse(
+      settings.Settings, [
+          '--agent', 'bbf', '--preset', 'small_atari', '--games', 'Pong',
+          '--torso', 'mlp', '--hidden-sizes', '4', '4', '--num-steps', '200',
+          '--warmup-steps', '100', '--output', str(tmp_path / 'run')],
+      'run', task_lib.DEFAULT_PRESETS))
+  monkeypatch.setattr(records, 'play', lambda task, params, *_: params)
+  state = task.abstract_state()
+  learner = state.host.train.learner
+  ids = lambda params: [id(x) for x in jax.tree.leaves(params)]
+  params = task.evaluate(state, {})
+  assert ids(params['params']) == ids(learner.target_params)
+  assert ids(state.best['params']) == ids(learner.target_params)
+  assert ids(params['params']) != ids(learner.params['params'])
+
+
+def test_refuses_runs_without_an_update(tmp_path):
+  with pytest.raises(ValueError, match='at least the 104 steps .* got 103'):
+    make(tmp_path / 'run', '--num-steps', '103', '--evaluate-every', '103')
+
+
+def test_seeds_have_31_bits(tmp_path):
+  make(tmp_path / 'run', '--seed', str(2**31 - 2))
+  with pytest.raises((SystemExit, ValueError)):
+    make(tmp_path / 'run', '--seed', str(2**31 - 1))
+
+
 def test_the_best_weights_are_those_of_the_best_evaluation(
     tmp_path, monkeypatch):
   scores = iter([[0.] * 4, [1., 5., 0., 0.], [2., 4., 0., 3.]])

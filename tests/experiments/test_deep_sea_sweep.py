@@ -6,9 +6,13 @@ import shutil
 import numpy as np
 import pytest
 
+from experiments.common import files
+from experiments.common import folder as folder_lib
+from experiments.common import provenance
 from experiments.deep_sea import plot
 from experiments.deep_sea import sweep as sweep_lib
 from experiments.deep_sea import table
+from hyperjax.agents import presets
 from tests import csv_files
 
 # As many steps as are random: all chunks of learning share a program.
@@ -90,6 +94,28 @@ def test_refuses_other_settings_and_unknown_names(swept, tmp_path):
     folder = tmp_path / 'new'
     with pytest.raises(ValueError, match=message):
       sweep_lib.sweep(settings(folder, **changes))
+
+
+def test_a_seed_that_learns_late_has_learned(tmp_path, capsys):
+  """Also after the 10,000 episodes for which others count."""
+  config = provenance.settings_as_json(presets.make('dqn', 'default'))
+  folder = tmp_path / 'run'
+  folder.mkdir()
+  (folder / 'config.json').write_text(json.dumps({
+      'format': folder_lib.FORMAT, 'devices': ['cpu'], 'settings': {
+          'agent': 'dqn', 'preset': 'default', 'size': 9,
+          'num_episodes': 20_000, 'config': config}}))
+  files.write_csv(
+      folder / 'summary.csv',
+      ('seed', 'solved', 'episodes_to_learn', 'wall_seconds'),
+      [(0, 1, 12_000, 36.), (1, 1, 14_000, 36.), (2, 0, '', 36.)])
+  files.write_csv(
+      folder / 'episodes.csv', ('seed', 'episode_return'),
+      [(seed, value) for seed in range(3) for value in (0., 0.99)])
+  table.print_table(tmp_path)
+  assert '| 12,000 | 7,032 to 16,968 | 2 of 3 |' in capsys.readouterr().out
+  ((point,),) = plot.ours(tmp_path)[0].values()
+  assert (point.mean, point.solved, point.seeds) == (12_000., 2, 3)
 
 
 def test_leaves_out_a_run_that_ended_before_bsuites_criterion(swept, tmp_path):

@@ -59,6 +59,13 @@ def test_reads_curves_by_seed(tmp_path):
   assert runs.returns.tolist() == [[3., 3.5, 4.], [4., 4.5, 5.]]
 
 
+def test_what_a_restart_moved_aside_is_no_result(tmp_path):
+  make(tmp_path / 'a', [0])
+  make(tmp_path / 'earlier-1', [1])
+  assert finished.folders(tmp_path) == [tmp_path / 'a']
+  assert len(analyse.read(tmp_path)) == 1
+
+
 def test_a_seed_that_is_there_twice_is_of_two_points(tmp_path):
   make(tmp_path / 'a', [0, 1])
   make(tmp_path / 'b', [1])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from experiments.common import cli
+from experiments.common import pace as pace_lib
 from experiments.common import run as run_lib
 from experiments.common import stopping
 from experiments.minatar import run as minatar_lib
@@ -71,6 +72,16 @@ def test_a_seed_over_devices_is_stopped_and_resumed_too(tmp_path):
   run(tmp_path / 'run', *options)
   assert (tmp_path / 'run' / 'evaluations.csv').read_bytes() == (
       tmp_path / 'whole' / 'evaluations.csv').read_bytes()
+
+
+def test_chunks_are_whole_periods_of_updates(tmp_path, monkeypatch):
+  """However fast the machine is: the largest one too."""
+  monkeypatch.setattr(minatar_lib, 'MAX_STEPS', 16)
+  monkeypatch.setattr(pace_lib, 'CHUNK_SECONDS', 1e6)
+  run(tmp_path / 'run', '--update-period', '3', '--num-seeds', '1',
+      '--warmup-steps', '39', '--evaluate-every', '120')
+  (row,) = csv_files.rows(tmp_path / 'run' / 'summary.csv')
+  assert row['updates'] == '67'
 
 
 def test_every_agent_has_a_preset_for_it():

@@ -60,6 +60,11 @@ def test_late_regret_is_that_of_the_last_third():
       rtol=0.2)
 
 
+def test_late_regret_of_a_short_run_is_that_of_all_of_it():
+  curves = regret_lib.of_run(np.arange(2), np.array([[1.] * 5, [0.] * 5]))
+  assert regret_lib.late(curves).tolist() == [1., 0.]
+
+
 _RUN = ['--environment', 'chain', '--num-episodes', '30', '--num-seeds', '2']
 
 
