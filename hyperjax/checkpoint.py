@@ -140,8 +140,9 @@ class Checkpointer:
     """Checks the number, and removes what a killed process has left."""
     self._check_step(step)
     for path in self._directory.glob('*.*'):
-      if path.suffix == '.tmp' or (
-          path.suffix == '.replaced' and path.with_suffix('').exists()):
+      is_own = path.stem.isdecimal() and path.is_dir()
+      if is_own and (path.suffix == '.tmp' or (
+          path.suffix == '.replaced' and path.with_suffix('').exists())):
         shutil.rmtree(path)
 
   def _complete(

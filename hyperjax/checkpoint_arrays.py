@@ -50,8 +50,9 @@ def _is_key(leaf) -> bool:
 
 def to_saved(leaf) -> np.ndarray | jax.Array:
   """Returns an array in a form that orbax saves."""
-  if isinstance(leaf, np.generic):
-    return np.asarray(leaf)
+  if isinstance(leaf, np.ndarray | np.generic):
+    # Orbax reads it in native byte order, and checksums are of the bytes.
+    return np.asarray(leaf, leaf.dtype.newbyteorder('='))
   return jax.random.key_data(leaf) if _is_key(leaf) else leaf
 
 
@@ -72,7 +73,8 @@ def cpu_sharding(leaf) -> jax.sharding.Sharding | None:
 def from_saved(array: np.ndarray | jax.Array | None, leaf):
   """Returns an array that orbax read in the form of `leaf`; None if empty."""
   if isinstance(leaf, np.ndarray | np.generic):
-    return np.empty(leaf.shape, leaf.dtype) if array is None else array
+    return np.empty(leaf.shape, leaf.dtype) if array is None else np.asarray(
+        array, leaf.dtype)
   sharding: Any = getattr(leaf, 'sharding', None)
   is_here = sharding is None or sharding.is_fully_addressable
   restored: Any = array

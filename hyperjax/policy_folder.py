@@ -14,6 +14,7 @@ own, so load only what you trust.
 """
 
 from collections.abc import Sequence
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -38,8 +39,8 @@ from hyperjax.agents import guards
 
 FORMAT = 1
 _FILE = 'policy.json'
-# In which orbax notes the whole path that it has written to.
-_MARKER = 'commit_success.txt'
+# All that `save` writes, and `weights/0.tmp`, which a killed one leaves.
+_OWN = {_FILE, 'weights', 'weights/0', 'weights/0.tmp'}
 # Of the folder of a run of the commands.
 FOLDER = 'policies'
 
@@ -70,13 +71,14 @@ def save(
   runs.
 
   Args:
-    path: folder, which is made; one that holds policies is replaced.
+    path: folder, which is made; one that holds policies alone is replaced.
     agent: agent, of a class that can be imported where the policy is loaded.
     learner: state of the learner of one run.
 
   Raises:
     ValueError: if the state is another agent's, the agent cannot be made again
-      from what JSON can say of it, or the folder holds something else.
+      from what JSON can say of it, or the folder, or one of its name with
+      .tmp or .replaced, which `save` uses and removes, holds something else.
   """
   params = agent.acting_params(learner)
   guards.check_params(agent, params)
@@ -121,37 +123,39 @@ def _save(path, agent, params, updates, runs):
       'seed': run.seed, 'task': run.task, 'updates': int(updates[i]),
       'legal_actions': None if legal is None
       else np.flatnonzero(legal[i]).tolist()} for i, run in enumerate(runs)]
-  written = path.with_name(path.name + '.tmp')
-  multihost.agree(lambda: _prepare(path, written))
+  written, replaced = Path(f'{path}.tmp'), Path(f'{path}.replaced')
+  multihost.agree(lambda: _prepare(path, written, replaced))
   checkpointer = checkpoint.Checkpointer(written / 'weights')
-  try:
+  with contextlib.closing(checkpointer):
     checkpointer.save(0, _without_legal(params), {})
-  finally:
-    checkpointer.close()
-  multihost.agree(lambda: _complete(path, written, contents))
+  multihost.agree(lambda: _complete(path, written, replaced, contents))
 
 
-def _prepare(path: Path, written: Path):
+def _prepare(path: Path, written: Path, replaced: Path):
   """Checks that a folder may be replaced, and removes what a kill has left."""
-  if path.exists() and not (path / _FILE).exists() and (
-      not path.is_dir() or any(path.iterdir())):
-    raise ValueError(
-        f'{path} is something else than a folder of policies; expected one '
-        f'that is new, empty or has {_FILE}')
+  for folder in (path, written, replaced):
+    names = {x.relative_to(folder).as_posix() for pattern in (
+        '[!.]*', 'weights/[!.]*') for x in folder.glob(pattern)}
+    # Only under the other names may a folder be half written, or half removed.
+    own = _OWN if _FILE in names or folder != path else set()
+    others = ', '.join(sorted(names - own)[:3])
+    if others or folder.exists() and not folder.is_dir():
+      raise ValueError(
+          f'{folder} is something else than a folder of policies; expected '
+          f'{_FILE} and weights or nothing in it, got {others or "a file"}')
   shutil.rmtree(written, ignore_errors=True)
 
 
-def _complete(path: Path, written: Path, contents: dict[str, Any]):
+def _complete(path, written, replaced, contents):
   """Writes what is no weight, and shows the folder under its name."""
   with open(written / _FILE, 'w', encoding='utf-8') as file:
     json.dump(contents, file, indent=2)
     file.write('\n')
     file.flush()
     os.fsync(file.fileno())
-  # Policies are given away, and where they were made is nobody's business.
-  for marker in written.rglob(_MARKER):
+  # Orbax notes the path there, and policies are given away.
+  for marker in written.rglob('commit_success.txt'):
     marker.write_text('Checkpoint commit was successful\n')
-  replaced = path.with_name(path.name + '.replaced')
   if path.exists():
     shutil.rmtree(replaced, ignore_errors=True)
     path.rename(replaced)
@@ -246,12 +250,11 @@ def load(
 
 def _found(path: Path) -> list[tuple[Path, dict[str, Any]]]:
   """Returns the folders of policies in a folder, and their policy.json."""
-  replaced = path.with_name(path.name + '.replaced')
-  if not path.exists() and (replaced / _FILE).exists():
-    path = replaced  # The process was killed between the two renames.
-  folders = [x.parent for pattern in (
-      _FILE, f'{FOLDER}/{_FILE}', f'programs/*/{FOLDER}/{_FILE}')
-             for x in sorted(path.glob(pattern))]
+  folders = [path, *(x / FOLDER for x in (
+      path, *sorted(path.glob('programs/*'))))]
+  # A process that is killed between the two renames leaves only the old one.
+  folders = [x if x.exists() else Path(f'{x}.replaced') for x in folders]
+  folders = [x for x in folders if (x / _FILE).exists()]
   if not folders:
     raise ValueError(
         f'{path} has no {_FILE}, nor has its folder {FOLDER}; expected a '
@@ -290,10 +293,8 @@ def _weights(folder, agent, num_runs, i) -> dict[str, Any]:
   like = jax.tree.map(lambda x: np.broadcast_to(
       np.zeros((), x.dtype), (num_runs, *x.shape)), dict(shapes))
   checkpointer = checkpoint.Checkpointer(folder / 'weights')
-  try:
+  with contextlib.closing(checkpointer):
     restored = checkpointer.restore(like)
-  finally:
-    checkpointer.close()
   if restored is None:
     raise ValueError('its weights, which lie beside it, are missing or damaged')
   return jax.tree.map(lambda x: x[i], restored[0])

@@ -268,6 +268,16 @@ def test_numpy_arrays_are_restored_as_such(tmp_path):
     restore(tmp_path, {**state, 'wide': shape})
 
 
+def test_the_byte_order_of_numpy_arrays_does_not_matter(tmp_path):
+  state = {'big': np.arange(3, dtype='>i4'), 'little': np.arange(3)}
+  restored = state
+  for step in (1, 2):  # What was restored is saved as well.
+    save(tmp_path, step, restored)
+    restored, _ = restore(tmp_path, state)
+    for name, array in state.items():
+      np.testing.assert_array_equal(restored[name], array, strict=True)
+
+
 def test_a_numpy_like_restores_what_was_saved_from_devices(saved):
   state = make_state(0)
   restored, _ = restore(saved, state._replace(
@@ -498,6 +508,15 @@ def test_saving_removes_what_a_killed_save_left(tmp_path):
   (tmp_path / '4.tmp' / 'arrays').mkdir(parents=True)
   save(tmp_path, 5, make_state(5))
   assert os.listdir(tmp_path) == ['5']
+
+
+def test_saving_removes_nothing_of_the_users(tmp_path):
+  (tmp_path / 'note.tmp').write_text('x')
+  for name in ('user.tmp', 'user', 'user.replaced'):
+    (tmp_path / name).mkdir()
+  before = contents(tmp_path)
+  save(tmp_path, 5, make_state(5))
+  assert before.items() <= contents(tmp_path).items()
 
 
 # What cannot be saved.

@@ -204,12 +204,53 @@ def test_between_two_renames_the_old_one_is_found(saved):
   assert hyperjax.load(saved).updates == 3
 
 
+@pytest.mark.parametrize('place', ['policies', 'programs/a/policies'])
+def test_between_two_renames_that_of_a_run_is_found(saved, place):
+  run = saved.parent / 'run'
+  folder = run / f'{place}.replaced'
+  folder.parent.mkdir(parents=True)
+  saved.rename(folder)
+  assert hyperjax.load(run).agent == HYPER
+  folder.rename(run / place)
+  assert hyperjax.load(run).agent == HYPER
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path):
   (tmp_path / 'thesis.tex').write_text('x')
   assert 'something else' in refusal(
       hyperjax.save, tmp_path, HYPER, small.start(HYPER))
   assert [p.name for p in tmp_path.iterdir()] == ['thesis.tex']
   assert 'has no policy.json' in refusal(hyperjax.load, tmp_path)
+
+
+@pytest.mark.parametrize('mine', [
+    'policy/my_notes.txt', 'policy/checkpoints/x', 'policy/weights/notes.txt',
+    'policy.tmp/mine.txt', 'policy.replaced/mine.txt', 'policy.tmp'])
+def test_saving_again_removes_nothing_of_the_users(saved, mine):
+  path = saved.parent / mine
+  path.parent.mkdir(exist_ok=True)
+  path.write_text('x')
+  text = refusal(hyperjax.save, saved, HYPER, small.start(HYPER))
+  assert 'something else' in text and 'expected policy.json and weights' in text
+  assert path.read_text() == 'x'
+  assert hyperjax.load(saved).agent == HYPER
+
+
+def test_a_folder_of_weights_alone_is_not_replaced(saved):
+  """Such as one of a checkpointer."""
+  (saved / 'policy.json').unlink()
+  text = refusal(hyperjax.save, saved, HYPER, small.start(HYPER))
+  assert 'something else' in text and 'got weights, weights/0' in text
+  assert (saved / 'weights' / '0' / 'metadata.json').exists()
+
+
+def test_what_killed_saves_left_is_removed(saved):
+  (saved.parent / 'policy.tmp' / 'weights' / '0.tmp' / 'arrays').mkdir(
+      parents=True)
+  (saved.parent / 'policy.replaced' / 'weights').mkdir(parents=True)
+  (saved / '.DS_Store').touch()  # What a file manager adds is no reason to stop.
+  hyperjax.save(saved, HYPER, small.start(HYPER))
+  assert [p.name for p in saved.parent.iterdir()] == ['policy']
 
 
 @pytest.mark.parametrize('changes, words', [

@@ -42,6 +42,10 @@ def _commit() -> str:
   """Returns the commit of the running code, marked if files have changes."""
   folder = Path(__file__).parent
   try:
+    # What is installed may lie in the repository of something else.
+    subprocess.run(
+        ['git', 'ls-files', '--error-unmatch', Path(__file__).name],
+        cwd=folder, check=True, capture_output=True)
     commit = subprocess.run(
         ['git', 'rev-parse', 'HEAD'], cwd=folder, check=True,
         capture_output=True, text=True).stdout.strip()

@@ -3,12 +3,15 @@
 import dataclasses
 import gzip
 from pathlib import Path
+import shutil
+import subprocess
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments.common import files
+from experiments.common import provenance
 from experiments.common import run_folder
 
 
@@ -87,3 +90,20 @@ def test_a_compressed_log_is_read_where_there_is_no_other(tmp_path):
     packed.write_bytes(data)
     with pytest.raises(ValueError, match=r'log\.csv cannot be read'):
       files.read_columns(path)
+
+
+def test_the_commit_is_that_of_the_repository_that_has_the_code(
+    tmp_path, monkeypatch):
+  installed = tmp_path / 'site-packages' / 'provenance.py'
+  installed.parent.mkdir()
+  shutil.copy(provenance.__file__, installed)
+  git = lambda *args: subprocess.run(
+      ['git', '-c', 'user.name=a', '-c', 'user.email=a@b', *args], cwd=tmp_path,
+      check=True, capture_output=True, text=True).stdout.strip()
+  git('init')
+  git('commit', '--allow-empty', '-m', 'a')
+  monkeypatch.setattr(provenance, '__file__', str(installed))
+  assert provenance.provenance()['commit'] == 'unknown'
+  git('add', '.')
+  git('commit', '-m', 'b')
+  assert provenance.provenance()['commit'] == git('rev-parse', 'HEAD')
