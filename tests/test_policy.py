@@ -248,7 +248,7 @@ def test_what_killed_saves_left_is_removed(saved):
   (saved.parent / 'policy.tmp' / 'weights' / '0.tmp' / 'arrays').mkdir(
       parents=True)
   (saved.parent / 'policy.replaced' / 'weights').mkdir(parents=True)
-  (saved / '.DS_Store').touch()  # What a file manager adds is no reason to stop.
+  (saved / '.DS_Store').touch()  # A file manager's.
   hyperjax.save(saved, HYPER, small.start(HYPER))
   assert [p.name for p in saved.parent.iterdir()] == ['policy']
 
