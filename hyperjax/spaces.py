@@ -12,13 +12,18 @@ A single array or category stays as it is. The package gymnasium is not needed:
 whoever has a space has imported it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 import math
 import sys
 from typing import Any
 
 from dm_env import specs
+import jax
 import numpy as np
+
+# The kinds of numbers that may stand for those of a dtype, by its kind. Only
+# floating-point numbers may be rounded.
+_KINDS = {'b': 'b', 'i': 'biu', 'u': 'biu', 'f': 'biuf'}
 
 
 def is_space(x: Any) -> bool:
@@ -42,8 +47,39 @@ def observation_spec(space: Any, name: str = 'observation') -> specs.Array:
 
 
 def observation(space: Any, value: Any) -> np.ndarray:
-  """Returns an observation of a space as an array of `observation_spec`."""
-  return flatten(_nested_spec(space, space), _from_zero(space, value))
+  """Returns an observation of a space as an array of `observation_spec`.
+
+  Raises:
+    ValueError: see `flatten`; or if a category is none of its space's.
+  """
+  return flatten(_nested_spec(space, space), from_zero(space, value))
+
+
+def from_zero(space: Any, value: Any) -> Any:
+  """Returns an observation whose categories begin at 0.
+
+  Args:
+    space: see `observation_spec`.
+    value: observation, or for a single array any number of them.
+
+  Raises:
+    ValueError: if names or a length differ from those of the space, or a
+      category is none of its space's.
+  """
+  if _is(space, 'Dict'):
+    _check_names(space.spaces, value)
+    return {key: from_zero(x, value[key]) for key, x in space.spaces.items()}
+  if _is(space, 'Tuple'):
+    _check_length(space.spaces, value)
+    return tuple(
+        from_zero(x, v) for x, v in zip(space.spaces, value, strict=True))
+  if not _is(space, 'Discrete'):
+    return value
+  array = np.asarray(value)
+  if array.dtype.kind not in 'biu' or np.any(
+      (array < space.start) | (array >= space.start + space.n)):
+    raise ValueError(f'expected an observation of {space}, got {value!r}')
+  return np.asarray(array - space.start, np.int32)
 
 
 def num_actions(space: Any) -> int:
@@ -101,14 +137,67 @@ def flatten(spec: Any, value: Any) -> np.ndarray:
       for each tuple a sequence of the same length.
 
   Raises:
-    ValueError: if names, a length or a shape differ, or a category is none of
-      its spec's.
+    ValueError: if names or a length differ, or `convert` raises it.
   """
   if isinstance(spec, specs.Array):
-    return np.asarray(value)
+    return convert(spec, value)
   return np.concatenate([
       _vector(part, x) for part, x in zip(
           _leaves(spec), _leaves(spec, value), strict=True)])
+
+
+def convert(
+    spec: specs.Array, value: Any, leading: tuple[int, ...] = ()) -> np.ndarray:
+  """Returns an observation as an array of the shape and dtype of its spec.
+
+  Integers may stand for floating-point numbers, which may be rounded. Bounds
+  are not checked, nor whether numbers are finite.
+
+  Args:
+    spec: dm_env spec of numbers.
+    value: numbers in an array or a (nested) list.
+    leading: lengths of the axes before those of the spec.
+
+  Raises:
+    ValueError: if the shape or the kind of number differs, a number does not
+      fit the dtype, or a category is none of the spec's.
+  """
+  _check_numbers(spec)
+  array = np.asarray(value)
+  if array.shape != (*leading, *spec.shape):
+    raise ValueError(
+        f'expected an observation of {spec!r}'
+        f'{f" after the axes {leading}" if leading else ""}, got the shape '
+        f'{array.shape}')
+  is_category = isinstance(spec, specs.DiscreteArray)
+  if array.dtype != spec.dtype:
+    kind = array.dtype.kind
+    if jax.dtypes.issubdtype(array.dtype, np.floating):
+      kind = 'f'  # Such as bfloat16, which NumPy does not know.
+    if kind not in ('iu' if is_category else _KINDS[spec.dtype.kind]):
+      raise ValueError(
+          f'expected an observation of {spec!r}, got {array.dtype} with the '
+          f'value {value!r}')
+    array = _cast(array, spec.dtype)
+  if is_category and np.any((array < 0) | (array >= spec.num_values)):
+    raise ValueError(
+        f'expected a category of 0..{spec.num_values - 1}, got {array}')
+  return array
+
+
+def _cast(array: np.ndarray, dtype: Any) -> np.ndarray:
+  """Returns numbers in another dtype; floating-point ones may be rounded."""
+  if array.dtype == dtype:
+    return array
+  with np.errstate(over='ignore'):
+    cast = array.astype(dtype)
+  lost = (np.isfinite(array) & ~np.isfinite(cast) if cast.dtype.kind == 'f'
+          else cast != array)
+  if np.any(lost):
+    raise ValueError(
+        f'expected an observation of {cast.dtype}, got {array.dtype} with the '
+        f'value {array[lost].ravel()[0]}, which does not fit into it')
+  return cast
 
 
 def _is(space: Any, *kinds: str) -> bool:
@@ -139,40 +228,49 @@ def _nested_spec(space: Any, whole: Any) -> Any:
       + ('' if space is whole else f' in {whole}'))
 
 
-def _from_zero(space: Any, value: Any) -> Any:
-  """Returns an observation whose categories begin at 0."""
-  if _is(space, 'Dict'):
-    return {key: _from_zero(x, value[key]) for key, x in space.spaces.items()}
-  if _is(space, 'Tuple'):
-    return tuple(
-        _from_zero(x, v) for x, v in zip(space.spaces, value, strict=True))
-  if _is(space, 'Discrete'):
-    return np.asarray(value - space.start, np.int32)
-  return np.asarray(value, space.dtype)
-
-
 def _leaves(spec: Any, *values: Any) -> list[Any]:
   """Returns the arrays' specs in order, or the values in their places."""
   value = values[0] if values else spec
   if isinstance(spec, Mapping):
-    if not isinstance(value, Mapping) or set(value) != set(spec):
-      raise ValueError(
-          f'expected an observation with the names {sorted(spec)}, got '
-          f'{sorted(value) if isinstance(value, Mapping) else value!r}')
-    return [leaf for key in sorted(spec)
+    _check_names(spec, value)
+    return [leaf for key in _sorted(spec)
             for leaf in _leaves(spec[key], value[key])]
   if isinstance(spec, (tuple, list)):
-    if not isinstance(value, (tuple, list)) or len(value) != len(spec):
-      raise ValueError(
-          f'expected an observation of {len(spec)} entries, got {value!r}')
+    _check_length(spec, value)
     return [leaf for part, v in zip(spec, value, strict=True)
             for leaf in _leaves(part, v)]
   return [value]
 
 
+def _check_names(expected: Mapping[Any, Any], value: Any):
+  if not isinstance(value, Mapping) or set(value) != set(expected):
+    # The names that came may be of kinds that have no order.
+    found = (sorted(value, key=repr) if isinstance(value, Mapping)
+             else repr(value))
+    raise ValueError(
+        f'expected an observation with the names {_sorted(expected)}, got '
+        f'{found}')
+
+
+def _sorted(names: Iterable[Any]) -> list[Any]:
+  try:
+    return sorted(names)
+  except TypeError as error:
+    raise ValueError(
+        f'expected names of one kind, which have an order, got {list(names)}'
+    ) from error
+
+
+def _check_length(expected: Sequence[Any], value: Any):
+  # Gymnasium takes arrays for tuples too; one without axes has no length.
+  if not isinstance(value, (tuple, list, np.ndarray)) or (
+      not np.iterable(value) or len(value) != len(expected)):
+    raise ValueError(
+        f'expected an observation of {len(expected)} entries, got {value!r}')
+
+
 def _check_numbers(spec: Any) -> specs.Array:
-  if not isinstance(spec, specs.Array) or not (
-      np.issubdtype(spec.dtype, np.number) or spec.dtype == np.bool_):
+  if not isinstance(spec, specs.Array) or spec.dtype.kind not in _KINDS:
     raise ValueError(
         f'expected dm_env specs of arrays of numbers, or dictionaries and '
         f'tuples of them, got {spec!r}')
@@ -181,13 +279,7 @@ def _check_numbers(spec: Any) -> specs.Array:
 
 def _vector(spec: specs.Array, value: Any) -> np.ndarray:
   """Returns a value of one spec as a vector, float32."""
-  array = np.asarray(value)
-  if array.shape != spec.shape:
-    raise ValueError(
-        f'expected an observation of {spec!r}, got the shape {array.shape}')
+  array = convert(spec, value)
   if not isinstance(spec, specs.DiscreteArray):
-    return array.astype(np.float32).ravel()
-  if not 0 <= array < spec.num_values:
-    raise ValueError(
-        f'expected a category of 0..{spec.num_values - 1}, got {array}')
+    return _cast(array, np.float32).ravel()
   return np.eye(1, int(spec.num_values), int(array), dtype=np.float32)[0]

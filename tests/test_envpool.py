@@ -212,6 +212,7 @@ def test_a_dead_environment_is_told_of():
     (dict(seeds=[-1]), 'got -1'),
     (dict(sticky_actions=1.5), 'sticky_actions .* got 1.5'),
     (dict(max_frames=1), 'max_frames must be at least 4, got 1'),
+    (dict(max_frames=18), 'max_frames must be a multiple of 4, got 18'),
     (dict(max_noops=0), 'max_noops must be at least 1, got 0'),
     (dict(backend='gym'), "backend must be one of envpool, ale, got 'gym'"),
 ])
@@ -227,3 +228,8 @@ def test_refuses_actions_that_the_game_does_not_have():
     environments.step(np.array([0, 4]))
   with pytest.raises(ValueError, match=r'shape \(2,\)'):
     environments.step(np.array([0]))
+
+
+def test_atari_wants_seeds_in_a_sequence(unchecked):
+  with pytest.raises(ValueError, match='a sequence of seeds, got 0'):
+    envpool.Atari('Pong', 0)

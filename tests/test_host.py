@@ -1,6 +1,7 @@
 """The loop of agents whose environments step on the host."""
 
 import functools
+from typing import Any
 
 from dm_env import specs as dm_specs
 import jax
@@ -411,3 +412,64 @@ def test_seeds_are_checked():
       loop.init([seed])
   with pytest.raises(ValueError, match='num_envs of at most 200, .* got 300'):
     host.HostLoop(dqn(), [Game(range(300))], num_envs=300)
+
+
+def test_equal_seeds_are_of_different_tasks():
+  loop = host.HostLoop(dqn(), [Game(range(4)), Game([4, 5])], num_envs=2)
+  loop.init([0, 1, 0])
+  with pytest.raises(
+      ValueError, match=r'agents of Match, got \[3, 3\]'):
+    loop.init([3, 3, 0])
+
+
+def read_only():
+  counts = np.zeros(1, int)
+  counts.flags.writeable = False
+  return counts
+
+
+@pytest.mark.parametrize('env_steps, words', [
+    (np.zeros(1, np.uint8), 'int32 or int64, got uint8'),
+    (np.zeros(1, np.int16), 'int32 or int64, got int16'),
+    (np.zeros(1), 'int32 or int64, got float64'),
+    (read_only(), 'must be writeable')])
+def test_counts_of_steps_are_checked_before_a_step(env_steps, words):
+  game = Game([0])
+  loop = host.HostLoop(dqn(), [game])
+  with pytest.raises(ValueError, match=words):
+    loop.run(loop.init([0]), 1, env_steps)
+  assert not game.sent
+
+
+class Closes(Game):
+  """Counts how often it was closed."""
+
+  closed = 0
+
+  def close(self):
+    self.closed += 1
+
+
+@pytest.mark.parametrize('num_episodes, words', [(3, 'task by task'), (4, '')])
+def test_an_evaluation_closes_its_environments(num_episodes, words):
+  loop = host.HostLoop(dqn(), [Game([0, 1])])
+  state = loop.init([0, 1])
+  games = [Closes(range(num_episodes))]
+  evaluate = lambda: loop.evaluate(
+      state.train.learner.params, state, games, 0)
+  if words:
+    with pytest.raises(ValueError, match=words):
+      evaluate()
+  else:
+    evaluate()
+  assert games[0].closed == 1
+
+
+def test_wants_a_list_of_environments(unchecked):
+  game: Any = Game([0])
+  with pytest.raises(ValueError, match='a list of vector environments, got'):
+    host.HostLoop(dqn(), game)
+  loop = host.HostLoop(dqn(), [game])
+  state = loop.init([0])
+  with pytest.raises(ValueError, match='a list of vector environments, got'):
+    loop.evaluate(state.train.learner.params, state, game, 0)

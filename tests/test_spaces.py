@@ -239,3 +239,87 @@ def _stepped(action):
   environment = make()
   environment.reset()
   return environment.step(action)
+
+
+class _Shows(gymnasium.Env):
+  """Shows whatever it is told to."""
+
+  action_space = gym_spaces.Discrete(2)
+
+  def __init__(self, space, value):
+    self.observation_space, self._value = space, value
+
+  def reset(self, *, seed=None, options=None):
+    return self._value, {}
+
+
+BYTES = gym_spaces.Box(0, 255, (2,), np.uint8)
+
+
+@pytest.mark.parametrize('space, value, words', [
+    (BYTES, [300., -1.], 'float64 with the value .*300'),
+    (BYTES, np.array([1., 1.7]), r'value array\(\[1. , 1.7'),
+    (BYTES, np.array([3, 300]), 'the value 300, which does not fit'),
+    (BYTES, np.zeros(3, np.uint8), r'the shape \(3,\)'),
+    (gym_spaces.Discrete(3, start=1), 9, r'Discrete\(3, start=1\), got 9'),
+    (gym_spaces.Discrete(3, start=1), 0, r'Discrete\(3, start=1\), got 0'),
+    (gym_spaces.Discrete(3), 1.5, r'Discrete\(3\), got 1.5'),
+    (gym_spaces.Dict(a=BYTES), {}, r"the names \['a'\], got \[\]"),
+    (gym_spaces.Tuple((BYTES,)), (), r'of 1 entries, got \(\)'),
+    (gym_spaces.Tuple((BYTES,)), np.zeros(()), 'of 1 entries')])
+def test_observations_are_never_wrapped(space, value, words):
+  with pytest.raises(ValueError, match=words):
+    DmEnv(_Shows(space, value)).reset()
+
+
+@pytest.mark.parametrize('space, value, expected', [
+    (BYTES, [255, 0], [255, 0]),
+    (gym_spaces.Box(0., 1., (2,)), [0, True], [0., 1.]),
+    (gym_spaces.MultiBinary(2), np.array([True, False]), [1, 0]),
+    (gym_spaces.Discrete(2, start=2), np.uint64(3), 1),
+    (gym_spaces.Discrete(2), True, 1)])
+def test_numbers_of_narrower_kinds_are_converted(space, value, expected):
+  found = DmEnv(_Shows(space, value)).reset().observation
+  assert found.tolist() == expected
+  assert found.dtype == spaces.observation_spec(space).dtype
+
+
+@pytest.mark.parametrize('spec, value, words', [
+    (dm_specs.Array((3,), np.float32), np.zeros(5), r'the shape \(5,\)'),
+    (dm_specs.Array((1,), np.float32), [1e300], 'the value 1e.300'),
+    (dm_specs.Array((2,), np.float32), [None, 1], r'\[None, 1\]'),
+    (dm_specs.Array((2,), np.float32), ['2', '1'], r"\['2', '1'\]"),
+    (dm_specs.Array((), np.float32), 1+2j, r'\(1\+2j\)'),
+    (dm_specs.Array((), np.int8), 200, 'the value 200'),
+    (dm_specs.DiscreteArray(3), 7, 'a category of 0..2, got 7'),
+    (dm_specs.DiscreteArray(3), -1, 'a category of 0..2, got -1'),
+    (dm_specs.DiscreteArray(3), 1.5, 'the value 1.5'),
+    (dm_specs.DiscreteArray(3), True, 'the value True')])
+@pytest.mark.parametrize('nested', [False, True])
+def test_flatten_refuses(nested, spec, value, words):
+  with pytest.raises(ValueError, match=words):
+    if nested:
+      spaces.flatten({'a': spec}, {'a': value})
+    else:
+      spaces.flatten(spec, value)
+
+
+def test_a_vector_of_float32_has_no_larger_numbers():
+  spec = {'a': dm_specs.Array((2,), np.float64)}
+  assert spaces.flatten(spec, {'a': [0.1, np.inf]}).tolist() == [
+      np.float32(0.1), np.inf]
+  with pytest.raises(ValueError, match='the value 1e.300'):
+    spaces.flatten(spec, {'a': [0., 1e300]})
+
+
+def test_names_must_have_an_order():
+  one = dm_specs.Array((), np.float32)
+  with pytest.raises(ValueError, match=r"names \['a'\], got \['a', 1\]"):
+    spaces.flatten({'a': one}, {'a': 0., 1: 0.})
+  with pytest.raises(ValueError, match=r"of one kind, .* got \['a', 1\]"):
+    spaces.flat_spec({'a': one, 1: one})
+
+
+def test_complex_numbers_are_refused():
+  with pytest.raises(ValueError, match='arrays of numbers.*complex64'):
+    spaces.flat_spec(dm_specs.Array((), np.complex64))

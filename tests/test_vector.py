@@ -325,6 +325,46 @@ def test_an_error_tells_whose_it_is():
   environments.close()
 
 
+class Shows(gymnasium.vector.VectorEnv):
+  """Shows whatever it is told to, in two environments."""
+
+  metadata = {'autoreset_mode': gymnasium.vector.AutoresetMode.NEXT_STEP}
+  num_envs = 2
+  single_action_space = gymnasium.spaces.Discrete(2)
+
+  def __init__(self, space, value):
+    self.single_observation_space, self._value = space, value
+
+  def reset(self, *, seed=None, options=None):
+    return self._value, {}
+
+
+@pytest.mark.parametrize('space, value, words', [
+    (gymnasium.spaces.Box(0, 255, (1,), np.uint8), [[300], [0]],
+     'the value 300, which does not fit'),
+    (gymnasium.spaces.Box(0, 255, (1,), np.uint8), [[0.5], [0.]],
+     'float64 with the value'),
+    (gymnasium.spaces.Box(0., 1., (1,)), [[0., 0.], [0., 0.]],
+     r'after the axes \(2,\), got the shape \(2, 2\)'),
+    (gymnasium.spaces.Discrete(3, start=1), [0, 1],
+     r'Discrete\(3, start=1\), got array\(\[0, 1')])
+def test_observations_fit_their_space(space, value, words):
+  environments = gymnasium_lib.Gymnasium(Shows(space, np.array(value)))
+  with pytest.raises(ValueError, match=words):
+    environments.reset()
+
+
+def test_closed_environments_say_so():
+  environments = count()
+  environments.reset()
+  environments.send(np.zeros(2, int))
+  environments.close()
+  for call in (environments.reset, environments.recv,
+               lambda: environments.send(np.zeros(2, int))):
+    with pytest.raises(RuntimeError, match='Count: the .* are closed'):
+      call()
+
+
 def test_what_hangs_is_given_up():
   Count.released.clear()
   environments = count(timeout_s=0.2)
@@ -436,3 +476,8 @@ def test_a_missing_package_is_told_of(monkeypatch):
   monkeypatch.setitem(sys.modules, 'envpool', None)
   with pytest.raises(ImportError, match='pip install envpool'):
     envpool._envpool()
+
+
+def test_envpool_wants_seeds_in_a_sequence(unchecked):
+  with pytest.raises(ValueError, match='a sequence of seeds, got 0'):
+    envpool.Envpool('CartPole-v1', 0)

@@ -28,6 +28,7 @@ from dm_env import specs
 import numpy as np
 
 from hyperjax import checks
+from hyperjax import seeds as seeds_lib
 from hyperjax.environments import gymnasium
 from hyperjax.environments import vector
 
@@ -67,16 +68,16 @@ def check_game(game: str):
     raise ValueError(f'unknown game {game!r}; {hint(game, games())}')
 
 
-def hint(game: str, known: Iterable[str]) -> str:
-  """Returns a sentence about the names that an unknown game may stand for."""
+def hint(name: str, known: Iterable[str], example: str = 'MsPacman') -> str:
+  """Returns a sentence about the names that an unknown one may stand for."""
 
-  def plain(name):
-    return name.lower().replace('_', '')
+  def plain(x):
+    return x.lower().replace('_', '')
 
-  names = {plain(name): name for name in known}
-  near = [names[x] for x in difflib.get_close_matches(plain(game), names)]
+  names = {plain(x): x for x in known}
+  near = [names[x] for x in difflib.get_close_matches(plain(name), names)]
   return f'did you mean {" or ".join(near)}?' if near else (
-      'names are like MsPacman')
+      f'names are like {example}')
 
 
 class Atari(vector.VectorBase):
@@ -108,7 +109,8 @@ class Atari(vector.VectorBase):
         protocol of Machado et al. (2018).
       life_ends_return: whether the discount is 0 when a life is lost.
       clip_rewards: whether rewards for learning are clipped to [-1, 1].
-      max_frames: number of frames after which an episode is truncated.
+      max_frames: number of frames after which an episode is truncated, a
+        multiple of `FRAMES_PER_STEP`.
       max_noops: upper limit (exclusive) of the random number of frames without
         action at the beginning of an episode. (envpool adds one frame in games
         that do not begin with FIRE; ale-py does not.)
@@ -121,9 +123,13 @@ class Atari(vector.VectorBase):
       ValueError: if a setting is invalid.
     """
     check_game(game)
-    _check_seeds(seeds)
+    checked = _check_seeds(seeds)
     sticky_actions = checks.FRACTION('sticky_actions', sticky_actions)
     max_frames = checks.integer(FRAMES_PER_STEP)('max_frames', max_frames)
+    if max_frames % FRAMES_PER_STEP:  # The backends would round differently.
+      raise ValueError(
+          f'max_frames must be a multiple of {FRAMES_PER_STEP}, got '
+          f'{max_frames}')
     max_noops = checks.COUNT('max_noops', max_noops)
     self._life_ends_return = checks.flag('life_ends_return', life_ends_return)
     self._clip_rewards = checks.flag('clip_rewards', clip_rewards)
@@ -132,9 +138,9 @@ class Atari(vector.VectorBase):
       raise ValueError(
           f'backend must be one of {", ".join(_BACKENDS)}, got {backend!r}')
     emulators, num_actions = _BACKENDS[backend](
-        game, list(seeds), sticky_actions, max_frames, max_noops,
-        _num_threads(num_threads, seeds))
-    super().__init__(game, emulators, len(seeds), num_actions, timeout_s)
+        game, checked, sticky_actions, max_frames, max_noops,
+        _num_threads(num_threads, checked))
+    super().__init__(game, emulators, len(checked), num_actions, timeout_s)
     self._lives = np.zeros(self.num_envs, np.int32)
 
   @property
@@ -198,12 +204,9 @@ class Envpool(gymnasium.Gymnasium):
         is invalid.
     """
     if task_id not in tasks():
-      near = difflib.get_close_matches(task_id, tasks())
       raise ValueError(
-          f'unknown task {task_id!r}; ' + (
-              f'did you mean {" or ".join(near)}?' if near
-              else 'names are like CartPole-v1'))
-    _check_seeds(seeds)
+          f'unknown task {task_id!r}; {hint(task_id, tasks(), "CartPole-v1")}')
+    checked = _check_seeds(seeds)
     vector.check_timeout(timeout_s)
     if 'batch_size' in options:
       raise ValueError('all environments step together: no batch_size, please')
@@ -211,12 +214,11 @@ class Envpool(gymnasium.Gymnasium):
       # gymnasium warns about the dtype of the bounds in envpool.
       warnings.filterwarnings('ignore', message='.*precision lowered')
       emulators = _envpool().make_gymnasium(
-          task_id, num_envs=len(seeds), env_seed=[int(s) for s in seeds],
-          num_threads=_num_threads(num_threads, seeds), **options)
+          task_id, num_envs=len(checked), env_seed=checked,
+          num_threads=_num_threads(num_threads, checked), **options)
       num_players = emulators.spec.config.max_num_players
       if num_players != 1:
-        raise ValueError(
-            f'{task_id} has {num_players} players, expected one')
+        raise ValueError(f'{task_id} has {num_players} players, expected one')
       super().__init__(emulators, name=task_id, timeout_s=timeout_s)
 
 
@@ -237,12 +239,10 @@ def _envpool() -> Any:
   return envpool
 
 
-def _check_seeds(seeds: Sequence[int]):
-  """Raises ValueError unless there are seeds, all of 31 bits."""
-  if not len(seeds):
-    raise ValueError('expected at least one seed, got none')
-  for seed in seeds:
-    checks.integer(0)('a seed', seed)
+def _check_seeds(seeds: Sequence[int]) -> list[int]:
+  """Returns the seeds; raises ValueError unless there are any, of 31 bits."""
+  return [checks.integer(0)('a seed', seed)
+          for seed in seeds_lib.check_seeds(seeds).tolist()]
 
 
 def _num_threads(num_threads: int | None, seeds: Sequence[int]) -> int:

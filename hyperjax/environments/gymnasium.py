@@ -33,7 +33,11 @@ from hyperjax.environments import vector
 
 
 class Gymnasium(vector.VectorBase):
-  """A `gymnasium.vector.VectorEnv` as a `vector.VectorEnvironment`."""
+  """A `gymnasium.vector.VectorEnv` as a `vector.VectorEnvironment`.
+
+  Observations that do not fit the space raise a ValueError in `reset` or
+  `recv`.
+  """
 
   def __init__(
       self,
@@ -69,7 +73,7 @@ class Gymnasium(vector.VectorBase):
           f'expected a Discrete action space, got {action_space}')
     space = environments.single_observation_space
     self._spec = observation_spec(space)
-    self._start = int(getattr(space, 'start', 0))
+    self._space = space
     self._environments = environments
     self._failed = False
     super().__init__(
@@ -98,10 +102,11 @@ class Gymnasium(vector.VectorBase):
       raise
 
   def _timestep(self, observation, *rest):
-    if self._start:
-      observation = observation - self._start
+    observation = spaces.convert(
+        self._spec, spaces.from_zero(self._space, observation),
+        leading=(self.num_envs,))
     # A copy, since environments may reuse the array for the next step.
-    return super()._timestep(np.array(observation, self._spec.dtype), *rest)
+    return super()._timestep(np.array(observation), *rest)
 
 
 def observation_spec(space: Any) -> specs.Array:
@@ -156,7 +161,11 @@ class DmEnv(dm_env.Environment):
     self._is_over = True
 
   def reset(self) -> dm_env.TimeStep:
-    """Begins an episode."""
+    """Begins an episode.
+
+    Raises:
+      ValueError: if the observation does not fit the space.
+    """
     seed, self._seed = self._seed, None
     observation, _ = self._environment.reset(seed=seed)
     self._is_over = False
@@ -169,7 +178,8 @@ class DmEnv(dm_env.Environment):
       action: integer, 0..num_actions-1.
 
     Raises:
-      ValueError: if the action is another number, or none.
+      ValueError: if the action is another number, or none, or the observation
+        does not fit the space.
     """
     if self._is_over:
       return self.reset()

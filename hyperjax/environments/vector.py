@@ -10,12 +10,9 @@ the same for every library of environments:
     truncation.
 """
 
-from collections.abc import Callable
 import concurrent.futures
-import queue
 import threading
 from typing import Any, NamedTuple, Protocol, runtime_checkable
-import weakref
 
 import dm_env
 from dm_env import specs
@@ -23,6 +20,7 @@ from jaxtyping import Array, Bool
 import numpy as np
 
 from hyperjax import checks
+from hyperjax.environments import worker
 
 
 class VectorTimeStep(NamedTuple):
@@ -161,10 +159,7 @@ class VectorBase:
     self._timeout_s = check_timeout(timeout_s)
     self._was_last = np.ones(num_envs, bool)
     self._step: concurrent.futures.Future | None = None
-    self._calls: queue.SimpleQueue = queue.SimpleQueue()
-    # A daemon, so that a call that hangs does not keep the process alive.
-    threading.Thread(target=_answer, args=(self._calls,), daemon=True).start()
-    self._end_calls = weakref.finalize(self, self._calls.put, None)
+    self._worker = worker.Worker()
 
   def action_spec(self) -> specs.DiscreteArray:
     """Returns the spec of one environment's action."""
@@ -174,10 +169,12 @@ class VectorBase:
     """Begins the first episodes; every field is [N, ...].
 
     Raises:
+      RuntimeError: if the environments are closed.
       StalledError: if an environment died, or did not answer in time.
     """
+    self._check_open()
     self._step = None
-    observation, info = self._wait(self._begin(self._emulators.reset))
+    observation, info = self._wait(self._worker.begin(self._emulators.reset))
     self._was_last = np.ones(self.num_envs, bool)
     zeros = np.zeros(self.num_envs, np.float32)
     return self._timestep(observation, zeros, zeros > 0, zeros > 0, info)
@@ -190,9 +187,11 @@ class VectorBase:
 
     Raises:
       ValueError: if an action is invalid.
-      RuntimeError: if the last step has not been received.
+      RuntimeError: if the last step has not been received, or the environments
+        are closed.
       StalledError: if an environment died.
     """
+    self._check_open()
     if self._step is not None:
       raise RuntimeError('expected a call of recv after that of send')
     actions = np.asarray(actions)
@@ -207,15 +206,16 @@ class VectorBase:
       self._emulators.send(actions)
     except Exception as error:
       raise self._died(error) from error
-    self._step = self._begin(self._emulators.recv)
+    self._step = self._worker.begin(self._emulators.recv)
 
   def recv(self) -> VectorTimeStep:
     """Waits for the step that `send` began; every field is [N, ...].
 
     Raises:
-      RuntimeError: if no step was begun.
+      RuntimeError: if no step was begun, or the environments are closed.
       StalledError: if an environment died, or did not answer in time.
     """
+    self._check_open()
     if self._step is None:
       raise RuntimeError('expected a call of send before that of recv')
     step, self._step = self._step, None
@@ -229,13 +229,11 @@ class VectorBase:
   def close(self):
     """Releases the emulators and ends their thread."""
     self._emulators = self._step = None
-    self._end_calls()
+    self._worker.end()
 
-  def _begin(self, function: Callable[[], Any]) -> concurrent.futures.Future:
-    """Queues a call for the thread and returns its future."""
-    answer: concurrent.futures.Future = concurrent.futures.Future()
-    self._calls.put((function, answer))
-    return answer
+  def _check_open(self):
+    if self._emulators is None:
+      raise RuntimeError(f'{self.name}: the environments are closed')
 
   def _wait(self, answer: concurrent.futures.Future) -> Any:
     """Returns the result of a call.
@@ -284,14 +282,3 @@ def check_timeout(timeout_s: float) -> float:
     ValueError: if it is negative, or longer than a thread can wait.
   """
   return checks.real(0., threading.TIMEOUT_MAX)('timeout_s', timeout_s)
-
-
-def _answer(calls: queue.SimpleQueue):
-  """Makes calls from a queue sequentially until None arrives."""
-  while (call := calls.get()) is not None:
-    function, answer = call
-    try:
-      answer.set_result(function())
-    except Exception as error:  # pylint: disable=broad-except
-      answer.set_exception(error)
-    del call, function, answer  # Else they would be kept until the next call.

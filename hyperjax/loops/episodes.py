@@ -1,7 +1,7 @@
 """Episodes of environments that step on the host."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -62,6 +62,28 @@ class EpisodeCounter:
                 float(self._return[agent, env]),
                 int(self._length[agent, env]))
         for agent, env in np.argwhere(timestep.last())]
+
+
+def check_env_steps(env_steps: Any, num_agents: int):
+  """Checks numbers of steps that a loop will add to in place.
+
+  Args:
+    env_steps: see `HostLoop.run`.
+    num_agents: G.
+
+  Raises:
+    ValueError: if they are no array of G signed integers of at least 32 bits,
+      or the array cannot be written to.
+  """
+  if not isinstance(env_steps, np.ndarray) or (
+      env_steps.shape != (num_agents,)):
+    raise ValueError(
+        f'env_steps must be an array [{num_agents}], got {env_steps!r}')
+  if env_steps.dtype.kind != 'i' or env_steps.dtype.itemsize < 4:
+    raise ValueError(
+        f'env_steps must be of int32 or int64, got {env_steps.dtype}')
+  if not env_steps.flags.writeable:
+    raise ValueError('env_steps must be writeable, got a read-only array')
 
 
 def in_order(

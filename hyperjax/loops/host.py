@@ -113,11 +113,13 @@ class HostLoop:
       seeds: seed of each agent, G in total, equal ones only in different tasks.
 
     Raises:
-      ValueError: if there are not G seeds, or one is invalid.
+      ValueError: if there are not G seeds, one is invalid, or one occurs twice
+        in a task.
       MemoryError: if the state, or what updates need besides it, does not fit
         into the devices' memory.
     """
     arguments = [x[self._share.agents] for x in self._init_arguments(seeds)]
+    self.environments.check_seeds(arguments[0])
     self._refill_steps = 0
     self.environments.forget()
     run = self._host_run
@@ -185,7 +187,7 @@ class HostLoop:
       num_steps: number of steps of each environment, including those that only
         begin an episode.
       env_steps: number of earlier steps per agent, without those that only
-        begin an episode, int [G]. The array is updated in place.
+        begin an episode, int32 or int64 [G]. The array is updated in place.
 
     Returns:
       The state after the chunk, and its log.
@@ -203,10 +205,7 @@ class HostLoop:
         the others have gone on, and only an earlier checkpoint is whole.
     """
     checks.COUNT('num_steps', num_steps)
-    if np.shape(env_steps) != (self.num_agents,) or not isinstance(
-        env_steps, np.ndarray):
-      raise ValueError(
-          f'env_steps must be an array [{self.num_agents}], got {env_steps}')
+    episodes_lib.check_env_steps(env_steps, self.num_agents)
     start = time.monotonic()
     share, failure = self._share, None
     waited = {'environments': 0., 'device': 0.}
@@ -277,7 +276,8 @@ class HostLoop:
       state: state of the same agents, of which only the evaluation keys are
         read.
       environments: fresh environments in the order of the loop's own, for the
-        same agents, with E copies per agent. They are closed afterwards.
+        same agents, with E copies per agent. They are closed afterwards, also
+        after an error.
       step: number of the evaluation; its randomness is a function of this
         number and the seed.
 
@@ -288,9 +288,9 @@ class HostLoop:
       ValueError: if they are not E for each agent, task by task.
       vector.StalledError: on all processes, if an environment does not answer.
     """
-    self.environments.check_copies(environments)
     return host_evaluation.evaluate(
-        self._share, self.trainer, params, state.eval_key, environments, step)
+        self._share, self.trainer, self.environments, params, state.eval_key,
+        environments, step)
 
   def close(self):
     """Closes the environments."""

@@ -77,58 +77,65 @@ class Evaluation:
 
 def evaluate(
     share: processes.Share, trainer: stream_trainer.StreamTrainer,
-    params: types.Params, eval_key: chex.PRNGKey,
+    training: joined.JoinedEnvironments, params: types.Params,
+    eval_key: chex.PRNGKey,
     environments: Sequence[vector.VectorEnvironment], step: int,
 ) -> np.ndarray:
   """Returns the returns of E episodes of each agent, [G, E].
 
-  Each process plays those of its own agents.
+  Each process plays those of its own agents. The environments are closed
+  afterwards, also after an error.
 
   Args:
     share: share of this process in the agents.
     trainer: trainer of the agents.
+    training: environments that the agents are trained in.
     params: see `HostLoop.evaluate`.
     eval_key: see `HostState`, [G].
     environments: see `HostLoop.evaluate`.
     step: see `HostLoop.evaluate`.
 
   Raises:
+    ValueError: if they are not E for each agent, task by task.
     vector.StalledError: on all processes, if an environment does not answer.
   """
-  num_agents = len(share.agents)
-  num_episodes = sum(x.num_envs for x in environments) // num_agents
-  together = joined.JoinedEnvironments(environments, num_episodes)
-  evaluation = Evaluation(trainer, num_episodes)
-  params, eval_key = share.own((params, eval_key))
-  state = share.runs(Evaluation.init, evaluation, donate=False)(
-      eval_key, jnp.full(num_agents, step % 2**32, jnp.uint32))
-  returns, failure = None, None
+  environments = joined.check_list(environments)
   try:
-    returns = _play(
-        share.runs(Evaluation.act, evaluation), state, params, together)
-  except vector.StalledError as error:
-    if not multihost.is_many():
-      raise
-    failure = str(error)
-  return share.rows(share.gather(returns, failure, vector.StalledError))
+    training.check_copies(environments)
+    num_agents = len(share.agents)
+    num_episodes = sum(x.num_envs for x in environments) // num_agents
+    together = joined.JoinedEnvironments(environments, num_episodes)
+    evaluation = Evaluation(trainer, num_episodes)
+    params, eval_key = share.own((params, eval_key))
+    state = share.runs(Evaluation.init, evaluation, donate=False)(
+        eval_key, jnp.full(num_agents, step % 2**32, jnp.uint32))
+    returns, failure = None, None
+    try:
+      returns = _play(
+          share.runs(Evaluation.act, evaluation), state, params, together)
+    except vector.StalledError as error:
+      if not multihost.is_many():
+        raise
+      failure = str(error)
+    return share.rows(share.gather(returns, failure, vector.StalledError))
+  finally:
+    for environment in environments:
+      environment.close()
 
 
 def _play(
     act: Callable[..., Any], state: EvalState, params: types.Params,
     environments: joined.JoinedEnvironments,
 ) -> np.ndarray:
-  """Plays one episode in each environment, and closes them."""
-  try:
-    timestep = environments.reset()
-    returns = np.zeros(timestep.score.shape)
-    alive = np.ones_like(returns, bool)
-    while True:
-      returns += np.where(alive, timestep.score, 0.)
-      alive &= ~timestep.last()
-      if not alive.any():
-        return returns
-      state, action = act(state, params, timestep)
-      environments.send(np.asarray(action))
-      timestep = environments.recv()
-  finally:
-    environments.close()
+  """Plays one episode in each environment."""
+  timestep = environments.reset()
+  returns = np.zeros(timestep.score.shape)
+  alive = np.ones_like(returns, bool)
+  while True:
+    returns += np.where(alive, timestep.score, 0.)
+    alive &= ~timestep.last()
+    if not alive.any():
+      return returns
+    state, action = act(state, params, timestep)
+    environments.send(np.asarray(action))
+    timestep = environments.recv()

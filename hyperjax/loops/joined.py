@@ -1,6 +1,7 @@
 """Several vector environments as one, for agents that advance together."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -29,14 +30,14 @@ class JoinedEnvironments:
       num_envs: N.
 
     Raises:
-      ValueError: if there is no environment, a number of copies is not a
-        multiple of N, or the observations differ.
+      ValueError: if they are no list, or there is no environment, a number of
+        copies is not a multiple of N, or the observations differ.
     """
+    environments = check_list(environments)
     if not environments:
       raise ValueError('expected at least one environment, got none')
     checks.COUNT('num_envs', num_envs)
     for environment in environments:
-      checks.instance(vector.VectorEnvironment)('environments', environment)
       if environment.num_envs % num_envs:
         raise ValueError(
             f'the environments of {environment.name} must be a multiple of '
@@ -49,7 +50,7 @@ class JoinedEnvironments:
             f'expected environments of equal observations, got '
             f'{found[0].shape} of {found[0].dtype} in {environments[0].name} '
             f'and {spec.shape} of {spec.dtype} in {environment.name}')
-    self.environments = list(environments)
+    self.environments = environments
     self.observation_spec = found[0]
     self._shape = (-1, num_envs)
     self._kept: tuple[int, np.ndarray, vector.VectorTimeStep] | None = None
@@ -80,6 +81,23 @@ class JoinedEnvironments:
   def forget(self):
     """Lets the next arrival be that of a reset."""
     self._kept = None
+
+  def check_seeds(self, seeds: np.ndarray):
+    """Checks that the agents of each environment have different seeds.
+
+    Args:
+      seeds: seed of each agent, int [G].
+
+    Raises:
+      ValueError: if two agents of one environment have the same seed.
+    """
+    ends = self._ends // self._shape[1]
+    for environment, part in zip(
+        self.environments, np.split(seeds, ends), strict=True):
+      if len(np.unique(part)) < len(part):
+        raise ValueError(
+            f'expected different seeds for the agents of {environment.name}, '
+            f'got {part.tolist()}')
 
   def check_copies(self, others: Sequence[vector.VectorEnvironment]):
     """Checks that others are E for each agent of these, task by task.
@@ -119,3 +137,16 @@ class JoinedEnvironments:
     return jax.tree.map(
         lambda *x: np.concatenate(x).reshape(*self._shape, *x[0].shape[1:]),
         *timesteps)
+
+
+def check_list(environments: Any) -> list[vector.VectorEnvironment]:
+  """Returns vector environments as a list.
+
+  Raises:
+    ValueError: if they are no sequence of vector environments.
+  """
+  if not np.iterable(environments):
+    raise ValueError(
+        f'expected a list of vector environments, got {environments!r}')
+  check = checks.instance(vector.VectorEnvironment)
+  return [check('environments', x) for x in environments]
