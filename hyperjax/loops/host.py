@@ -272,7 +272,7 @@ class HostLoop:
     The state does not change.
 
     Args:
-      params: weights of each agent, such as `LearnerState.params`.
+      params: weights of each agent, see `types.Agent.acting_params`.
       state: state of the same agents, of which only the evaluation keys are
         read.
       environments: fresh environments in the order of the loop's own, for the
