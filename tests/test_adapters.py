@@ -272,7 +272,8 @@ def _assert_close(one, two):
         dm_specs.Array((3,), np.float32), 2, dataclasses.replace(
             HYPERAGENT.config, torso=networks.MLPTorso)), _assert_same),
     # XLA rounds layer normalisation otherwise in a program of other parts.
-    (HYPERAGENT, _assert_close),
+    pytest.param(HYPERAGENT, _assert_close,
+                 marks=[pytest.mark.slow, pytest.mark.ci]),
     pytest.param(agents.DQN(
         dm_specs.Array((3,), np.float32), 2, dataclasses.replace(
             QUICK, sampler=replay.Prioritized(), n_step=2, update_period=3,

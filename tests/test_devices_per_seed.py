@@ -138,7 +138,8 @@ def updated(agent, batch, learner, num_updates=3):
 
 @pytest.mark.parametrize('config', [
     pytest.param(dataclasses.replace(
-        CONFIG, gradient_penalty=0.1), id='exact'),
+        CONFIG, gradient_penalty=0.1), id='exact',
+                 marks=[pytest.mark.slow, pytest.mark.ci]),
     pytest.param(dataclasses.replace(
         CONFIG, num_index_samples=3, index=index.Sphere, prior=None,
         noise=data_noise.RawPerturbation(0.1)), id='sampled',

@@ -143,7 +143,7 @@ LOOPS: dict[str, Callable[[str, Any], Outcome]] = {
 # The presets whose runs are not slow tests: of most agents the default. What is
 # left out has its parts in others.
 QUICK = {
-    'dqn': ('default', 'small_atari'),
+    'dqn': ('default',),
     **dict.fromkeys(
         ('boot_dqn', 'ensemble_plus', 'hyperdqn', 'enn_dqn', 'adam_lmcdqn',
          'langevin_adam', 'noisy_dqn', 'rainbow', 'bbf', 'sane'), ()),

@@ -169,7 +169,7 @@ def test_games_of_different_actions_share_a_program():
 
 @pytest.mark.parametrize('make', [
     pytest.param(hyperagent, marks=pytest.mark.slow),
-    dqn,
+    pytest.param(dqn, marks=[pytest.mark.slow, pytest.mark.ci]),
 ], ids=['hyperagent', 'dqn'])
 def test_learns(make):
   loop = host.HostLoop(make(), [Game([0, 1, 2, 3])], num_envs=4)

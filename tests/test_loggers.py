@@ -39,6 +39,8 @@ def counting(environment, **settings):
       agents.DQNConfig(**{**small.SMALL, **settings}))
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_chunk_on_the_device_has_the_mean_of_every_metric():
   environment = DeepSea(4)
   loop = OnDeviceLoop(

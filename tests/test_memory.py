@@ -289,7 +289,9 @@ def test_what_is_compiled_for_the_check_runs(compiled, vectorize):
   assert state.weak.tolist() == [2] * 4 and state.x.tolist() == [[4.] * 3] * 4
 
 
-@pytest.mark.parametrize('is_many', [False, True], ids=['one', 'many'])
+@pytest.mark.parametrize('is_many', [
+    pytest.param(False, id='one'),
+    pytest.param(True, id='many', marks=[pytest.mark.slow, pytest.mark.ci])])
 def test_a_chunk_is_compiled_once(compiled, monkeypatch, is_many):
   """Also where arguments are placed as in a job of several processes."""
   monkeypatch.setattr(multihost, 'is_many', lambda: is_many)

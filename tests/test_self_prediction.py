@@ -18,6 +18,8 @@ from hyperjax.networks import self_predictive
 VECTORS = specs.ObservationSpec((3,), 'float32')
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_maxima_and_padding_are_those_of_flax():
   rng = np.random.default_rng(0)
   for shape in ((84, 84, 2), (21, 10, 3), (5, 4, 1)):

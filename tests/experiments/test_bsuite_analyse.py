@@ -280,6 +280,8 @@ def test_the_command(tmp_path, capsys):
   assert 'radar.png has no spoke for noise, scale, exploration, memory' in out
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_no_picture_is_cut_off(tmp_path):
   make_run(tmp_path, ids=[(family, 0) for family in families.FAMILIES
                           if 'mnist' not in family])

@@ -83,6 +83,8 @@ def test_its_policies_are_loaded_by_id_and_seed(catch):
     hyperjax.load(catch, seed=1, task='catch/1')
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_stopped_sweep_goes_on_and_grows(catch, tmp_path):
   arguments = (tmp_path, '--bsuite-id', 'catch/0', '--num-seeds', '2')
   with pytest.raises(stopping.Stopped):
@@ -116,6 +118,8 @@ def test_the_reference_writes_the_same_columns(tmp_path, bsuite_id):
   assert not list(tmp_path.rglob('*.unfinished'))
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_stopped_id_of_the_reference_goes_on(tmp_path):
   """The rows are those of a run that was not stopped."""
   whole, stopped = tmp_path / 'whole', tmp_path / 'stopped'

@@ -72,6 +72,8 @@ def test_draws_the_figure(swept):
           }['HyperAgent'] == 9
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_the_table_says_when_a_run_would_have_been_given_up(swept, capsys):
   table.print_table(swept)
   row, = (line for line in capsys.readouterr().out.splitlines()
@@ -79,6 +81,8 @@ def test_the_table_says_when_a_run_would_have_been_given_up(swept, capsys):
   assert '| 2 of 2 | 1,000 |' in row
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_refuses_other_settings_and_unknown_names(swept, tmp_path):
   with pytest.raises(ValueError, match='num_seeds is 2 there, 3 here'):
     sweep_lib.sweep(settings(swept, num_seeds=3))
@@ -118,6 +122,8 @@ def test_a_seed_that_learns_late_has_learned(tmp_path, capsys):
   assert (point.mean, point.solved, point.seeds) == (12_000., 2, 3)
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_leaves_out_a_run_that_ended_before_bsuites_criterion(swept, tmp_path):
   shutil.copytree(swept / 'hyperagent_optimistic_4', tmp_path / 'run')
   path = tmp_path / 'run' / 'episodes.csv'
@@ -133,6 +139,8 @@ def test_leaves_out_a_run_that_ended_before_bsuites_criterion(swept, tmp_path):
   assert not by_bsuite
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_a_stochastic_run_is_apart(swept, tmp_path):
   shutil.copytree(swept / 'hyperagent_optimistic_4', tmp_path / 'run')
   path = tmp_path / 'run' / 'config.json'

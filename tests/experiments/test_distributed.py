@@ -83,6 +83,8 @@ def begin_run(folder, cache):
       cache)
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_processes_agree(tmp_path):
   statuses, err = jobs.finish(jobs.begin(
       ['-c', AGREE], tmp_path, lambda address, i: [address, str(i)]))

@@ -42,6 +42,8 @@ def job(folder, function, *arguments, name='job'):
                   (str(folder / f'{name}.txt'), *arguments))
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_each_has_a_process_on_its_part_of_the_machine(tmp_path):
   cores = sorted(os.sched_getaffinity(0))
   with pools.local(len(cores)) as pool:

@@ -74,6 +74,8 @@ def test_a_seed_over_devices_is_stopped_and_resumed_too(tmp_path):
       tmp_path / 'whole' / 'evaluations.csv').read_bytes()
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_chunks_are_whole_periods_of_updates(tmp_path, monkeypatch):
   """However fast the machine is: the largest one too."""
   monkeypatch.setattr(minatar_lib, 'MAX_STEPS', 16)
