@@ -39,7 +39,7 @@ atari-gpu:
 gpu:  ## All that waits for an accelerator, with PYTHON as in atari-gpu.
 	$(PYTHON) -m benchmarks.gpu --minutes $(GPU_MINUTES) --output $(GPU)
 
-test: $(VENV)/.installed  ## The tests, in seven to ten minutes on two cores.
+test: $(VENV)/.installed  ## The tests, in 8 to 10 minutes on two cores.
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(VENV)/.installed  ## The longer checks alone.

@@ -157,6 +157,8 @@ def test_seeds_that_are_not_active_stay_as_they_are(vectorize):
   assert_same_bits(both, alone)
 
 
+@pytest.mark.ci
+@pytest.mark.slow
 def test_seeds_differ_from_their_first_actions_on(sixteen):
   first = actions(sixteen[0])[:, :20]
   assert len(np.unique(first, axis=0)) == 16
