@@ -53,6 +53,32 @@ def check_array(
   return jnp.asarray(x, expected)
 
 
+def cast(observations: np.ndarray, dtype: Any) -> np.ndarray:
+  """Returns observations in another dtype; floating-point ones may be rounded.
+
+  Args:
+    observations: numbers, of any shape.
+    dtype: of NumPy or JAX.
+
+  Raises:
+    ValueError: if a number does not fit the dtype.
+  """
+  if observations.dtype == dtype:
+    return observations
+  with np.errstate(over='ignore'):
+    converted = observations.astype(dtype)
+  if jax.dtypes.issubdtype(converted.dtype, np.floating):
+    lost = np.isfinite(observations) & ~np.isfinite(converted)
+  else:
+    lost = converted != observations
+  if np.any(lost):
+    raise ValueError(
+        f'expected observations of type {converted.dtype}, got '
+        f'{observations.dtype} with the value '
+        f'{observations[lost].ravel()[0]}, which does not fit into it')
+  return converted
+
+
 def check_same_shapes(name: str, tree: Any, like: Any, whose: str):
   """Checks that a tree of arrays has the leaves of another, of equal shapes.
 

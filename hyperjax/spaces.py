@@ -21,6 +21,8 @@ from dm_env import specs
 import jax
 import numpy as np
 
+from hyperjax import arrays
+
 # The kinds of numbers that may stand for those of a dtype, by its kind. Only
 # floating-point numbers may be rounded.
 _KINDS = {'b': 'b', 'i': 'biu', 'u': 'biu', 'f': 'biuf'}
@@ -178,26 +180,11 @@ def convert(
       raise ValueError(
           f'expected an observation of {spec!r}, got {array.dtype} with the '
           f'value {value!r}')
-    array = _cast(array, spec.dtype)
+    array = arrays.cast(array, spec.dtype)
   if is_category and np.any((array < 0) | (array >= spec.num_values)):
     raise ValueError(
         f'expected a category of 0..{spec.num_values - 1}, got {array}')
   return array
-
-
-def _cast(array: np.ndarray, dtype: Any) -> np.ndarray:
-  """Returns numbers in another dtype; floating-point ones may be rounded."""
-  if array.dtype == dtype:
-    return array
-  with np.errstate(over='ignore'):
-    cast = array.astype(dtype)
-  lost = (np.isfinite(array) & ~np.isfinite(cast) if cast.dtype.kind == 'f'
-          else cast != array)
-  if np.any(lost):
-    raise ValueError(
-        f'expected an observation of {cast.dtype}, got {array.dtype} with the '
-        f'value {array[lost].ravel()[0]}, which does not fit into it')
-  return cast
 
 
 def _is(space: Any, *kinds: str) -> bool:
@@ -281,5 +268,5 @@ def _vector(spec: specs.Array, value: Any) -> np.ndarray:
   """Returns a value of one spec as a vector, float32."""
   array = convert(spec, value)
   if not isinstance(spec, specs.DiscreteArray):
-    return _cast(array, np.float32).ravel()
+    return arrays.cast(array, np.float32).ravel()
   return np.eye(1, int(spec.num_values), int(array), dtype=np.float32)[0]

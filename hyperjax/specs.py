@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hyperjax import arrays
 from hyperjax import checks
 from hyperjax import spaces
 
@@ -95,24 +96,11 @@ class ObservationSpec(NamedTuple):
       if array.dtype.kind in 'biu' or np.isfinite(array).all():
         return array
     self.check(array, num_leading)
-    if array.dtype == self.dtype:
-      converted = array
-    else:
-      with np.errstate(over='ignore'):
-        converted = array.astype(self.dtype)
-    if array.dtype.kind == 'f':
-      if not np.all(np.isfinite(array)):
-        raise ValueError(
-            f'expected a finite observation, got '
-            f'{array[~np.isfinite(array)].ravel()[0]}')
-      lost = ~np.isfinite(converted)
-    else:
-      lost = converted != array
-    if np.any(lost):
+    if array.dtype.kind == 'f' and not np.all(np.isfinite(array)):
       raise ValueError(
-          f'expected observations of type {self.dtype}, got {array.dtype} with '
-          f'the value {array[lost].ravel()[0]}, which does not fit into it')
-    return converted
+          f'expected a finite observation, got '
+          f'{array[~np.isfinite(array)].ravel()[0]}')
+    return arrays.cast(array, self.dtype)
 
 
 def _kind(dtype: Any) -> str:

@@ -9,10 +9,17 @@ from . import folder as folder_lib
 
 
 def folders(folder: Path) -> list[Path]:
-  """Returns the folders of the finished runs in a folder, by name."""
-  return sorted(
+  """Returns the folders of the finished runs in a folder, by name.
+
+  Raises:
+    ValueError: if there is none.
+  """
+  found = sorted(
       path.parent for path in folder.glob('*/summary.csv')
       if not folder_lib.is_aside(path.relative_to(folder)))
+  if not found:
+    raise ValueError(f'no finished run in {folder}')
+  return found
 
 
 def points(
@@ -42,8 +49,6 @@ def points(
         break
     else:
       found.append((config, seeds, [path]))
-  if not found:
-    raise ValueError(f'no finished run in {folder}')
   return [(config, paths) for config, _, paths in found]
 
 

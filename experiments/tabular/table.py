@@ -46,8 +46,6 @@ def lines(folder: Path) -> list[str]:
 def print_tables(folder: Path):
   """Prints the tables of all runs in a folder, and draws regret.png."""
   paths = finished.folders(folder)
-  if not paths:
-    raise ValueError(f'no finished run in {folder}')
   shown = {}
   for path in paths:
     settings = folder_lib.read_config(
