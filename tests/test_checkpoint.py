@@ -110,7 +110,7 @@ def test_it_makes_no_copy_of_the_state(tmp_path):
   """Replays may take most of the memory."""
   mesh = jax.sharding.Mesh(np.array(jax.devices()[:2]), ('runs',))
   state = {'replay': jax.device_put(
-      np.arange(2 * 10**8, dtype=np.uint8).reshape(2, 10**8),
+      np.arange(8 * 10**8, dtype=np.uint8).reshape(2, 4 * 10**8),
       jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec('runs')))}
   like = jax.tree.map(
       lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
@@ -126,8 +126,9 @@ def test_it_makes_no_copy_of_the_state(tmp_path):
   del state
   with _peak(process) as peak:
     state, _ = checkpointer.restore(like)
-  assert peak() - used < 1.3e8
-  assert int(state['replay'][1, -1]) == (2 * 10**8 - 1) % 256
+  # Of one piece: as stored, as read, and where it is decompressed.
+  assert peak() - used < 4e8
+  assert int(state['replay'][1, -1]) == (8 * 10**8 - 1) % 256
   checkpointer.close()
 
 
