@@ -153,7 +153,8 @@ class DmEnv(dm_env.Environment):
           f'expected a gymnasium.Env, got {environment!r}; a VectorEnv is for '
           f'hyperjax.environments.gymnasium.Gymnasium')
     self._space = environment.observation_space
-    self._spec = spaces.observation_spec(self._space)
+    self._nested_spec = spaces.nested_spec(self._space)
+    self._spec = spaces.flat_spec(self._nested_spec)
     self._num_actions = spaces.num_actions(environment.action_space)
     self._environment = environment
     self._seed = None if seed is None else checks.integer(0, 2**63 - 1)(
@@ -169,7 +170,7 @@ class DmEnv(dm_env.Environment):
     seed, self._seed = self._seed, None
     observation, _ = self._environment.reset(seed=seed)
     self._is_over = False
-    return dm_env.restart(spaces.observation(self._space, observation))
+    return dm_env.restart(self._flat(observation))
 
   def step(self, action: Any) -> dm_env.TimeStep:
     """Takes one step; after the last one of an episode it begins the next.
@@ -187,7 +188,7 @@ class DmEnv(dm_env.Environment):
     space = self._environment.action_space
     value, reward, terminated, truncated, _ = self._environment.step(
         space.dtype.type(action + space.start))
-    observation = spaces.observation(self._space, value)
+    observation = self._flat(value)
     self._is_over = bool(terminated or truncated)
     if terminated:
       return dm_env.termination(float(reward), observation)
@@ -202,6 +203,10 @@ class DmEnv(dm_env.Environment):
   def action_spec(self) -> specs.DiscreteArray:
     """Returns the spec of one action."""
     return specs.DiscreteArray(self._num_actions, np.int32, 'action')
+
+  def _flat(self, observation: Any) -> np.ndarray:
+    return spaces.flatten(
+        self._nested_spec, spaces.from_zero(self._space, observation))
 
   def close(self):
     """Closes the environment inside."""
