@@ -693,13 +693,29 @@ def test_layer_norm_torso_normalises_before_each_activation(size):
 
 def test_layer_norm_torso_has_features_zero_where_all_are_equal():
   """As at a category whose row of weights is 0."""
-  torso = networks.LayerNormTorso((8, 5), specs.observation_spec(
-      dm_specs.DiscreteArray(3)), kernel_init=nn.initializers.zeros)
-  params = torso.init(jax.random.key(0), jnp.int32(1))
+  torso = networks.LayerNormTorso(
+      (8, 5), specs.observation_spec(dm_specs.DiscreteArray(3)))
+  params = jax.tree.map(
+      jnp.zeros_like, torso.init(jax.random.key(0), jnp.int32(1)))
   features, gradient = jax.value_and_grad(
       lambda p: jnp.sum(torso.apply(p, jnp.int32(1))))(params)
   assert features == 0.
   chex.assert_tree_all_finite(gradient)
+
+
+def test_categories_look_alike_until_they_are_seen():
+  """With layer normalisation; without it their features are random."""
+  spec = specs.observation_spec(dm_specs.DiscreteArray(50))
+  categories = jnp.arange(50)
+  spreads = []
+  for kind in (networks.MLPTorso, networks.LayerNormTorso):
+    torso = kind((64, 64), spec)
+    params = torso.init(jax.random.key(0), spec.zeros())
+    params['params']['InputLayer_0']['bias'] += jnp.linspace(-0.1, 0.1, 64)
+    features = jax.vmap(torso.apply, (None, 0))(params, categories)
+    spreads.append(jnp.std(features, axis=0).mean() / jnp.abs(features).mean())
+  mlp, layer_norm = spreads
+  assert layer_norm < 0.05 < 0.5 < mlp
 
 
 def test_layer_norm_leaves_the_prior_of_categories_as_it_is():

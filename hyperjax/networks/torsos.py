@@ -11,6 +11,9 @@ from hyperjax import specs
 from hyperjax.networks import initializers
 from hyperjax.networks import tables
 
+# Initial standard deviation of categories' rows where layers are normalised.
+_CATEGORY_STD = 1e-3
+
 
 class InputLayer(nn.Module):
   """A dense layer on a flattened observation or a category.
@@ -124,12 +127,16 @@ class MLPTorso(nn.Module):
     """Returns the features of one observation, float32 [F]."""
     first, *rest = self.hidden_sizes
     x = self.activation(InputLayer(
-        first, self.spec, self.kernel_init, bias_init=self.bias_init
+        first, self.spec, self._input_init(), bias_init=self.bias_init
     )(observation))
     for i, size in enumerate(rest):
       x = self.activation(Dense(
           size, self.kernel_init, self.bias_init, name=f'Dense_{i}')(x))
     return x
+
+  def _input_init(self) -> initializers.Initializer:
+    """Returns the initialiser of the first kernel."""
+    return self.kernel_init
 
 
 def normalized_relu(x: Float[Array, '*B F']) -> Float[Array, '*B F']:
@@ -150,6 +157,10 @@ class LayerNormTorso(MLPTorso):
   that values hardly grow where there are no data. It has the parameters of
   `MLPTorso`. A torso with another activation has no normalisation.
 
+  The row of a category begins at N(0, 0.001^2), not at `kernel_init`. So all
+  that has not been seen looks alike as soon as the bias has grown, in the place
+  of having values at random.
+
   Raises:
     ValueError: if a layer has one unit.
   """
@@ -162,3 +173,9 @@ class LayerNormTorso(MLPTorso):
       raise ValueError(
           f'hidden_sizes of a torso with layer normalisation must be at least '
           f'2, since one unit alone is always 0, got {self.hidden_sizes}')
+
+  def _input_init(self) -> initializers.Initializer:
+    is_normalized = self.activation is normalized_relu
+    if self.spec.num_values is None or not is_normalized:
+      return super()._input_init()
+    return initializers.normal(_CATEGORY_STD)
