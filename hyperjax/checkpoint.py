@@ -73,11 +73,18 @@ class Checkpointer:
       max_to_keep: number of checkpoints kept, at least 1; older ones are
         deleted after a new one is complete. With 2, one remains if the newest
         is damaged.
+
+    Raises:
+      ValueError: if the number is invalid, or the folder's path has a bracket.
     """
     self._max_to_keep = checks.COUNT('max_to_keep', max_to_keep)
     # Orbax logs every step of its work.
     logging.getLogger('absl').setLevel(logging.WARNING)
     self._directory = Path(os.path.abspath(directory))
+    if '[' in str(self._directory):
+      raise ValueError(
+          f'expected a folder without a bracket in its path, which orbax takes '
+          f'for a pattern, got {self._directory}')
     self._orbax = ocp.PyTreeCheckpointer()
     self._damaged = set()  # Skipped by `restore`.
     self._own = set()  # Written, restored, or older than the one restored.

@@ -25,22 +25,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import hyperjax
-from hyperjax import agents
 from hyperjax import checkpoint
-from hyperjax import checks
-from hyperjax import configs
 from hyperjax import multihost
 from hyperjax import networks
 from hyperjax import policy as policy_lib
-from hyperjax import specs
+from hyperjax import policy_json
 from hyperjax import types
 from hyperjax.agents import guards
 
-FORMAT = 1
-_FILE = 'policy.json'
 # All that `save` writes, and `weights/0.tmp`, which a killed one leaves.
-_OWN = {_FILE, 'weights', 'weights/0', 'weights/0.tmp'}
+_OWN = {policy_json.FILE, 'weights', 'weights/0', 'weights/0.tmp',
+        'weights/0/arrays', 'weights/0/metadata.json'}
+# What file systems and browsers of files leave in any folder.
+_DEBRIS = '.DS_Store', '.nfs'
 # Of the folder of a run of the commands.
 FOLDER = 'policies'
 
@@ -71,7 +68,8 @@ def save(
   runs.
 
   Args:
-    path: folder, which is made; one that holds policies alone is replaced.
+    path: folder, which is made; one that holds policies alone is replaced, at
+      the end of a symbolic link.
     agent: agent, of a class that can be imported where the policy is loaded.
     learner: state of the learner of one run.
 
@@ -114,9 +112,11 @@ def _without_legal(params: types.Params) -> dict[str, Any]:
   return {name: x for name, x in params.items() if name != 'legal'}
 
 
-def _save(path, agent, params, updates, runs):
-  path = Path(os.path.abspath(path))
-  contents = _description(agent)
+def _save(
+    path: str | os.PathLike, agent: types.Agent, params: Any, updates: Any,
+    runs: Sequence[Run]):
+  path = Path(os.path.realpath(path))
+  contents = policy_json.describe(agent)
   params, updates = multihost.fetch((params, updates))
   legal = params['legal']['actions'] if 'legal' in params else None  # [S, A]
   contents['runs'] = [{
@@ -135,20 +135,23 @@ def _prepare(path: Path, written: Path, replaced: Path):
   """Checks that a folder may be replaced, and removes what a kill has left."""
   for folder in (path, written, replaced):
     names = {x.relative_to(folder).as_posix() for pattern in (
-        '[!.]*', 'weights/[!.]*') for x in folder.glob(pattern)}
+        '*', 'weights/*', 'weights/0/*') for x in folder.glob(pattern)
+             if not x.name.startswith(_DEBRIS)}
     # Only under the other names may a folder be half written, or half removed.
-    own = _OWN if _FILE in names or folder != path else set()
+    own = _OWN if policy_json.FILE in names or folder != path else set()
     others = ', '.join(sorted(names - own)[:3])
     if others or folder.exists() and not folder.is_dir():
       raise ValueError(
           f'{folder} is something else than a folder of policies; expected '
-          f'{_FILE} and weights or nothing in it, got {others or "a file"}')
+          f'{policy_json.FILE} and weights or nothing in it, got '
+          f'{others or "a file"}')
   shutil.rmtree(written, ignore_errors=True)
 
 
-def _complete(path, written, replaced, contents):
+def _complete(
+    path: Path, written: Path, replaced: Path, contents: dict[str, Any]):
   """Writes what is no weight, and shows the folder under its name."""
-  with open(written / _FILE, 'w', encoding='utf-8') as file:
+  with open(written / policy_json.FILE, 'w', encoding='utf-8') as file:
     json.dump(contents, file, indent=2)
     file.write('\n')
     file.flush()
@@ -161,49 +164,6 @@ def _complete(path, written, replaced, contents):
     path.rename(replaced)
   written.rename(path)
   shutil.rmtree(replaced, ignore_errors=True)
-
-
-def _description(agent: types.Agent) -> dict[str, Any]:
-  """Returns what makes an agent as plain data, after a check that it does."""
-  checks.component(types.Agent, 'an agent')('agent', agent)
-  contents = {
-      'format': FORMAT,
-      'hyperjax': hyperjax.__version__,
-      'agent': configs.name_of(type(agent)),
-      'observation_spec': {**agent.observation_spec._asdict()},
-      'num_actions': agent.num_actions,
-      'config_class': configs.name_of(type(agent.config)),
-      'config': configs.to_json(agent.config)}
-  try:
-    contents = json.loads(json.dumps(contents))
-  except (TypeError, ValueError) as error:
-    raise ValueError(
-        f'the config of {type(agent).__name__} must be what JSON can hold: '
-        f'{error}') from error
-  if _agent(contents) != agent:
-    raise ValueError(
-        f'{agent} is not what comes of its specs and config as JSON; expected '
-        f'classes and functions with a name in a module, and no other fields')
-  return contents
-
-
-def _agent(contents: dict[str, Any]) -> types.Agent:
-  """Returns the agent of a description."""
-  kind = configs.dataclass_of(contents['agent'], 'agent', agents)
-  config = configs.from_json(
-      configs.dataclass_of(contents['config_class'], 'config_class', agents),
-      contents['config'])
-  fields: dict[str, Any] = {
-      name: tuple(x) if isinstance(x, list) else x
-      for name, x in contents['observation_spec'].items()}
-  spec = specs.ObservationSpec(**fields)
-  try:
-    agent = kind(spec, contents['num_actions'], config)
-  except TypeError as error:
-    raise ValueError(
-        f'agent must be made of observation_spec, num_actions and config, got '
-        f'{contents["agent"]!r}: {error}') from error
-  return checks.component(types.Agent, 'an agent')('agent', agent)
 
 
 def load(
@@ -236,7 +196,7 @@ def load(
         f'{"; ".join(known[:20] + ["..."] * (len(known) > 20))}')
   (folder, contents, i, run), = chosen
   try:
-    agent = _agent(contents)
+    agent = policy_json.agent_of(contents)
     params = _weights(folder, agent, len(contents['runs']), i)
     if run['legal_actions'] is not None:
       params = networks.with_legal_actions(
@@ -245,7 +205,7 @@ def load(
     return policy_lib.Policy(agent, params, run['updates'])
   except (ValueError, TypeError) as error:
     text = '; '.join(line.strip() for line in str(error).splitlines())
-    raise ValueError(f'{folder / _FILE}: {text}') from error
+    raise ValueError(f'{folder / policy_json.FILE}: {text}') from error
 
 
 def _found(path: Path) -> list[tuple[Path, dict[str, Any]]]:
@@ -254,35 +214,13 @@ def _found(path: Path) -> list[tuple[Path, dict[str, Any]]]:
       path, *sorted(path.glob('programs/*'))))]
   # A process that is killed between the two renames leaves only the old one.
   folders = [x if x.exists() else Path(f'{x}.replaced') for x in folders]
-  folders = [x for x in folders if (x / _FILE).exists()]
+  folders = [x for x in folders if (x / policy_json.FILE).exists()]
   if not folders:
     raise ValueError(
-        f'{path} has no {_FILE}, nor has its folder {FOLDER}; expected a '
-        f'folder that hyperjax.save wrote, or that of a run with a checkpoint')
-  return [(folder, _read(folder)) for folder in folders]
-
-
-def _read(folder: Path) -> dict[str, Any]:
-  """Returns the contents of a policy.json."""
-  path = folder / _FILE
-  try:
-    contents = json.loads(path.read_text(encoding='utf-8'))
-    number = contents['format']
-    if isinstance(number, int) and number > FORMAT:
-      raise ValueError(
-          f'it has format {number}, of a newer version than hyperjax '
-          f'{hyperjax.__version__}; expected at most {FORMAT}')
-    for run in contents['runs']:
-      for name in ('seed', 'task', 'updates', 'legal_actions'):
-        run[name]
-    for name in ('agent', 'observation_spec', 'num_actions', 'config_class',
-                 'config'):
-      contents[name]
-  except (OSError, ValueError, KeyError, TypeError) as error:
-    raise ValueError(
-        f'{path} is not what hyperjax.save writes: '
-        f'{f"no {error}" if isinstance(error, KeyError) else error}') from error
-  return contents
+        f'{path} has no {policy_json.FILE}, nor has its folder {FOLDER}; '
+        f'expected a folder that hyperjax.save wrote, or that of a run with a '
+        f'checkpoint')
+  return [(folder, policy_json.read(folder)) for folder in folders]
 
 
 def _weights(folder, agent, num_runs, i) -> dict[str, Any]:

@@ -15,6 +15,19 @@ from hyperjax import spaces
 Bound = float | tuple[float, ...] | None
 
 
+class _Bounds(tuple):
+  """A tuple that computes its hash once.
+
+  Specs are static arguments of compiled functions, which hash them at every
+  call, and an image has tens of thousands of bounds.
+  """
+
+  def __hash__(self):
+    if not hasattr(self, '_hash'):
+      self._hash = super().__hash__()
+    return self._hash
+
+
 class ObservationSpec(NamedTuple):
   """Shape, dtype and range of one observation.
 
@@ -96,11 +109,15 @@ class ObservationSpec(NamedTuple):
       if array.dtype.kind in 'biu' or np.isfinite(array).all():
         return array
     self.check(array, num_leading)
-    if array.dtype.kind == 'f' and not np.all(np.isfinite(array)):
+    if _kind(array.dtype) == 'f' and not np.all(np.isfinite(array)):
       raise ValueError(
           f'expected a finite observation, got '
           f'{array[~np.isfinite(array)].ravel()[0]}')
     return arrays.cast(array, self.dtype)
+
+
+def _cached(bound: Bound) -> Bound:
+  return _Bounds(bound) if type(bound) is tuple else bound
 
 
 def _kind(dtype: Any) -> str:
@@ -121,6 +138,8 @@ def check_spec(name: str, spec: Any) -> ObservationSpec:
     raise ValueError(f'shape of {name} must be a tuple, got {spec.shape!r}')
   shape = tuple(checks.integer(0)(f'shape of {name}', n) for n in spec.shape)
   try:
+    if spec.dtype is None:
+      raise TypeError('NumPy would take None for float64')
     dtype = jnp.dtype(spec.dtype)
   except TypeError as error:
     raise ValueError(
@@ -134,13 +153,16 @@ def check_spec(name: str, spec: Any) -> ObservationSpec:
         f'type {dtype.name} with num_values {num_values}')
   checked = spec._replace(
       shape=shape, dtype=dtype.name, num_values=num_values)
+  if any(type(x) is tuple for x in (spec.minimum, spec.maximum)):
+    checked = checked._replace(
+        minimum=_cached(spec.minimum), maximum=_cached(spec.maximum))
   try:
     hash(checked)
   except TypeError as error:
     raise ValueError(
         f'minimum and maximum of {name} must be numbers or tuples of them, got '
         f'{spec!r}') from error
-  return spec if checked == spec else checked
+  return checked
 
 
 def observation_spec(spec: Any) -> ObservationSpec:
@@ -190,7 +212,7 @@ def _bound(bound: np.ndarray, shape: tuple[int, ...]) -> Bound:
   values = np.broadcast_to(bound, shape).astype(float).ravel()
   if not values.size:
     return None
-  return float(values[0]) if (values == values[0]).all() else tuple(
+  return float(values[0]) if (values == values[0]).all() else _Bounds(
       values.tolist())
 
 

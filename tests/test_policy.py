@@ -225,6 +225,7 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 
 @pytest.mark.parametrize('mine', [
     'policy/my_notes.txt', 'policy/checkpoints/x', 'policy/weights/notes.txt',
+    'policy/.git/HEAD', 'policy/.env', 'policy/weights/0/notes.txt',
     'policy.tmp/mine.txt', 'policy.replaced/mine.txt', 'policy.tmp'])
 def test_saving_again_removes_nothing_of_the_users(saved, mine):
   path = saved.parent / mine
@@ -234,6 +235,31 @@ def test_saving_again_removes_nothing_of_the_users(saved, mine):
   assert 'something else' in text and 'expected policy.json and weights' in text
   assert path.read_text() == 'x'
   assert hyperjax.load(saved).agent == HYPER
+
+
+def test_a_folder_of_hidden_files_is_not_replaced(tmp_path):
+  (tmp_path / '.env').write_text('x')
+  assert 'got .env' in refusal(
+      hyperjax.save, tmp_path, HYPER, small.start(HYPER))
+
+
+@pytest.mark.parametrize('exists', [False, True])
+def test_what_a_link_points_to_is_replaced(exists, tmp_path):
+  folder, link = tmp_path / 'folder', tmp_path / 'link'
+  if exists:
+    folder.mkdir()
+  link.symlink_to(folder)
+  for _ in range(2):
+    hyperjax.save(link, HYPER, small.start(HYPER))
+    assert link.is_symlink() and hyperjax.load(folder).agent == HYPER
+  assert {x.name for x in tmp_path.iterdir()} == {'folder', 'link'}
+
+
+def test_a_folder_without_a_name_for_orbax_is_refused_at_once(tmp_path):
+  path = tmp_path / 'rate=[0.1]'
+  with pytest.raises(ValueError, match=r'without a bracket.*rate=\[0.1\]'):
+    hyperjax.save(path, HYPER, small.start(HYPER))
+  assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_of_weights_alone_is_not_replaced(saved):
@@ -263,7 +289,12 @@ def test_what_killed_saves_left_is_removed(saved):
     ({'num_actions': 'two'}, "number of actions, got 'two'"),
     ({'observation_spec': {'shape': [3]}}, 'dtype'),
     ({'format': 99}, 'format 99, of a newer version .*at most 1'),
+    ({'observation_spec': 3}, 'observation_spec must be a dict'),
+    ({'observation_spec': {'shape': [3], 'dtype': None}}, 'dtype'),
     ({'runs': 3}, 'is not what hyperjax.save writes'),
+    *(({'runs': [{'seed': None, 'task': None, 'updates': 0,
+                  'legal_actions': legal}]}, 'some of 0..3, got')
+      for legal in ([], [4], [-1], [10**30])),
 ])
 @pytest.mark.usefixtures('unchecked')
 def test_what_does_not_fit_is_named(changes, words, saved):

@@ -73,7 +73,7 @@ def test_make_targets_exist():
 # What users have no business with, so that the API's pages leave it out.
 INTERNAL = {
     'arrays', 'checks', 'checkpoint_arrays', 'checkpoint_pieces',
-    'step_checks', 'agents.guards', 'environments.worker',
+    'policy_json', 'step_checks', 'agents.guards', 'environments.worker',
 }
 
 
