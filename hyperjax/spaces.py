@@ -23,6 +23,7 @@ import numpy as np
 
 from hyperjax import arrays
 
+_INT32_MAX = np.iinfo(np.int32).max
 # The kinds of numbers that may stand for those of a dtype, by its kind. Only
 # floating-point numbers may be rounded.
 _KINDS = {'b': 'b', 'i': 'biu', 'u': 'biu', 'f': 'biuf'}
@@ -212,6 +213,10 @@ def _nested_spec(space: Any, whole: Any) -> Any:
   if _is(space, 'Tuple'):
     return tuple(_nested_spec(x, whole) for x in space.spaces)
   if _is(space, 'Discrete'):
+    if space.n > _INT32_MAX:
+      raise ValueError(
+          f'expected a Discrete space of at most {_INT32_MAX} observations, '
+          f'got {space}')
     return specs.DiscreteArray(int(space.n), np.int32, 'observation')
   if _is(space, 'MultiBinary'):
     return specs.BoundedArray(space.shape, space.dtype, 0, 1, 'observation')

@@ -323,3 +323,51 @@ def test_names_must_have_an_order():
 def test_complex_numbers_are_refused():
   with pytest.raises(ValueError, match='arrays of numbers.*complex64'):
     spaces.flat_spec(dm_specs.Array((), np.complex64))
+
+
+class _Rewards(_Shows):
+  """Terminates at once, with a reward and an observation as it is told."""
+
+  def __init__(self, reward, last=1.):
+    super().__init__(gym_spaces.Box(0., 1., (1,)), np.zeros(1, np.float32))
+    self._reward, self._last = reward, last
+    self.seeds = []
+
+  def reset(self, *, seed=None, options=None):
+    self.seeds.append(seed)
+    if len(self.seeds) == 1:
+      raise OSError('not yet')
+    return super().reset()
+
+  def step(self, action):
+    self._value[:] = self._last
+    return self._value, self._reward, True, False, {}
+
+
+def test_observations_are_kept_where_the_environment_overwrites_them():
+  environment = DmEnv(_Rewards(1.))
+  with pytest.raises(OSError, match='not yet'):
+    environment.reset()
+  first = environment.reset()
+  assert environment.step(0).observation == [1.]
+  assert first.observation == [0.]
+
+
+@pytest.mark.parametrize('reward, last, words', [
+    (None, 1., 'reward.*None'), ([1., 2.], 1., r'reward.*shape \(2,\)'),
+    (np.nan, 1., 'finite reward')])
+def test_an_episode_whose_last_step_is_refused_has_ended(reward, last, words):
+  environment = DmEnv(_Rewards(reward, last), seed=3)
+  with pytest.raises(OSError, match='not yet'):
+    environment.reset()
+  environment.reset()
+  with pytest.raises(ValueError, match=words):
+    environment.step(0)
+  assert environment.step(0).first()
+  # The reset that failed had not used the seed.
+  assert environment._environment.seeds == [3, 3, None]
+
+
+def test_categories_are_of_32_bits():
+  with pytest.raises(ValueError, match=r'at most 2147483647.*Discrete'):
+    spaces.observation_spec(gym_spaces.Discrete(2**33))

@@ -481,3 +481,90 @@ def test_a_missing_package_is_told_of(monkeypatch):
 def test_envpool_wants_seeds_in_a_sequence(unchecked):
   with pytest.raises(ValueError, match='a sequence of seeds, got 0'):
     envpool.Envpool('CartPole-v1', 0)
+
+
+class Slow(Count):
+  """Notes when it steps and is closed."""
+
+  events: list[str] = []
+
+  def step(self, action):
+    self.events.append('begin')
+    time.sleep(0.3)
+    self.events.append('end')
+    return super().step(action)
+
+  def close(self):
+    self.events.append('close')
+
+
+def test_closing_waits_for_the_step():
+  environments = gymnasium_lib.Gymnasium(
+      gymnasium.vector.SyncVectorEnv([Slow] * 2), name='Slow')
+  environments.reset()
+  Slow.events.clear()
+  environments.send(np.zeros(2, int))
+  environments.close()
+  assert Slow.events == ['begin', 'end'] * 2 + ['close'] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.ci
+def test_closing_waits_for_processes_that_step():
+  environments = gymnasium_lib.Gymnasium(
+      gymnasium.vector.AsyncVectorEnv([Slow] * 2, context='forkserver'),
+      name='Slow')
+  environments.reset()
+  processes = environments._environments.processes
+  environments.send(np.zeros(2, int))
+  environments.close()
+  for process in processes:
+    process.join(timeout=60.)
+    assert not process.is_alive()
+
+
+class Exits(Count):
+  """Exits in a step."""
+
+  def step(self, action):
+    raise SystemExit(3)
+
+
+@pytest.mark.parametrize('waits', [False, True])
+def test_an_environment_that_exits_is_told_of(waits):
+  environments = gymnasium_lib.Gymnasium(
+      gymnasium.vector.SyncVectorEnv([Exits]), name='Exits')
+  environments.reset()
+  environments.send(np.zeros(1, int))
+  if waits:
+    with pytest.raises(vector.StalledError, match='Exits.*died: 3'):
+      environments.recv()
+  environments.close()
+
+
+def test_the_first_step_needs_a_reset():
+  environments = count()
+  with pytest.raises(RuntimeError, match='call of reset before that of send'):
+    environments.send(np.zeros(2, int))
+  environments.close()
+
+
+class Misshapen(Shows):
+  """Ends all episodes with observations that do not fit, then begins more."""
+
+  def step(self, actions):
+    self._num_steps = getattr(self, '_num_steps', 0) + 1
+    ends = np.full(2, self._num_steps == 1)
+    value = np.zeros((2, 9)) if ends.all() else self._value
+    return value, np.ones(2), ends, np.zeros(2, bool), {}
+
+
+def test_an_episode_whose_last_observation_is_refused_has_ended():
+  environments = gymnasium_lib.Gymnasium(Misshapen(
+      gymnasium.spaces.Box(0., 1., (1,)), np.zeros((2, 1), np.float32)))
+  environments.reset()
+  with pytest.raises(ValueError, match=r'got the shape \(2, 9\)'):
+    environments.step(np.zeros(2, int))
+  timestep = environments.step(np.zeros(2, int))
+  assert timestep.first().all() and not timestep.reward.any()
+  environments.close()

@@ -76,6 +76,7 @@ class Gymnasium(vector.VectorBase):
     self._space = space
     self._environments = environments
     self._failed = False
+    self._answer = None
     super().__init__(
         name or _name(environments),
         _Halves(environments, _seeds(seeds, environments.num_envs)),
@@ -86,7 +87,14 @@ class Gymnasium(vector.VectorBase):
     return self._spec
 
   def close(self):
-    """Closes the environments; abandons those that failed, which may hang."""
+    """Closes the environments, after the step that they are in.
+
+    Those that have failed, which may hang, are abandoned.
+    """
+    if self._emulators is not None and not self._failed:
+      self._failed = not self._is_idle() or (
+          # A step that nobody has waited for, such as after Ctrl-C.
+          self._answer is not None and self._answer.exception() is not None)
     super().close()
     if not self._failed:
       self._environments.close()
@@ -95,6 +103,7 @@ class Gymnasium(vector.VectorBase):
         self._environments.close(terminate=True)
 
   def _wait(self, answer):
+    self._answer = answer
     try:
       return super()._wait(answer)
     except vector.StalledError:
@@ -102,11 +111,13 @@ class Gymnasium(vector.VectorBase):
       raise
 
   def _timestep(self, observation, *rest):
+    # First, since it notes which episodes have ended.
+    timestep = super()._timestep(observation, *rest)
     observation = spaces.convert(
         self._spec, spaces.from_zero(self._space, observation),
         leading=(self.num_envs,))
     # A copy, since environments may reuse the array for the next step.
-    return super()._timestep(np.array(observation), *rest)
+    return timestep._replace(observation=np.array(observation))
 
 
 def observation_spec(space: Any) -> specs.Array:
@@ -167,8 +178,8 @@ class DmEnv(dm_env.Environment):
     Raises:
       ValueError: if the observation does not fit the space.
     """
-    seed, self._seed = self._seed, None
-    observation, _ = self._environment.reset(seed=seed)
+    observation, _ = self._environment.reset(seed=self._seed)
+    self._seed = None
     self._is_over = False
     return dm_env.restart(self._flat(observation))
 
@@ -179,8 +190,8 @@ class DmEnv(dm_env.Environment):
       action: integer, 0..num_actions-1.
 
     Raises:
-      ValueError: if the action is another number, or none, or the observation
-        does not fit the space.
+      ValueError: if the action is another number, or none, the observation
+        does not fit the space, or the reward is no finite number.
     """
     if self._is_over:
       return self.reset()
@@ -188,13 +199,13 @@ class DmEnv(dm_env.Environment):
     space = self._environment.action_space
     value, reward, terminated, truncated, _ = self._environment.step(
         space.dtype.type(action + space.start))
-    observation = self._flat(value)
     self._is_over = bool(terminated or truncated)
+    reward, observation = step_checks.check_reward(reward), self._flat(value)
     if terminated:
-      return dm_env.termination(float(reward), observation)
+      return dm_env.termination(reward, observation)
     if truncated:
-      return dm_env.truncation(float(reward), observation, discount=1.)
-    return dm_env.transition(float(reward), observation)
+      return dm_env.truncation(reward, observation, discount=1.)
+    return dm_env.transition(reward, observation)
 
   def observation_spec(self) -> specs.Array:
     """Returns the spec of one observation."""
@@ -205,8 +216,9 @@ class DmEnv(dm_env.Environment):
     return specs.DiscreteArray(self._num_actions, np.int32, 'action')
 
   def _flat(self, observation: Any) -> np.ndarray:
-    return spaces.flatten(
-        self._nested_spec, spaces.from_zero(self._space, observation))
+    # A copy, since the environment may reuse the array for the next step.
+    return np.array(spaces.flatten(
+        self._nested_spec, spaces.from_zero(self._space, observation)))
 
   def close(self):
     """Closes the environment inside."""
@@ -225,8 +237,9 @@ class _Halves:
     self._actions = None
 
   def reset(self):
-    seeds, self._seeds = self._seeds, None
-    return self._environments.reset(seed=seeds)
+    answer = self._environments.reset(seed=self._seeds)
+    self._seeds = None
+    return answer
 
   def send(self, actions):
     space = self._environments.single_action_space

@@ -158,6 +158,7 @@ class VectorBase:
     self._emulators: Any = emulators  # None once closed.
     self._timeout_s = check_timeout(timeout_s)
     self._was_last = np.ones(num_envs, bool)
+    self._has_begun = False
     self._step: concurrent.futures.Future | None = None
     self._worker = worker.Worker()
 
@@ -176,6 +177,7 @@ class VectorBase:
     self._step = None
     observation, info = self._wait(self._worker.begin(self._emulators.reset))
     self._was_last = np.ones(self.num_envs, bool)
+    self._has_begun = True
     zeros = np.zeros(self.num_envs, np.float32)
     return self._timestep(observation, zeros, zeros > 0, zeros > 0, info)
 
@@ -188,10 +190,12 @@ class VectorBase:
     Raises:
       ValueError: if an action is invalid.
       RuntimeError: if the last step has not been received, or the environments
-        are closed.
+        are closed or were never reset.
       StalledError: if an environment died.
     """
     self._check_open()
+    if not self._has_begun:
+      raise RuntimeError('expected a call of reset before that of send')
     if self._step is not None:
       raise RuntimeError('expected a call of recv after that of send')
     actions = np.asarray(actions)
@@ -231,6 +235,12 @@ class VectorBase:
     self._emulators = self._step = None
     self._worker.end()
 
+  def _is_idle(self) -> bool:
+    """Waits for the calls that were begun; returns whether they ended."""
+    done, _ = concurrent.futures.wait(
+        [self._worker.begin(lambda: None)], self._timeout_s)
+    return bool(done)
+
   def _check_open(self):
     if self._emulators is None:
       raise RuntimeError(f'{self.name}: the environments are closed')
@@ -246,12 +256,12 @@ class VectorBase:
       raise StalledError(
           f'{self.name}: the environments did not answer for '
           f'{self._timeout_s:.0f} seconds')
-    try:
-      return answer.result()
-    except Exception as error:
+    error = answer.exception()
+    if error is not None:
       raise self._died(error) from error
+    return answer.result()
 
-  def _died(self, error: Exception) -> StalledError:
+  def _died(self, error: BaseException) -> StalledError:
     return StalledError(
         f'{self.name}: an environment died: {str(error) or repr(error)}')
 

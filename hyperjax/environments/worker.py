@@ -35,6 +35,6 @@ def _answer(calls: queue.SimpleQueue):
     function, answer = call
     try:
       answer.set_result(function())
-    except Exception as error:  # pylint: disable=broad-except
+    except BaseException as error:  # Such as SystemExit, of an environment.
       answer.set_exception(error)
     del call, function, answer  # Else they would be kept until the next call.
