@@ -17,8 +17,10 @@ import pytest
 from hyperjax import acting
 from hyperjax import agents
 from hyperjax import data_noise
+from hyperjax import faults
 from hyperjax import networks
 from hyperjax import replay
+from hyperjax import schedules
 from hyperjax import specs
 from hyperjax import step_checks
 from hyperjax import types
@@ -547,6 +549,78 @@ def test_an_evaluator_follows_the_newest_weights():
     assert 4 <= chosen.count(1 - best) <= 20 < chosen.count(best)
 
 
+def test_an_evaluator_that_acts_as_the_agent_is_as_far_as_it_is():
+  actor = acme.Actor(agents.DQN(
+      dm_specs.Array((3,), np.float32), 2, dataclasses.replace(
+          QUICK, acting=acting.EpsilonGreedy(schedules.Linear(1., 0., 20)))))
+  play(actor, 40)
+  actor.state = actor.state._replace(
+      learner=biased_towards(1, actor.state.learner))
+  evaluator = actor.evaluator(as_it_acts=True)
+  assert [evaluator.select_action(observation()) for _ in range(20)] == [1] * 20
+
+
+@pytest.mark.parametrize('config', [{'n_step': 3}, {'sequence_length': 3}])
+@pytest.mark.parametrize('with_timesteps', [False, True])
+def test_no_return_runs_on_from_an_episode_that_was_abandoned(
+    config, with_timesteps):
+  adapter = bsuite_adapter.Agent(agents.DQN(
+      dm_specs.Array((3,), np.float32), 2,
+      dataclasses.replace(QUICK, discount=1., warmup_steps=500, **config)))
+  actor = adapter.actor
+  for begin, rewards in ((0., [1., 2.]), (10., [10., 100.])):
+    timestep = dm_env.restart(observation(begin))
+    if not with_timesteps:
+      actor.observe_first(timestep)
+    for reward in rewards:
+      old, timestep = timestep, dm_env.transition(
+          reward, timestep.observation + 1.)
+      if with_timesteps:
+        adapter.update(old, 0, timestep)
+      else:
+        actor.observe(0, timestep)
+  batch = actor._trainer.replay.sample(
+      actor.state.replay, jax.random.key(0), jnp.int32(0))
+  if 'n_step' in config:
+    assert {(float(s[0]), float(r)) for s, r in zip(
+        batch.transitions.observation, batch.transitions.reward, strict=True)
+            } <= {(0., 3.), (1., 2.), (10., 110.), (11., 100.)}
+  else:
+    for s, following, exists in zip(
+        batch.transitions.observation, batch.sequences.observations,
+        batch.sequences.exists, strict=True):
+      end = 2. if s[0] < 10. else 12.
+      assert exists.sum() == end - s[0] and following[exists, 0].max() == end
+
+
+@pytest.mark.usefixtures('unchecked')
+def test_a_state_that_does_not_fit_is_refused_and_changes_nothing():
+  actor = acme.Actor(DQN)
+  play(actor, 10)
+  before = states.plain(actor.state)
+  other = agents.DQN(dm_specs.Array((3,), np.float32), 5, QUICK)
+  faulty = actor.state._replace(learner=actor.state.learner._replace(
+      faults=jnp.uint32(faults.Fault.REWARD)))
+  for state, words in (
+      (acme.Actor(other).state, r'\(2,\), as this actor has it, got .*\(5,\)'),
+      (acme.Actor(DQN, replay_capacity=64).state, '500.*this actor.*64'),
+      (faulty, 'reward'), (None, 'got none')):
+    with pytest.raises((ValueError, FloatingPointError), match=words):
+      actor.state = state
+    jax.tree.map(
+        np.testing.assert_array_equal, before, states.plain(actor.state))
+  play(actor, 3)
+
+
+@pytest.mark.parametrize('step_type', [dm_env.StepType.FIRST, 7, None])
+def test_only_time_steps_after_actions_are_stored(step_type):
+  actor = acme.Actor(DQN)
+  actor.observe_first(dm_env.restart(observation()))
+  with pytest.raises(ValueError, match='after an action, MID or LAST, got'):
+    actor.observe(0, dm_env.TimeStep(step_type, 1., 1., observation()))
+  assert int(actor.state.num_transitions) == 0
+
+
 def test_equal_actors_share_their_programs():
   """Actors of agents that are equal, though not the same."""
   compiled = (programs.INIT, programs.WARM_UP, programs.ACT, programs.OBSERVE,
@@ -574,6 +648,46 @@ def test_environments_may_write_observations_to_one_place():
   stored = actor.state.replay.ring.experience.transition
   assert stored.observation[0, :2, 0].tolist() == [0., 1.]
   assert stored.next_observation[0, :2, 0].tolist() == [1., 2.]
+
+
+def test_bsuite_has_observations_that_are_written_to_one_place():
+  adapter, place = bsuite_adapter.Agent(DQN), observation(0.)
+  timestep = dm_env.restart(place)
+  for t in (1., 2.):
+    adapter.select_action(timestep)
+    place[0] = t
+    new = dm_env.transition(1., place)
+    adapter.update(timestep, 0, new)
+    timestep = new
+  stored = adapter.actor.state.replay.ring.experience.transition
+  assert stored.observation[0, :2, 0].tolist() == [0., 1.]
+  assert stored.next_observation[0, :2, 0].tolist() == [1., 2.]
+
+
+@pytest.mark.parametrize('dtype', [np.float16, jnp.bfloat16])
+def test_returns_are_not_sums_in_the_type_of_rewards(dtype):
+  class Pays(_Truncated):
+    def step(self, action):
+      return super().step(action)._replace(
+          reward=dtype((1., 1e-3)[self._t - 1]))
+
+  actor = acme.Actor(agents.DQN(*specs.of_environment(Pays()), QUICK))
+  result = EnvironmentLoop(Pays(), actor).run_episode()
+  assert result.episode_return == pytest.approx(1. + float(dtype(1e-3)))
+
+
+@pytest.mark.usefixtures('unchecked')
+def test_a_loop_says_what_it_was_given():
+  loop = EnvironmentLoop(_Truncated(), acme.Actor(DQN))
+  with pytest.raises(ValueError, match='num_episodes must be at least 1'):
+    loop.episodes(0)
+
+  class Other:
+    def reset(self):
+      return np.zeros(3), {}
+
+  with pytest.raises(ValueError, match='of dm_env.*with tuple; gymnasium.DmE'):
+    EnvironmentLoop(Other(), acme.Actor(DQN)).run_episode()
 
 
 def test_observations_may_be_lists():

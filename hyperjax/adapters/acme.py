@@ -10,12 +10,13 @@ import dm_env
 import jax
 import numpy as np
 
-from hyperjax import checks
+from hyperjax import arrays
 from hyperjax import faults
 from hyperjax import memory
 from hyperjax import seeds
 from hyperjax import step_checks
 from hyperjax import types
+from hyperjax.adapters import evaluator as evaluator_lib
 from hyperjax.adapters import plain_keys
 from hyperjax.adapters import programs
 from hyperjax.loops import trainer as trainer_lib
@@ -23,8 +24,7 @@ from hyperjax.loops import trainer as trainer_lib
 Seed = chex.PRNGKey | seeds.Seed
 Action = int | np.integer
 
-# Whether a step is the first one, [1].
-_FLAGS = {flag: np.array([flag]) for flag in (False, True)}
+_AFTER_ACTIONS = dm_env.StepType.MID, dm_env.StepType.LAST
 
 
 class Actor:
@@ -39,7 +39,8 @@ class Actor:
     state: agent's whole state, see `trainer.TrainState`. It may be read between
       calls; the next call reuses its arrays, so copy what must be kept. It may
       be assigned between episodes, for instance from a checkpoint, from which
-      learning then continues.
+      learning then continues. The actor takes over the arrays: assign a copy
+      of another actor's state.
     metrics: metrics of the newest updates, arrays [updates_per_period] by name;
       empty before the first update, and after a state was assigned.
   """
@@ -72,6 +73,7 @@ class Actor:
     self._faults = np.uint32(0)  # Of the newest updates.
     self._observation = None
     self._is_first = True
+    self._is_open = False  # Whether the newest transition's episode goes on.
     self._num_steps = 0
     self._owes_learning = False
     self._is_deferred = False  # Whether `update` has left its work to do.
@@ -81,6 +83,10 @@ class Actor:
     """Whole state of the agent, see the class."""
     return plain_keys.to_typed(self._learned())
 
+  def state_of_policy(self) -> trainer_lib.TrainState:
+    """Returns the newest state with plain keys, for `evaluator`."""
+    return self._learned()
+
   @property
   def metrics(self) -> types.Metrics:
     """Metrics of the newest updates, see the class."""
@@ -89,12 +95,17 @@ class Actor:
 
   @state.setter
   def state(self, state: trainer_lib.TrainState):
+    arrays.check_same_shapes(
+        'a state', state,
+        jax.eval_shape(self._trainer.init, jax.random.key(0)), 'this actor')
+    faults.check(state)
     self._state = plain_keys.to_plain(state)
     self._num_steps = int(state.num_transitions)
     self._owes_learning = self._is_deferred = False
     self._metrics = {}  # Of updates that this state may never have seen.
     self._faults = np.uint32(0)
-    faults.check(state)
+    self._observation = None
+    self._is_open = True  # As it may have been saved within an episode.
 
   def select_action(self, observation: Any) -> int:
     """Returns the action at one observation.
@@ -107,7 +118,7 @@ class Actor:
     if self._num_steps < self._trainer.warmup_steps:
       actor, action = programs.WARM_UP(self.agent, learner, actor)
     else:
-      inputs = actor, observation, _FLAGS[self._is_first]
+      inputs = actor, observation, evaluator_lib.FLAGS[self._is_first]
       if self._is_deferred:
         *learned, actor, action = programs.LEARN_AND_ACT(
             self._trainer, *self._parts(), *inputs)
@@ -116,16 +127,17 @@ class Actor:
         actor, action = programs.ACT(self.agent, learner, *inputs)
       self._is_first = False  # The episode has its index.
     self._state = self._state._replace(actor=actor)
-    return _number(action)
+    return evaluator_lib.number(action)
 
   def observe_first(self, timestep: dm_env.TimeStep) -> None:
-    """Begins an episode.
+    """Begins an episode; one that has not ended is truncated.
 
     Raises:
       ValueError: if the observation does not fit the agent's spec.
     """
     self._observation = self._convert(timestep.observation)
     self._is_first = True
+    self._end_episode()
 
   def observe(self, action: Action, next_timestep: dm_env.TimeStep) -> None:
     """Stores a transition.
@@ -139,7 +151,8 @@ class Actor:
         no episode was begun. Nothing is stored then.
     """
     if self._observation is None:
-      raise ValueError('observe was called before observe_first')
+      raise ValueError(
+          'observe was called before observe_first, which begins every episode')
     self._store(self._observation, action, next_timestep)
 
   def observe_from(
@@ -157,14 +170,29 @@ class Actor:
       ValueError: if a value does not fit the agent's spec or is not finite.
         Nothing is stored then.
     """
-    self._store(
-        self._convert(timestep.observation), action, next_timestep)
+    observation = self._convert(timestep.observation)
+    if timestep.first():
+      self._end_episode()
+    self._store(observation, action, next_timestep)
 
   def _convert(self, observation: Any) -> Any:
     # A copy: environments may write the next observation to the same place.
     return np.array(self.agent.observation_spec.convert(observation))[None]
 
+  def _end_episode(self):
+    """Lets no return run on from an episode that was abandoned."""
+    if self._is_open and self._trainer.replay.num_following > 1:
+      state = self._learned()
+      self._state = state._replace(
+          replay=programs.END_EPISODE(self._trainer, state.replay))
+    self._is_open = False
+
   def _store(self, observation, action, next_timestep):
+    if next_timestep.step_type not in _AFTER_ACTIONS:
+      raise ValueError(
+          f'expected a time step after an action, MID or LAST, got step_type '
+          f'{next_timestep.step_type!r}; the first one of an episode is for '
+          f'observe_first')
     next_observation = self._convert(next_timestep.observation)
     numbers = (step_checks.check_reward(next_timestep.reward),
                step_checks.check_discount(next_timestep.discount))
@@ -179,7 +207,8 @@ class Actor:
         np.array(numbers, np.float32))
     self._state = seen._replace(
         learner=state.learner, actor=state.actor, replay_key=state.replay_key)
-    self._observation = None if next_timestep.last() else next_observation
+    self._is_open = not next_timestep.last()
+    self._observation = next_observation if self._is_open else None
     self._num_steps += 1
     self._owes_learning = (
         self._num_steps > self._trainer.warmup_steps
@@ -241,7 +270,7 @@ class Actor:
 
   def evaluator(
       self, key: Seed = 0, as_it_acts: bool = False
-  ) -> 'Evaluator':
+  ) -> evaluator_lib.Evaluator:
     """Returns an actor with the weights of this one that does not learn.
 
     Args:
@@ -250,49 +279,4 @@ class Actor:
         default it is the evaluation policy, for most agents greedy for one
         index per episode.
     """
-    return Evaluator(self, key, as_it_acts)
-
-
-class Evaluator:
-  """Acts with the newest weights of an `Actor`, which does not change."""
-
-  def __init__(self, actor: Actor, key: Seed = 0, as_it_acts: bool = False):
-    """Makes an evaluator, see `Actor.evaluator`."""
-    self._learning_actor = actor
-    self._agent = actor.agent
-    init, self._act = (
-        (self._agent.init_actor, programs.ACT)
-        if checks.flag('as_it_acts', as_it_acts)
-        else (self._agent.init_evaluation, programs.EVALUATE))
-    self._actor_state = plain_keys.to_plain(init(seeds.to_key(key), 1))
-    self._is_first = True
-
-  def select_action(self, observation: Any) -> int:
-    """Returns the action at one observation.
-
-    Raises:
-      ValueError: if the observation does not fit the agent's spec.
-    """
-    observation = self._agent.observation_spec.convert(observation)[None]
-    self._actor_state, action = self._act(
-        self._agent, self._learning_actor._learned().learner, self._actor_state,
-        observation, _FLAGS[self._is_first])
-    self._is_first = False
-    return _number(action)
-
-  def observe_first(self, timestep: dm_env.TimeStep) -> None:
-    """Begins an episode."""
-    del timestep
-    self._is_first = True
-
-  def observe(self, action: Action, next_timestep: dm_env.TimeStep) -> None:
-    """Does nothing: an evaluator does not learn."""
-    del action, next_timestep
-
-  def update(self, wait: bool = False) -> None:
-    """Does nothing: an evaluator does not learn."""
-    del wait
-
-
-def _number(action: jax.Array) -> int:
-  return int(np.asarray(action)[0])  # To index a JAX array takes longer.
+    return evaluator_lib.Evaluator(self, key, as_it_acts)

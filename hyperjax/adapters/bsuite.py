@@ -4,9 +4,11 @@ bsuite itself is not needed: its `base.Agent` is a protocol of two methods.
 """
 
 import dm_env
+import numpy as np
 
 from hyperjax import types
 from hyperjax.adapters import acme
+from hyperjax.adapters import evaluator as evaluator_lib
 
 
 class Agent:
@@ -22,6 +24,8 @@ class Agent:
   ):
     """Allocates the replay, see `hyperjax.adapters.acme.Actor`."""
     self.actor = acme.Actor(agent, key, replay_capacity)
+    self._acted_at: dm_env.TimeStep | None = None
+    self._copy: dm_env.TimeStep | None = None
 
   def select_action(self, timestep: dm_env.TimeStep) -> int:
     """Returns the action at a time step.
@@ -31,6 +35,9 @@ class Agent:
     """
     if timestep.first():
       self.actor.observe_first(timestep)
+    # Environments may write the next observation to the same place.
+    self._acted_at, self._copy = timestep, timestep._replace(
+        observation=np.array(timestep.observation))
     return self.actor.select_action(timestep.observation)
 
   def update(
@@ -49,6 +56,8 @@ class Agent:
       FloatingPointError: if the loss of the previous updates was not finite.
       ValueError: if the state has another fault, see `hyperjax.faults`.
     """
+    if timestep is self._acted_at and self._copy is not None:
+      timestep = self._copy
     self.actor.observe_from(timestep, action, new_timestep)
     self.actor.update()
 
@@ -67,7 +76,7 @@ class Agent:
 class Evaluator:
   """Acts with the newest weights of an `Agent`, which does not change."""
 
-  def __init__(self, evaluator: acme.Evaluator):
+  def __init__(self, evaluator: evaluator_lib.Evaluator):
     """Makes an evaluator, see `Agent.evaluator`."""
     self._evaluator = evaluator
 

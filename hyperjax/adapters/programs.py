@@ -38,6 +38,10 @@ def _observe(
       types.TimeStep(step_type, reward, discount, next_observation))
 
 
+def _end_episode(trainer, replay):
+  return trainer.replay.end_episodes(replay)
+
+
 def _learn(trainer, written, read):
   learner, replay = written
   state, metrics = trainer.learn(read._replace(
@@ -60,6 +64,7 @@ WARM_UP = plain_keys.jit(_warm_up, donate_argnums=2)
 ACT = plain_keys.jit(_act, donate_argnums=2)
 EVALUATE = plain_keys.jit(_evaluate, donate_argnums=2)
 OBSERVE = plain_keys.jit(_observe, donate_argnums=1)
+END_EPISODE = plain_keys.jit(_end_episode, donate_argnums=1)
 LEARN = plain_keys.jit(_learn, donate_argnums=1)
 # One call instead of two in the usual order of a loop.
 LEARN_AND_ACT = plain_keys.jit(_learn_and_act, donate_argnums=(1, 3))

@@ -135,6 +135,19 @@ class TransitionReplay(storage.SampledReplay):
     return state._replace(ring=ring, sampler=self.sampler.add(
         state.sampler, slots, jnp.ones(num, bool)))
 
+  def end_episodes(self, state: storage.ReplayState) -> storage.ReplayState:
+    """Truncates the episodes after the newest transition of each environment.
+
+    For episodes that were abandoned. Returns and sequences of several steps
+    then end there, as they would run on into the next episodes otherwise.
+    """
+    newest = storage.newest_position(state.ring, self.capacity)
+    slots = (newest - jnp.arange(self.num_envs)) % self.capacity
+    stored = state.ring.experience
+    ring = state.ring.replace(experience=stored._replace(
+        is_last=stored.is_last.at[0, slots].set(True)))
+    return state._replace(ring=ring)
+
   def sample(
       self, state: storage.ReplayState, key: chex.PRNGKey,
       num_updates: Int[Array, ''] | None = None,
