@@ -51,9 +51,11 @@ def observe(state: RewardScale, timestep: Any) -> RewardScale:
   counted = jnp.stack([
       reward != 0., reward > 0., (reward == 0.) & ~timestep.first()])
   num = state.num + jnp.sum(counted, axis=1, dtype=jnp.int32)
-  excess = jnp.sum(jnp.where(
-      counted[:2], jnp.abs(reward) - state.mean[:, None], 0.), axis=1)
-  return RewardScale(num, state.mean + excess / jnp.maximum(num[:2], 1))
+  # Divided before they are added: the sum of large ones is beyond float32.
+  change = (jnp.abs(reward) - state.mean[:, None]) / jnp.maximum(
+      num[:2], 1)[:, None]
+  return RewardScale(
+      num, state.mean + jnp.sum(jnp.where(counted[:2], change, 0.), axis=1))
 
 
 def of_parts(state: RewardScale) -> RewardScale:

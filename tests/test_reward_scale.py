@@ -45,6 +45,7 @@ def scale_of(*rewards):
     ([[-0.01], [1.]], 1.),
     ([[1e-30]], 1e-30),
     ([[1e30], [-1e30]], 1e30),
+    ([[3e38, 3e38]], 3e38),  # Their sum is beyond float32.
 ])
 def test_is_the_size_of_rewards(rewards, expected):
   np.testing.assert_allclose(scale_of(*rewards), expected, rtol=1e-5)

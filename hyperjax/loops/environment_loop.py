@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import dm_env
 
 from hyperjax import checks
+from hyperjax import step_checks
 
 
 @runtime_checkable
@@ -69,8 +70,18 @@ class EnvironmentLoop:
     self._env_steps = 0
 
   def run_episode(self) -> EpisodeResult:
-    """Runs one episode to its end."""
+    """Runs one episode to its end.
+
+    Raises:
+      ValueError: if the environment is none of dm_env, a reward is no finite
+        number, or the actor raises it.
+    """
     timestep = self._environment.reset()
+    if not hasattr(timestep, 'last'):
+      raise ValueError(
+          f'expected an environment of dm_env, whose reset returns a TimeStep, '
+          f'got {self._environment!r} with {type(timestep).__name__}; '
+          f'gymnasium.DmEnv of hyperjax.environments wraps a gymnasium.Env')
     self._actor.observe_first(timestep)
     length, episode_return = 0, 0.
     while not timestep.last():
@@ -79,11 +90,11 @@ class EnvironmentLoop:
       self._actor.observe(action, timestep)
       self._actor.update()
       length += 1
-      episode_return += timestep.reward
+      episode_return += step_checks.check_reward(timestep.reward)
     self._episodes += 1
     self._env_steps += length
     return EpisodeResult(
-        self._episodes, self._env_steps, length, float(episode_return))
+        self._episodes, self._env_steps, length, episode_return)
 
   def episodes(self, num_episodes: int) -> Iterator[EpisodeResult]:
     """Runs episodes one at a time, as the caller asks for them.
@@ -92,8 +103,7 @@ class EnvironmentLoop:
       ValueError: if `num_episodes` is below 1.
     """
     checks.COUNT('num_episodes', num_episodes)
-    for _ in range(num_episodes):
-      yield self.run_episode()
+    return (self.run_episode() for _ in range(num_episodes))
 
   def run(self, num_episodes: int) -> list[EpisodeResult]:
     """Runs episodes and returns their results."""
