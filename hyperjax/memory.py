@@ -234,7 +234,8 @@ def need_of_program(
       analysis.temp_size_in_bytes + analysis.output_size_in_bytes
       - analysis.alias_size_in_bytes)
   return Need(f'results, copies and activations of {name}', times * num_bytes,
-              'batch_size, hidden_sizes, or the number of agents')
+              f'{"episodes" if name.endswith("evaluate") else "batch_size"}, '
+              f'hidden_sizes, or the number of agents')
 
 
 def traced(function: Callable[..., Any], *args: Any) -> Any:

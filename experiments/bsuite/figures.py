@@ -238,7 +238,10 @@ def draw_learning(runs: reading.Runs, path: Path):
       episodes, mean, low, high = mean_and_range(curves)
       ax.fill_between(episodes, low, high, color=colors[name], alpha=0.13,
                       linewidth=0)
-      ax.plot(episodes, mean, color=colors[name], linewidth=1.6)
+      whole = min(int(x[-1]) for x, _ in curves)
+      for part, line in ((episodes <= whole, '-'), (episodes >= whole, ':')):
+        ax.plot(episodes[part], mean[part], line, color=colors[name],
+                linewidth=1.6)
     if measure.level is not None:
       ax.axhline(measure.level, color=_GREY, linewidth=0.9, linestyle='--')
     ax.set_xscale('log')
@@ -253,8 +256,8 @@ def draw_learning(runs: reading.Runs, path: Path):
   for ax in list(fig.axes)[len(families):]:
     ax.set_visible(False)
   caption = ('Values are means over all episodes so far. Line and band: mean '
-             'and range over ids and seeds. Dashed: what the score compares '
-             'them with.')
+             'and range over ids and seeds, dotted where not all have come so '
+             'far. Dashed: what the score compares them with.')
   fig.supxlabel('episode\n' + textwrap.fill(
       caption, int(11 * fig.get_figwidth())), fontsize='medium')
   _legend(fig, [lines_lib.Line2D([], [], color=color, label=name)

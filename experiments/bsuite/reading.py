@@ -243,6 +243,10 @@ def read(folders: Iterable[Path]) -> tuple[Runs, list[str]]:
           'config') else str(settings['preset'])
     except (ValueError, KeyError, AttributeError) as error:
       raise ValueError(f'{path}: {error}') from error
+    if settings.get('num_episodes') is not None:
+      preset = f'{preset}, num_episodes {settings["num_episodes"]}'
+    if settings.get('reference'):
+      preset = f'{preset}, reference'
     name = f'{settings["agent"]}: {preset}'
     seeds = _seeds(config, path)
     present = _seed_folders(folder, seeds)

@@ -112,9 +112,7 @@ class Folder:
 
   def _compare(self, plain: dict[str, Any], settings: Any):
     found = self.config['settings']
-    defaults = _defaults(settings) if dataclasses.is_dataclass(settings) else {}
-    difference = _first_difference(
-        _completed(found, plain, defaults), plain)
+    difference = _first_difference(_completed(found, plain, settings), plain)
     if difference:
       name, theirs, ours = difference
       raise ValueError(
@@ -206,35 +204,30 @@ def _lock(path: Path) -> int:
   return descriptor
 
 
-def _defaults(settings: Any) -> dict[str, Any]:
-  """Returns the defaults of a dataclass and those in it, as plain data."""
-  defaults = {}
-  for field in dataclasses.fields(settings):
-    value = getattr(settings, field.name)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-      defaults[field.name] = _defaults(value)
-    elif field.default is not dataclasses.MISSING:
-      defaults[field.name] = provenance.plain(field.default)
-  return defaults
-
-
 def _completed(
-    found: dict[str, Any], ours: dict[str, Any], defaults: dict[str, Any],
+    found: dict[str, Any], ours: dict[str, Any], settings: Any
 ) -> dict[str, Any]:
   """Returns settings with options that came later, by what they default to.
 
   What a run did before there was an option is what its default does; where it
   is not, `registry` translates the run's settings.
+
+  Args:
+    found: settings of the run, as plain data.
+    ours: those of today.
+    settings: the same as a dataclass; anything else has no defaults.
   """
   completed = dict(found)
-  for name, value in ours.items():
-    default = defaults.get(name)
-    if name not in found and name in defaults:
-      if not isinstance(default, dict):
-        completed[name] = default
-    elif isinstance(found.get(name), dict) and isinstance(value, dict):
-      completed[name] = _completed(
-          found[name], value, default if isinstance(default, dict) else {})
+  if not dataclasses.is_dataclass(settings):
+    return completed
+  for field in dataclasses.fields(settings):
+    name, value = field.name, getattr(settings, field.name)
+    if name in found:
+      theirs = found[name]
+      if isinstance(theirs, dict) and isinstance(ours.get(name), dict):
+        completed[name] = _completed(theirs, ours[name], value)
+    elif name in ours and field.default is not dataclasses.MISSING:
+      completed[name] = provenance.plain(field.default)
   return completed
 
 

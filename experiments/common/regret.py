@@ -92,11 +92,16 @@ def read(folder: Path) -> dict[str, Curves]:
     rows = columns['agent'] == agent
     seeds, times, regret = (
         columns[name][rows].astype(float) for name in FIELDS[1:])
-    different = np.unique(seeds)
-    shape = (len(different), -1)
+    different, at = np.unique(seeds), np.unique(times)
+    if not np.array_equal(seeds, np.repeat(different, len(at))) or (
+        not np.array_equal(times, np.tile(at, len(different)))):
+      raise ValueError(
+          f'{path}: expected the regret of agent {agent} after the same times '
+          f'for each of {len(different)} seeds, in order; a row is missing, or '
+          f'too many')
     curves[str(agent)] = Curves(
-        different.astype(int), times.reshape(shape)[0].astype(int),
-        regret.reshape(shape))
+        different.astype(int), at.astype(int),
+        regret.reshape(len(different), len(at)))
   return curves
 
 
@@ -150,6 +155,14 @@ def measure(
     columns = files.read_columns(path, ('agent', 'seconds'))
     seconds = {str(agent): str(x) for agent, x in zip(
         columns['agent'], columns['seconds'], strict=True)}
+
+  def write_summary():
+    rows = [(*row, seconds.get(row[0], '')) for row in summarize(curves)]
+    files.write_csv(path, fields, rows)
+    print(' '.join(map(str, rows[-1])), flush=True)
+
+  if set(curves) != set(seconds):  # After a kill between the two writes.
+    write_summary()
   for name, agent in agents.items():
     if name in curves:
       continue
@@ -161,9 +174,7 @@ def measure(
         curves[name] = run(agent)
     seconds[name] = f'{time.monotonic() - start:.1f}'
     write(folder, curves)
-    rows = [(*row, seconds.get(row[0], '')) for row in summarize(curves)]
-    files.write_csv(path, fields, rows)
-    print(' '.join(map(str, rows[-1])), flush=True)
+    write_summary()
   return curves
 
 

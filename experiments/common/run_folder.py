@@ -121,6 +121,9 @@ class RunFolder:
               and isinstance(run['saved'], int | None)
               and isinstance(run['starts'], list)):
         raise TypeError('an entry is of another type')
+      if not all(isinstance(start, dict) and {'commit', 'versions', 'devices'}
+                 <= set(start) for start in run['starts']):
+        raise TypeError('a start has no commit, versions and devices')
     except (OSError, ValueError, KeyError, TypeError) as error:
       raise ValueError(
           f'{path} is damaged: {error}; expected it as the run wrote it, or '

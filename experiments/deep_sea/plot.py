@@ -23,7 +23,6 @@ import numpy as np
 
 from ..common import files
 from ..common import finished
-from ..common import registry
 from ..common import study
 from ..common import style
 from . import table
@@ -99,9 +98,11 @@ def ours(folder: Path) -> tuple[Lines, Lines, Lines]:
   before bsuite's criterion was met: what is left would be those that failed.
   """
   by_paper, by_bsuite, stochastic = {}, {}, {}
-  for config, paths in finished.points(folder, table.FIELDS):
+  points = finished.points(folder, table.FIELDS)
+  for (config, paths), words in zip(
+      points, finished.names(points, 'size'), strict=True):
     settings = config['settings']
-    name = f'{settings["agent"]}: {registry.settings_in_words(config)}'
+    name = f'{settings["agent"]}: {words}'
     episodes = np.concatenate([table.episodes_to_learn(x) for x in paths])
     bsuite = np.concatenate([_bsuite_episodes(x) for x in paths])
     # In a stochastic DeepSea noise hides which episodes were bad.
@@ -111,7 +112,8 @@ def ours(folder: Path) -> tuple[Lines, Lines, Lines]:
     if known and not settings.get('stochastic'):
       criteria.append((by_bsuite, bsuite))
     for lines, found in criteria:
-      solved, found = np.isfinite(found), table.counted(found)
+      solved = np.isfinite(found)
+      found = table.counted(found, settings['num_episodes'])
       lines.setdefault(name, []).append(Point(
           settings['size'], np.mean(found), int(solved.sum()), len(found),
           *table.interval(found)))
@@ -172,8 +174,11 @@ def _draw_lines(ax: axes_lib.Axes, groups: Sequence[tuple[Lines, bool]]):
       ends.append((title, points[-1].size, points[-1].mean, color))
   ax.set_xscale('log')
   ax.set_yscale('log')
-  ax.set_xlim(9., 220.)
-  ax.set_ylim(25., 14_000.)
+  drawn = [p for lines, _ in groups for points in lines.values()
+           for p in points if p.solved]
+  sizes, means = [p.size for p in drawn], [p.mean for p in drawn]
+  ax.set_xlim(0.9 * min([10., *sizes]), 1.1 * max([200., *sizes]))
+  ax.set_ylim(0.8 * min([31.25, *means]), 1.4 * max([10_000., *means]))
   ax.set_xticks([10, 20, 50, 100, 200], ['10', '20', '50', '100', '200'])
   ax.xaxis.set_minor_formatter(ticker.NullFormatter())
   ax.set_xlabel('N, size of DeepSea')

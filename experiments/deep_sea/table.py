@@ -57,9 +57,10 @@ def episodes_to_learn(folder: Path) -> np.ndarray:
           summary['solved'], summary['episodes_to_learn'], strict=True)])
 
 
-def counted(episodes: np.ndarray) -> np.ndarray:
-  """Returns episodes [S] with 10,000 for those that never learn."""
-  return np.where(np.isfinite(episodes), episodes, UNSOLVED)
+def counted(episodes: np.ndarray, num_episodes: int) -> np.ndarray:
+  """Returns episodes [S], 10,000 or the run's length for what never learns."""
+  return np.where(
+      np.isfinite(episodes), episodes, max(UNSOLVED, num_episodes))
 
 
 def interval(episodes: np.ndarray) -> tuple[float, float]:
@@ -72,20 +73,19 @@ def interval(episodes: np.ndarray) -> tuple[float, float]:
   return mean - half, mean + half
 
 
-def row(config: dict[str, Any], folders: Sequence[Path]) -> str:
-  """Returns the table's row of one point; see `finished.points`."""
+def row(config: dict[str, Any], folders: Sequence[Path], words: str) -> str:
+  """Returns the table's row of one point; see `finished`."""
   settings = config['settings']
   episodes = np.concatenate([episodes_to_learn(x) for x in folders])
   solved = int(np.isfinite(episodes).sum())
-  episodes = counted(episodes)
+  episodes = counted(episodes, settings['num_episodes'])
   hours = sum(map(finished.core_hours, folders))
   published = None
   if not settings.get('stochastic'):
     published = published_episodes(
         settings['agent'], registry.preset_of(config), settings['size'])
   low, high = interval(episodes)
-  return (f'| {settings["agent"]} | {registry.settings_in_words(config)} '
-          f'| {settings["size"]} '
+  return (f'| {settings["agent"]} | {words} | {settings["size"]} '
           f'| {"-" if published is None else f"{published:,.0f}"} '
           f'| {np.mean(episodes):,.0f} | {low:,.0f} to {high:,.0f} '
           f'| {solved} of {len(episodes)} '
@@ -94,15 +94,16 @@ def row(config: dict[str, Any], folders: Sequence[Path]) -> str:
 
 def print_table(folder: Path):
   """Prints the table of all finished runs in a folder."""
-  def order(point: tuple[dict[str, Any], Sequence[Path]]):
-    config, _ = point
-    return (config['settings']['agent'], registry.settings_in_words(config),
-            config['settings']['size'])
-
-  found = sorted(finished.points(folder, FIELDS), key=order)
+  points = finished.points(folder, FIELDS)
+  rows = []
+  for (config, paths), words in zip(
+      points, finished.names(points, 'size'), strict=True):
+    settings = config['settings']
+    rows.append((settings['agent'], words, settings['size'],
+                 row(config, paths, words)))
   print(HEADER)
-  for config, paths in found:
-    print(row(config, paths))
+  for *_, line in sorted(rows):
+    print(line)
 
 
 def main(argv: Sequence[str] | None = None):

@@ -22,7 +22,6 @@ import numpy as np
 from ..common import files
 from ..common import finished
 from ..common import intervals
-from ..common import registry
 from ..common import study
 from ..common import style
 from . import run as run_lib
@@ -75,7 +74,9 @@ def read(folder: Path) -> list[Runs]:
     ValueError: if no run has finished there, or one is damaged.
   """
   found = []
-  for config, paths in finished.points(folder, FIELDS):
+  points = finished.points(folder, FIELDS)
+  for (config, paths), words in zip(
+      points, finished.names(points, 'game'), strict=True):
     settings = config['settings']
     curves, final = [], []
     for path in paths:
@@ -91,8 +92,7 @@ def read(folder: Path) -> list[Runs]:
           f'summary.csv, in {", ".join(map(str, paths))}')
     steps = sorted(curves[0])
     found.append(Runs(
-        settings['game'],
-        f'{settings["agent"]}: {registry.settings_in_words(config)}',
+        settings['game'], f'{settings["agent"]}: {words}',
         np.array(steps), np.array([[curve[x] for x in steps]
                                    for curve in curves]),
         np.array(final), sum(map(finished.core_hours, paths))))

@@ -17,6 +17,7 @@ of the episodes since the last evaluation.
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib
 from matplotlib import figure
 import numpy as np
 
@@ -30,7 +31,6 @@ from hyperjax.loops import on_device
 from ..common import files
 from ..common import progress
 from ..common import run as run_lib
-from ..common import style
 from ..common import task as task_lib
 from . import settings as settings_lib
 
@@ -49,17 +49,18 @@ def learning_curves(folder: Path):
   fig = figure.Figure(figsize=(5.5, 3.8), layout='constrained')
   ax = fig.subplots()
   seeds = list(dict.fromkeys(rows['seed']))
-  for seed, color in style.colors(seeds).items():
+  colors = matplotlib.colormaps['viridis'](np.linspace(0., 0.9, len(seeds)))
+  for seed, color in zip(seeds, colors, strict=True):
     mine = rows['seed'] == seed
     steps = rows['env_steps'][mine].astype(int)
     ax.plot(steps, rows['eval_return'][mine].astype(float), color=color,
-            linewidth=1.2, label=f'seed {seed}')
+            linewidth=1.2, label=f'seed {seed}' if len(seeds) <= 20 else None)
     ax.plot(steps, rows['train_return'][mine].astype(float), color=color,
             linewidth=0.8, linestyle=':')
   ax.set_xlabel('steps')
   ax.set_ylabel('mean return (dotted: in training)')
   ax.spines[['top', 'right']].set_visible(False)
-  ax.legend(frameon=False, fontsize='small')
+  fig.legend(frameon=False, fontsize='small', loc='outside right upper')
   ax.set_title(f'{rows["agent"][0]} on {rows["game"][0]} (MinAtar, gymnax)')
   files.write_figure(folder / 'learning_curves.png', fig)
 

@@ -11,6 +11,8 @@ Also draws regret.png of all of them.
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from ..common import files
 from ..common import finished
 from ..common import folder as folder_lib
@@ -26,10 +28,16 @@ HEADER = ('| agent | regret | median | above RLSVI | stuck |\n'
 def lines(folder: Path) -> list[str]:
   """Returns the lines of one environment's table."""
   curves = regret_lib.read(folder)
-  summary = files.read_columns(folder / 'summary.csv', run.SUMMARY)
+  path = folder / 'summary.csv'
+  summary = files.read_columns(path, run.SUMMARY)
   exact = curves.get('rlsvi')
   result = []
-  for i, (name, found) in enumerate(curves.items()):
+  for name, found in curves.items():
+    rows = np.flatnonzero(summary['agent'] == name)
+    if len(rows) != 1:
+      raise ValueError(
+          f'{path}: expected one row of agent {name}, as {regret_lib.NAME} '
+          f'has it, got {len(rows)}; the command of the run mends it')
     last = found.regret[:, -1]
     mean, relative = regret_lib.mean(last), '-'
     if exact is not None and name != 'rlsvi':
@@ -38,8 +46,8 @@ def lines(folder: Path) -> list[str]:
                   if abs(above.mean) < 10. else f'× {1. + above.mean:.0f}')
     result.append(
         f'| {figures.title(name)} | {mean.mean:,.0f} ± {mean.half:,.0f} '
-        f'| {float(summary["median"][i]):,.0f} | {relative} '
-        f'| {summary["stuck"][i]} of {len(last)} |')
+        f'| {float(summary["median"][rows[0]]):,.0f} | {relative} '
+        f'| {summary["stuck"][rows[0]]} of {len(last)} |')
   return result
 
 
@@ -51,6 +59,10 @@ def print_tables(folder: Path):
     settings = folder_lib.read_config(
         path, ('environment', 'num_episodes', 'num_seeds'))['settings']
     name = settings['environment']
+    if settings.get('scale') is not None:
+      name = f'{name}, scale {settings["scale"]:g}'
+    if name in shown:
+      name = f'{name}, {path.name}'
     shown[name] = regret_lib.read(path)
     print(f'\n{figures.title(name)}, {settings["num_episodes"]:,} episodes, '
           f'{settings["num_seeds"]} seeds\n\n{HEADER}')

@@ -214,9 +214,12 @@ def test_runs_of_other_settings_are_other_agents(tmp_path):
         presets.make('dqn', 'default'), batch_size=batch_size))
     make_run(tmp_path / name, config=config)
   make_run(tmp_path / 'c', agent='random', config=None)
+  make_run(tmp_path / 'd', agent='random', config=None, num_episodes=5)
+  make_run(tmp_path / 'e', agent='random', config=None, reference=True)
   runs, _ = reading.read([tmp_path])
   assert list(runs) == ['dqn: default', 'dqn: default, batch_size 77',
-                        'random: default']
+                        'random: default', 'random: default, num_episodes 5',
+                        'random: default, reference']
   (seed,) = runs['dqn: default, batch_size 77']
   assert seed.preset == 'default, batch_size 77'
 

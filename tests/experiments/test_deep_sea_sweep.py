@@ -101,7 +101,7 @@ def test_refuses_other_settings_and_unknown_names(swept, tmp_path):
 
 
 def test_a_seed_that_learns_late_has_learned(tmp_path, capsys):
-  """Also after the 10,000 episodes for which others count."""
+  """And one that never learns counts for no less than its run had."""
   config = provenance.settings_as_json(presets.make('dqn', 'default'))
   folder = tmp_path / 'run'
   folder.mkdir()
@@ -117,9 +117,10 @@ def test_a_seed_that_learns_late_has_learned(tmp_path, capsys):
       folder / 'episodes.csv', ('seed', 'episode_return'),
       [(seed, value) for seed in range(3) for value in (0., 0.99)])
   table.print_table(tmp_path)
-  assert '| 12,000 | 7,032 to 16,968 | 2 of 3 |' in capsys.readouterr().out
+  assert '| 15,333 | 4,991 to 25,676 | 2 of 3 |' in capsys.readouterr().out
   ((point,),) = plot.ours(tmp_path)[0].values()
-  assert (point.mean, point.solved, point.seeds) == (12_000., 2, 3)
+  assert (point.mean, point.solved, point.seeds) == (46_000. / 3, 2, 3)
+  plot.draw(tmp_path)  # Beyond its usual limits.
 
 
 @pytest.mark.ci

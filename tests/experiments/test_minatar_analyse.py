@@ -66,10 +66,28 @@ def test_what_a_restart_moved_aside_is_no_result(tmp_path):
   assert len(analyse.read(tmp_path)) == 1
 
 
-def test_a_seed_that_is_there_twice_is_of_two_points(tmp_path):
+def test_a_seed_that_is_there_twice_is_refused(tmp_path):
   make(tmp_path / 'a', [0, 1])
   make(tmp_path / 'b', [1])
-  assert len(finished.points(tmp_path, analyse.FIELDS)) == 2
+  with pytest.raises(ValueError, match='a and .*b have .* both have seed 1'):
+    finished.points(tmp_path, analyse.FIELDS)
+
+
+def test_settings_that_tell_runs_apart_are_named(tmp_path):
+  make(tmp_path / 'a', [0, 1])
+  make(tmp_path / 'b', [1], num_steps=200)
+  make(tmp_path / 'c', [1], game='Asterix', num_steps=300)
+  assert [runs.agent for runs in analyse.read(tmp_path)] == [
+      'dqn: minatar', 'dqn: minatar, num_steps 100',
+      'dqn: minatar, num_steps 200']
+
+
+def test_a_config_without_devices_is_named(tmp_path):
+  make(tmp_path / 'a', [0])
+  path = tmp_path / 'a' / 'config.json'
+  path.write_text(path.read_text().replace('devices', 'divices'))
+  with pytest.raises(ValueError, match=r'a/config\.json has no list of dev'):
+    analyse.read(tmp_path)
 
 
 def test_refuses_what_cannot_be_joined(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import gzip
+import json
 from pathlib import Path
 import shutil
 import subprocess
@@ -11,8 +12,13 @@ import numpy as np
 import pytest
 
 from experiments.common import files
+from experiments.common import folder as folder_lib
 from experiments.common import provenance
 from experiments.common import run_folder
+from experiments.deep_sea import settings as deep_sea_settings
+from hyperjax import acting
+from hyperjax import agents
+from hyperjax import targets
 
 
 @dataclasses.dataclass
@@ -27,14 +33,15 @@ def open_folder(tmp_path):
   folders = []
 
   def make():
-    for folder in folders:
-      folder.close()
+    while folders:
+      folders.pop().close()
     folders.append(run_folder.RunFolder(
         _Settings(tmp_path / 'run'), {'log.csv': ('x',)}))
     return folders[-1]
 
   yield make
-  folders[-1].close()
+  while folders:
+    folders.pop().close()
 
 
 @pytest.fixture
@@ -53,6 +60,36 @@ def test_what_is_saved_is_restored(saved, open_folder):
   np.testing.assert_array_equal(state['x'], jnp.ones(2))
   assert metadata == {'best': -np.inf}
   assert folder.sync()['log.csv'].length < saved
+
+
+def test_a_start_without_versions_is_damage(saved, open_folder, tmp_path):
+  path = tmp_path / 'run' / 'run.json'
+  whole = path.read_text()
+  path.write_text(whole.replace('versions', 'version'))
+  with pytest.raises(ValueError, match=r'run\.json is damaged: a start has no'):
+    open_folder()
+
+
+@pytest.mark.parametrize('left_out', ['acting', 'batch_size', 'target'])
+def test_what_there_was_no_option_for_is_as_it_is_by_default(
+    left_out, tmp_path):
+  config = agents.DQNConfig()
+  settings = deep_sea_settings.Settings(
+      output=tmp_path / 'run', agent='dqn', config=config)
+  folder_lib.Folder(tmp_path / 'run', settings).close()
+  path = tmp_path / 'run' / 'config.json'
+  found = json.loads(path.read_text())
+  del found['settings']['config'][left_out]
+  path.write_text(json.dumps(found))
+  folder_lib.Folder(tmp_path / 'run', settings).close()
+  other = dataclasses.replace(settings, config=dataclasses.replace(
+      config, acting=acting.EpsilonGreedy(0.7), batch_size=77,
+      target=targets.Periodic(77)))
+  with pytest.raises(ValueError, match=r'config\.'):
+    folder_lib.Folder(tmp_path / 'run', other)
+  with pytest.raises(ValueError, match='size is 20 there, 10 here'):
+    folder_lib.Folder(
+        tmp_path / 'run', dataclasses.replace(settings, size=10))
 
 
 def test_a_run_killed_at_its_first_checkpoint_begins_anew(

@@ -86,6 +86,37 @@ def test_a_run_grows_by_agents(tmp_path, capsys):
   assert (tmp_path / 'regret.png').exists()
 
 
+def test_a_summary_that_a_kill_left_behind_is_mended(tmp_path, capsys):
+  folder = tmp_path / 'chain'
+  command = [*_RUN, '--agents', 'uniform,q_learning', '--output', str(folder)]
+  run.main(command)
+  path = folder / 'summary.csv'
+  whole = path.read_text()
+  path.write_text(''.join(whole.splitlines(keepends=True)[:2]))
+  with pytest.raises(ValueError, match='one row of agent q_learning.*got 0'):
+    table.print_tables(tmp_path)
+  run.main(command)
+  for mended, row in zip(
+      path.read_text().split(), whole.split(), strict=True):
+    assert mended.split(',')[:4] == row.split(',')[:4]
+  table.print_tables(tmp_path)
+  capsys.readouterr()
+  regret = folder / 'regret.csv'
+  regret.write_text(''.join(regret.read_text().splitlines(keepends=True)[:-1]))
+  with pytest.raises(ValueError, match=r'regret\.csv: .* agent q_learning'):
+    regret_lib.read(folder)
+
+
+def test_runs_of_one_environment_are_told_apart(tmp_path, capsys):
+  for name, more in (('a', []), ('b', ['--scale', '5']), ('c', [])):
+    run.main([*_RUN, '--agents', 'uniform', *more, '--output',
+              str(tmp_path / name)])
+  capsys.readouterr()
+  table.print_tables(tmp_path)
+  assert [line.split(', 30 ')[0] for line in capsys.readouterr().out.split('\n')
+          if 'episodes' in line] == ['chain', 'chain, scale 5', 'chain, c']
+
+
 @pytest.mark.parametrize('arguments, expected', [
     (['--environment', 'rive_swim'], 'did you mean river_swim'),
     (['--agents', 'rlsvy'], 'did you mean rlsvi'),
