@@ -25,7 +25,6 @@ from pathlib import Path
 import shutil
 from typing import Any
 import warnings
-import zlib
 
 import chex
 import jax
@@ -33,6 +32,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from hyperjax import checkpoint_arrays as arrays_lib
+from hyperjax import checkpoint_json as json_part
 from hyperjax import checkpoint_pieces as pieces
 from hyperjax import checks
 from hyperjax import multihost
@@ -40,22 +40,6 @@ from hyperjax import multihost
 # Arrays are written in pieces of at most `_PIECE_BYTES`, and `_LARGE` ones read
 # so on a CPU: neither needs a second copy of a replay.
 _PIECE_BYTES, _LARGE = 2**22, 2**25
-
-
-def _text_checksum(contents: dict[str, Any]) -> int:
-  return zlib.crc32(json.dumps(contents).encode())
-
-
-def _read_json(folder: Path) -> dict[str, Any]:
-  """Returns the JSON part of a checkpoint.
-
-  Raises:
-    ValueError: if the file is damaged.
-  """
-  contents = json.loads((folder / 'metadata.json').read_text())
-  if contents.pop('checksum') != _text_checksum(contents):
-    raise ValueError('the checksum of metadata.json does not match')
-  return contents
 
 
 class Checkpointer:
@@ -75,16 +59,15 @@ class Checkpointer:
         is damaged.
 
     Raises:
-      ValueError: if the number is invalid, or the folder's path has a bracket.
+      ValueError: if the number is invalid or the path has a bracket, '['.
     """
     self._max_to_keep = checks.COUNT('max_to_keep', max_to_keep)
     # Orbax logs every step of its work.
     logging.getLogger('absl').setLevel(logging.WARNING)
     self._directory = Path(os.path.abspath(directory))
-    if '[' in str(self._directory):
+    if '[' in str(self._directory):  # Orbax would take it for a pattern.
       raise ValueError(
-          f'expected a folder without a bracket in its path, which orbax takes '
-          f'for a pattern, got {self._directory}')
+          f'expected a folder without a bracket, got {self._directory}')
     self._orbax = ocp.PyTreeCheckpointer()
     self._damaged = set()  # Skipped by `restore`.
     self._own = set()  # Written, restored, or older than the one restored.
@@ -156,13 +139,10 @@ class Checkpointer:
       self, step: int, contents: dict[str, Any], numbers: Collection[str]):
     """Writes what is not an array, shows the checkpoint, and deletes others."""
     written = self._directory / f'{step}.tmp'
-    with open(written / 'metadata.json', 'w') as file:
-      json.dump({'checksum': _text_checksum(contents), **contents}, file)
-      file.flush()
-      os.fsync(file.fileno())  # Orbax does the same with the arrays.
+    json_part.write(written, contents)
     listed = self._orbax.metadata(written / 'arrays').item_metadata
     if (listed is None or listed.tree.keys() != numbers
-        or not _read_json(written)):
+        or not json_part.read(written)):
       raise RuntimeError(f'checkpoint {written} was not written')
     self._show(step, written)
     for old in list(self._damaged):
@@ -242,7 +222,7 @@ class Checkpointer:
             f'one cannot read; expected that version, or another folder')
       contents, stored, arrays, problem = {}, {}, {}, None
       try:
-        contents = _read_json(path)
+        contents = json_part.read(path)
         stored = {name: x['type'] for name, x in contents['arrays'].items()}
         if stored == expected:
           arrays = self._read_arrays(path, contents['arrays'], leaves)

@@ -72,8 +72,9 @@ def test_make_targets_exist():
 
 # What users have no business with, so that the API's pages leave it out.
 INTERNAL = {
-    'arrays', 'checks', 'checkpoint_arrays', 'checkpoint_pieces',
-    'policy_json', 'step_checks', 'agents.guards', 'environments.worker',
+    'arrays', 'checks', 'checkpoint_arrays', 'checkpoint_json',
+    'checkpoint_pieces', 'policy_json', 'step_checks', 'agents.guards',
+    'environments.worker',
 }
 
 

@@ -71,9 +71,8 @@ class Gymnasium(vector.VectorBase):
     if not isinstance(action_space, _gymnasium().spaces.Discrete):
       raise ValueError(
           f'expected a Discrete action space, got {action_space}')
-    space = environments.single_observation_space
-    self._spec = observation_spec(space)
-    self._space = space
+    self._space = environments.single_observation_space
+    self._spec = observation_spec(self._space)
     self._environments = environments
     self._failed = False
     self._answer = None
