@@ -389,6 +389,17 @@ def test_a_process_that_died_is_told_of():
   assert not processes[0].is_alive()
 
 
+def test_closing_after_a_step_that_nobody_waited_for():
+  environments = by_async([1, 2])
+  environments.reset()
+  processes = environments._environments.processes
+  processes[1].kill()
+  environments.send(np.zeros(2, int))
+  environments.close()
+  processes[0].join(timeout=60.)
+  assert not processes[0].is_alive()
+
+
 def test_closing_ends_the_thread_that_waits():
   before = set(threading.enumerate())
   environments = count()

@@ -86,14 +86,12 @@ class Gymnasium(vector.VectorBase):
     return self._spec
 
   def close(self):
-    """Closes the environments, after the step that they are in.
-
-    Those that have failed, which may hang, are abandoned.
-    """
+    """Closes the environments after their step; abandons those that failed."""
     if self._emulators is not None and not self._failed:
-      self._failed = not self._is_idle() or (
-          # A step that nobody has waited for, such as after Ctrl-C.
-          self._answer is not None and self._answer.exception() is not None)
+      self._failed = not self._is_idle() or any(
+          # Of a step that nobody has waited for, such as after Ctrl-C.
+          answer is not None and answer.exception() is not None
+          for answer in (self._step, self._answer))
     super().close()
     if not self._failed:
       self._environments.close()
