@@ -151,18 +151,18 @@ def check_spec(name: str, spec: Any) -> ObservationSpec:
     raise ValueError(
         f'a category must be one integer, got {name} of shape {shape} and '
         f'type {dtype.name} with num_values {num_values}')
+  if tuple in (type(spec.minimum), type(spec.maximum)):
+    spec = spec._replace(
+        minimum=_cached(spec.minimum), maximum=_cached(spec.maximum))
   checked = spec._replace(
       shape=shape, dtype=dtype.name, num_values=num_values)
-  if any(type(x) is tuple for x in (spec.minimum, spec.maximum)):
-    checked = checked._replace(
-        minimum=_cached(spec.minimum), maximum=_cached(spec.maximum))
   try:
     hash(checked)
   except TypeError as error:
     raise ValueError(
         f'minimum and maximum of {name} must be numbers or tuples of them, got '
         f'{spec!r}') from error
-  return checked
+  return spec if checked == spec else checked
 
 
 def observation_spec(spec: Any) -> ObservationSpec:

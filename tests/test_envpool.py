@@ -185,7 +185,9 @@ def test_closing_ends_the_thread_that_waits():
 
 def test_a_stalled_environment_is_given_up():
   release = threading.Event()
-  environments = envpool.Atari('Pong', [1], timeout_s=0.2)
+  environments = envpool.Atari('Pong', [1])
+  environments.reset()
+  environments._timeout_s = 0.2  # Too short for a reset.
   environments._emulators = Emulators(release.wait)
   with pytest.raises(envpool.StalledError, match='Pong.*not answer for 0'):
     environments.step(np.zeros(1, int))
@@ -197,6 +199,7 @@ def test_a_dead_environment_is_told_of():
     raise OSError('worker 3 is gone')
 
   environments = envpool.Atari('Pong', [1])
+  environments.reset()
   environments._emulators = Emulators(die)
   with pytest.raises(envpool.StalledError, match='Pong.*worker 3 is gone'):
     environments.step(np.zeros(1, int))
